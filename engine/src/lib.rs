@@ -1,0 +1,11 @@
+//! Runs plans exactly once; owns state and time.
+
+pub mod api;
+pub mod batch;
+pub mod error;
+pub mod format;
+pub mod ids;
+pub mod log;
+pub mod operators;
+pub mod seams;
+pub mod state;

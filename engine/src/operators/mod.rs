@@ -1,0 +1,65 @@
+//! Operators: synchronous, no I/O, no clock. Batches and a state view in, batches out.
+
+use arrow::array::RecordBatch;
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::format::RejectKind;
+use crate::state::StateView;
+
+/// One step of a task's pipeline. A batch is an optimisation: any split of the input into batches
+/// must give the same rows in the same order (with coalescing off).
+pub trait Operator: Send {
+    /// Takes a batch on input `port` (0, or 0 = left and 1 = right for joins).
+    fn push(&mut self, port: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()>;
+
+    /// Called before each commit: hand out what was held back, write state.
+    fn flush(&mut self, ctx: &mut StepContext<'_>) -> Result<()> {
+        let _ = ctx;
+        Ok(())
+    }
+
+    /// What must survive a crash besides stores: stream time, emitted-up-to mark (R4).
+    fn progress(&self) -> Vec<i64> {
+        Vec::new()
+    }
+
+    /// Restores what [`Operator::progress`] gave.
+    fn restore(&mut self, progress: &[i64]) {
+        let _ = progress;
+    }
+
+    /// Forgets everything held in memory: the transaction was aborted; committed state is in the
+    /// stores and in the progress given to `restore` next.
+    fn reset(&mut self);
+
+    /// Bytes held in memory, roughly, for limits.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What an operator may touch during a step.
+pub struct StepContext<'a> {
+    pub state: &'a mut dyn StateView,
+    /// Where output goes.
+    pub out: &'a mut Vec<Batch>,
+    /// Rows that were dropped or nulled, with why.
+    pub rejects: &'a mut Vec<RowReject>,
+    /// False: every change is emitted (commit interval or cache 0); true: changes of a key may be
+    /// merged until `flush`.
+    pub coalesce: bool,
+    /// Rows that were dropped because their window had closed.
+    pub late_records: &'a mut u64,
+}
+
+/// A row that an operator could not use, or used with a column nulled.
+#[derive(Debug, Clone)]
+pub struct RowReject {
+    pub kind: RejectKind,
+    pub reason: String,
+    /// The row's event time.
+    pub time_ms: i64,
+    /// The row as one-row batch, for the log.
+    pub row: Option<RecordBatch>,
+}

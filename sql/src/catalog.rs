@@ -1,0 +1,154 @@
+//! Streams and tables by name. Pure data: the engine fills it by replaying the command log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::SqlType;
+
+/// Stream or table: what a record of the topic means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SourceKind {
+    /// Every record is a fact of its own.
+    Stream,
+    /// A record replaces the row of its key; an absent value deletes it.
+    Table,
+}
+
+/// Where a column lives in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ColumnRole {
+    Key,
+    Value,
+    /// All headers (`None`) or the last one of that name.
+    Headers(Option<String>),
+}
+
+/// One declared column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub ty: SqlType,
+    pub role: ColumnRole,
+}
+
+/// How bytes of a key or a value are read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FormatKind {
+    Json,
+    Delimited,
+    Kafka,
+    /// No bytes, no columns.
+    None,
+}
+
+impl FormatKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            FormatKind::Json => "JSON",
+            FormatKind::Delimited => "DELIMITED",
+            FormatKind::Kafka => "KAFKA",
+            FormatKind::None => "NONE",
+        }
+    }
+}
+
+/// A format with its options.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FormatSpec {
+    pub kind: FormatKind,
+    /// DELIMITED only; `,` unless set.
+    pub delimiter: char,
+    /// False: a single column stands alone (`10`, not `{"A":10}`). Keys are always unwrapped.
+    pub wrapped: bool,
+}
+
+/// What the bytes after the inner key are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KeyWindow {
+    /// TUMBLING or HOPPING: 8 bytes of window start, big endian; the size is not in the bytes.
+    Time { size_ms: i64, hopping: bool },
+    /// 8 bytes of end, 8 bytes of start, big endian.
+    Session,
+}
+
+/// Event time from a column instead of the record's timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TimestampSpec {
+    pub column: String,
+    /// Java `DateTimeFormatter` pattern of a STRING column.
+    pub pattern: Option<String>,
+}
+
+/// A registered stream or table over a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Source {
+    pub name: String,
+    pub kind: SourceKind,
+    /// In declared order; key columns may stand anywhere but keep their relative order.
+    pub columns: Vec<Column>,
+    pub topic: String,
+    pub partitions: u32,
+    pub key_format: FormatSpec,
+    pub value_format: FormatSpec,
+    pub window: Option<KeyWindow>,
+    pub timestamp: Option<TimestampSpec>,
+    /// The statement that made it, canonical text.
+    pub sql: String,
+    /// The persistent query that writes it, for CREATE ... AS SELECT.
+    pub query: Option<String>,
+}
+
+impl Source {
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|c| c.role == ColumnRole::Key)
+    }
+
+    pub fn value_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|c| c.role == ColumnRole::Value)
+    }
+
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+}
+
+/// A persistent query as the catalog sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryInfo {
+    pub id: String,
+    /// Canonical text of the statement.
+    pub sql: String,
+    /// Names of the sources it reads.
+    pub reads: Vec<String>,
+    /// Name of the source it writes.
+    pub writes: String,
+    pub paused: bool,
+    /// For pull queries: the query keeps a store of its result.
+    pub materialized: bool,
+}
+
+/// Everything statements can refer to. Cheap to clone: a sandbox copy validates a request.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    pub sources: BTreeMap<String, Arc<Source>>,
+    pub queries: BTreeMap<String, Arc<QueryInfo>>,
+}
+
+impl Catalog {
+    pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.get(name)
+    }
+}
+
+/// Pseudo columns that every source has, and those of windowed keys.
+pub mod pseudo {
+    pub const ROWTIME: &str = "ROWTIME";
+    pub const ROWPARTITION: &str = "ROWPARTITION";
+    pub const ROWOFFSET: &str = "ROWOFFSET";
+    pub const WINDOWSTART: &str = "WINDOWSTART";
+    pub const WINDOWEND: &str = "WINDOWEND";
+    /// All of them; none may be declared or used as an alias.
+    pub const ALL: [&str; 5] = [ROWTIME, ROWPARTITION, ROWOFFSET, WINDOWSTART, WINDOWEND];
+}

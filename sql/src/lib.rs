@@ -1,0 +1,6 @@
+//! From SQL text to a checked plan. Pure functions: no I/O, no clock, no threads.
+
+pub mod catalog;
+pub mod error;
+pub mod plan;
+pub mod types;
