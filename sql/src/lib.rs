@@ -2,5 +2,7 @@
 
 pub mod catalog;
 pub mod error;
+pub mod expr;
+pub mod functions;
 pub mod plan;
 pub mod types;
