@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod batch;
+pub mod codec;
 pub mod error;
 pub mod format;
 pub mod ids;
