@@ -6,6 +6,7 @@ pub mod codec;
 pub mod error;
 pub mod format;
 pub mod ids;
+pub mod limits;
 pub mod log;
 pub mod operators;
 pub mod seams;

@@ -3,6 +3,11 @@
 //! A store belongs to one operator of one query; its keys are told apart from other stores' by a
 //! prefix of store id and partition. Changes of the open transaction never reach disk (I1, I2).
 
+pub mod disk;
+pub mod lane;
+pub mod memory;
+pub mod rocks;
+
 use std::fmt;
 
 use crate::error::Result;

@@ -1,0 +1,98 @@
+//! Every queue, batch, cache and retry of the engine has its limit here; `/info` shows them.
+
+use std::time::Duration;
+
+/// Bounds of one running engine. Times and sizes carry their unit in the name.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A transaction closes at this age.
+    pub commit_interval: Duration,
+    /// ... or when it took in this many records
+    pub transaction_records_max: usize,
+    /// ... or sent out this many bytes
+    pub transaction_bytes_max: usize,
+    /// ... or touched this many partitions (measured: 500 partitions commit in about 200 ms).
+    pub transaction_partitions_max: usize,
+    /// Records of one poll, over all partitions.
+    pub poll_records_max: usize,
+    /// Bytes of one poll, over all partitions.
+    pub poll_bytes_max: usize,
+    /// Records that wait in one input of a task before its partition is paused.
+    pub input_buffer_records_max: usize,
+    /// How long a task waits for an input that should have data before it goes on without.
+    pub input_wait_max: Duration,
+    /// Committed changes that wait in memory for the disk.
+    pub committed_memory_bytes_max: usize,
+    /// ... and for how long at most.
+    pub committed_memory_age_max: Duration,
+    /// Pause of a lane that failed and recovers, first and last of the doubling series.
+    pub retry_backoff: Duration,
+    pub retry_backoff_max: Duration,
+    /// Entries of a query's error list.
+    pub query_errors_max: usize,
+    /// Rows that wait for the reader of a push query.
+    pub push_buffer_rows_max: usize,
+    /// Rows that a pull query may answer with.
+    pub pull_rows_max: usize,
+    /// How long a statement waits for the command to be applied here.
+    pub command_timeout: Duration,
+    /// How long a worker sleeps when nothing is ready.
+    pub park_max: Duration,
+    /// Memory of RocksDB's block cache and write buffers, for the whole process.
+    pub rocksdb_cache_bytes: usize,
+    pub rocksdb_write_buffer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            commit_interval: Duration::from_millis(2000),
+            transaction_records_max: 1_000_000,
+            transaction_bytes_max: 64 << 20,
+            transaction_partitions_max: 500,
+            poll_records_max: 8192,
+            poll_bytes_max: 4 << 20,
+            input_buffer_records_max: 32_768,
+            input_wait_max: Duration::from_secs(5),
+            committed_memory_bytes_max: 16 << 20,
+            committed_memory_age_max: Duration::from_secs(30),
+            retry_backoff: Duration::from_millis(200),
+            retry_backoff_max: Duration::from_secs(15),
+            query_errors_max: 10,
+            push_buffer_rows_max: 10_000,
+            pull_rows_max: 1_000_000,
+            command_timeout: Duration::from_secs(30),
+            park_max: Duration::from_millis(50),
+            rocksdb_cache_bytes: 32 << 20,
+            rocksdb_write_buffer_bytes: 32 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// Name and value of each limit, for people.
+    pub fn list(&self) -> Vec<(&'static str, String)> {
+        let ms = |d: Duration| d.as_millis().to_string();
+        vec![
+            ("commit.interval.ms", ms(self.commit_interval)),
+            ("transaction.records.max", self.transaction_records_max.to_string()),
+            ("transaction.bytes.max", self.transaction_bytes_max.to_string()),
+            ("transaction.partitions.max", self.transaction_partitions_max.to_string()),
+            ("poll.records.max", self.poll_records_max.to_string()),
+            ("poll.bytes.max", self.poll_bytes_max.to_string()),
+            ("input.buffer.records.max", self.input_buffer_records_max.to_string()),
+            ("input.wait.max.ms", ms(self.input_wait_max)),
+            ("committed.memory.bytes.max", self.committed_memory_bytes_max.to_string()),
+            ("committed.memory.age.max.ms", ms(self.committed_memory_age_max)),
+            ("retry.backoff.ms", ms(self.retry_backoff)),
+            ("retry.backoff.max.ms", ms(self.retry_backoff_max)),
+            ("query.errors.max", self.query_errors_max.to_string()),
+            ("push.buffer.rows.max", self.push_buffer_rows_max.to_string()),
+            ("pull.rows.max", self.pull_rows_max.to_string()),
+            ("command.timeout.ms", ms(self.command_timeout)),
+            ("park.max.ms", ms(self.park_max)),
+            ("rocksdb.cache.bytes", self.rocksdb_cache_bytes.to_string()),
+            ("rocksdb.write.buffer.bytes", self.rocksdb_write_buffer_bytes.to_string()),
+        ]
+    }
+}

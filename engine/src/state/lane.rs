@@ -1,0 +1,410 @@
+//! The three layers of a lane's state: changes of the open transaction, over changes that are
+//! committed but not yet on disk, over the disk.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::error::Result;
+use crate::ids::{Offset, TopicId};
+use crate::state::disk::{
+    DISK_FORMAT, DiskBatch, DiskMeta, DiskStore, PREFIX_LEN, StoreMeta, end_of_store, full_key,
+};
+use crate::state::{Shape, StateView, StoreId};
+
+/// Bytes that one entry of a layer costs beside its key and value.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
+
+/// A changed value with the event time of its changelog record.
+#[derive(Debug, Clone)]
+struct Change {
+    value: Option<Vec<u8>>,
+    time_ms: i64,
+}
+
+/// Changes of one store partition in one layer.
+#[derive(Debug)]
+struct StoreLayer {
+    shape: Shape,
+    changes: BTreeMap<Vec<u8>, Change>,
+    /// Keys below are gone in the layers underneath (and were, when set, in this one).
+    expired: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Layer {
+    stores: BTreeMap<StoreId, StoreLayer>,
+    bytes: usize,
+}
+
+/// One change as the changelog gets it.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeRef<'a> {
+    pub store: StoreId,
+    pub key: &'a [u8],
+    pub value: Option<&'a [u8]>,
+    pub time_ms: i64,
+}
+
+/// State of one lane.
+pub struct LaneState {
+    open: Layer,
+    committed: Layer,
+    disk: Box<dyn DiskStore>,
+    meta: DiskMeta,
+    /// Stores that were dropped since the last write to disk.
+    dropped: Vec<(StoreId, Shape)>,
+}
+
+impl LaneState {
+    pub fn new(disk: Box<dyn DiskStore>) -> Result<Self> {
+        let meta = disk.meta()?;
+        let meta = DiskMeta { format: DISK_FORMAT, ..meta };
+        let (open, committed) = (Layer::default(), Layer::default());
+        Ok(LaneState { open, committed, disk, meta, dropped: Vec::new() })
+    }
+
+    /// The commit that the state stands at, disk and memory together.
+    pub fn commit_number(&self) -> u64 {
+        self.meta.commit
+    }
+
+    pub fn commit_time_ms(&self) -> i64 {
+        self.meta.commit_time_ms
+    }
+
+    /// Where a store stands in its changelog, if it ever was applied.
+    pub fn applied(&self, store: StoreId) -> Option<&StoreMeta> {
+        self.meta.stores.get(&store.to_string())
+    }
+
+    /// True when no uncommitted change is held (I2).
+    pub fn is_clean(&self) -> bool {
+        self.open.stores.is_empty()
+    }
+
+    pub fn open_bytes(&self) -> usize {
+        self.open.bytes
+    }
+
+    pub fn committed_bytes(&self) -> usize {
+        self.committed.bytes
+    }
+
+    /// Uncommitted changes in store and key order: what the changelogs get in this transaction.
+    pub fn changes(&self) -> impl Iterator<Item = ChangeRef<'_>> {
+        self.open.stores.iter().flat_map(|(store, layer)| {
+            layer.changes.iter().map(|(key, change)| ChangeRef {
+                store: *store,
+                key,
+                value: change.value.as_deref(),
+                time_ms: change.time_ms,
+            })
+        })
+    }
+
+    /// Drops what was not committed.
+    pub fn abort(&mut self) {
+        self.open = Layer::default();
+    }
+
+    /// The open transaction has committed: its changes are state now. `ends`: per store, everything
+    /// of its changelog below the offset is applied.
+    pub fn apply(&mut self, commit: u64, time_ms: i64, ends: &[(StoreId, TopicId, Offset)]) {
+        for (store, layer) in std::mem::take(&mut self.open).stores {
+            self.committed.merge(store, layer);
+        }
+        self.meta.commit = commit;
+        self.meta.commit_time_ms = time_ms;
+        for (store, changelog, applied) in ends {
+            self.advance(*store, *changelog, *applied);
+        }
+    }
+
+    /// One record of a changelog, while restoring.
+    pub fn replay(&mut self, store: StoreId, shape: Shape, key: &[u8], value: Option<&[u8]>) {
+        let layer = self.committed.store(store, shape);
+        let change = Change { value: value.map(<[u8]>::to_vec), time_ms: 0 };
+        let bytes = entry_bytes(key, &change);
+        layer.changes.insert(key.to_vec(), change);
+        self.committed.bytes += bytes;
+    }
+
+    /// Everything of the store's changelog below `applied` is in the state.
+    pub fn advance(&mut self, store: StoreId, changelog: TopicId, applied: Offset) {
+        self.meta.stores.insert(store.to_string(), StoreMeta { changelog, applied });
+    }
+
+    /// Forgets a store: its query is gone, or it must be rebuilt from its changelog.
+    pub fn drop_store(&mut self, store: StoreId, shape: Shape) {
+        self.open.stores.remove(&store);
+        self.committed.stores.remove(&store);
+        self.meta.stores.remove(&store.to_string());
+        self.dropped.push((store, shape));
+    }
+
+    /// Writes all committed changes to disk as one sorted batch (R25).
+    pub fn spill(&mut self) -> Result<()> {
+        let mut batch = DiskBatch { meta: self.meta.clone(), ..DiskBatch::default() };
+        for (store, shape) in &self.dropped {
+            batch.deletes.push((*shape, full_key(*store, &[]), end_of_store(*store)));
+        }
+        for (store, layer) in &self.committed.stores {
+            if !layer.expired.is_empty() {
+                let to = full_key(*store, &layer.expired);
+                batch.deletes.push((layer.shape, full_key(*store, &[]), to));
+            }
+            for (key, change) in &layer.changes {
+                batch.changes.push((layer.shape, full_key(*store, key), change.value.clone()));
+            }
+        }
+        self.disk.write(batch)?;
+        self.dropped.clear();
+        self.committed = Layer::default();
+        Ok(())
+    }
+
+    /// [`LaneState::spill`], and makes it survive a crash.
+    pub fn flush(&mut self) -> Result<()> {
+        self.spill()?;
+        self.disk.flush()
+    }
+
+    /// A view of committed state only, for pull queries.
+    pub fn committed_view(&self) -> CommittedView<'_> {
+        CommittedView(self)
+    }
+
+    fn read(
+        &self,
+        store: StoreId,
+        shape: Shape,
+        key: &[u8],
+        open: bool,
+    ) -> Result<Option<Vec<u8>>> {
+        for layer in self.layers(open) {
+            if let Some(found) = layer.find(store, key) {
+                return Ok(found.map(<[u8]>::to_vec));
+            }
+        }
+        if self.is_dropped(store) {
+            return Ok(None);
+        }
+        self.disk.get(shape, &full_key(store, key))
+    }
+
+    fn layers(&self, open: bool) -> impl Iterator<Item = &Layer> {
+        open.then_some(&self.open).into_iter().chain(std::iter::once(&self.committed))
+    }
+
+    fn is_dropped(&self, store: StoreId) -> bool {
+        self.dropped.iter().any(|(gone, _)| *gone == store)
+    }
+
+    fn read_many(
+        &self,
+        store: StoreId,
+        shape: Shape,
+        keys: &[&[u8]],
+        open: bool,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut values = vec![None; keys.len()];
+        let (mut missing, mut at) = (Vec::new(), Vec::new());
+        for (i, key) in keys.iter().enumerate() {
+            match self.layers(open).find_map(|layer| layer.find(store, key)) {
+                Some(found) => values[i] = found.map(<[u8]>::to_vec),
+                None => {
+                    missing.push(full_key(store, key));
+                    at.push(i);
+                }
+            }
+        }
+        // A store that never reached the disk need not be asked there.
+        if missing.is_empty() || self.is_dropped(store) {
+            return Ok(values);
+        }
+        for (i, value) in at.into_iter().zip(self.disk.get_many(shape, &missing)?) {
+            values[i] = value;
+        }
+        Ok(values)
+    }
+
+    /// Merges the layers and the disk in key order.
+    fn merge_scan(
+        &self,
+        store: StoreId,
+        shape: Shape,
+        (from, to): (&[u8], &[u8]),
+        open: bool,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        let mut over: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+        let mut floor: &[u8] = &[];
+        for layer in self.layers(open) {
+            let Some(layer) = layer.stores.get(&store) else { continue };
+            for (key, change) in layer.changes.range::<[u8], _>(bounds(from, to)) {
+                if key.as_slice() >= floor {
+                    over.entry(key).or_insert(change.value.as_deref());
+                }
+            }
+            floor = floor.max(&layer.expired);
+        }
+        let mut over = over.into_iter().peekable();
+        let mut going = true;
+        if !self.is_dropped(store) {
+            let start = full_key(store, from.max(floor));
+            let end = if to.is_empty() { end_of_store(store) } else { full_key(store, to) };
+            if start < end {
+                self.disk.scan(shape, &start, &end, &mut |key, value| {
+                    let key = &key[PREFIX_LEN..];
+                    while let Some((k, v)) = over.next_if(|(k, _)| *k < key) {
+                        going = v.is_none_or(|v| visit(k, v));
+                        if !going {
+                            return false;
+                        }
+                    }
+                    going = match over.next_if(|(k, _)| *k == key) {
+                        Some((k, v)) => v.is_none_or(|v| visit(k, v)),
+                        None => visit(key, value),
+                    };
+                    going
+                })?;
+            }
+        }
+        if going {
+            for (key, value) in over {
+                if value.is_some_and(|value| !visit(key, value)) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Layer {
+    fn store(&mut self, store: StoreId, shape: Shape) -> &mut StoreLayer {
+        self.stores.entry(store).or_insert_with(|| StoreLayer {
+            shape,
+            changes: BTreeMap::new(),
+            expired: Vec::new(),
+        })
+    }
+
+    /// `None`: this layer says nothing of the key. `Some(None)`: it is deleted here.
+    fn find(&self, store: StoreId, key: &[u8]) -> Option<Option<&[u8]>> {
+        let layer = self.stores.get(&store)?;
+        if let Some(change) = layer.changes.get(key) {
+            return Some(change.value.as_deref());
+        }
+        (key < layer.expired.as_slice()).then_some(None)
+    }
+
+    fn merge(&mut self, store: StoreId, upper: StoreLayer) {
+        let mut bytes = 0;
+        let layer = self.store(store, upper.shape);
+        layer.expire(&upper.expired, &mut bytes);
+        let mut grown = 0;
+        for (key, change) in upper.changes {
+            grown += entry_bytes(&key, &change);
+            if let Some(before) = layer.changes.insert(key, change) {
+                bytes += before.value.map_or(0, |v| v.len()) + ENTRY_OVERHEAD_BYTES;
+            }
+        }
+        self.bytes = (self.bytes + grown).saturating_sub(bytes);
+    }
+}
+
+impl StoreLayer {
+    fn expire(&mut self, to: &[u8], freed: &mut usize) {
+        if to <= self.expired.as_slice() {
+            return;
+        }
+        let kept = self.changes.split_off(to);
+        let gone = std::mem::replace(&mut self.changes, kept);
+        *freed += gone.iter().map(|(key, change)| entry_bytes(key, change)).sum::<usize>();
+        self.expired = to.to_vec();
+    }
+}
+
+impl StateView for LaneState {
+    fn get(&self, store: StoreId, shape: Shape, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.read(store, shape, key, true)
+    }
+
+    fn get_many(
+        &self,
+        store: StoreId,
+        shape: Shape,
+        keys: &[&[u8]],
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        self.read_many(store, shape, keys, true)
+    }
+
+    fn scan(
+        &self,
+        store: StoreId,
+        shape: Shape,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        self.merge_scan(store, shape, (from, to), true, visit)
+    }
+
+    fn put(
+        &mut self,
+        store: StoreId,
+        shape: Shape,
+        key: &[u8],
+        value: Option<&[u8]>,
+        time_ms: i64,
+    ) -> Result<()> {
+        let change = Change { value: value.map(<[u8]>::to_vec), time_ms };
+        self.open.bytes += entry_bytes(key, &change);
+        self.open.store(store, shape).changes.insert(key.to_vec(), change);
+        Ok(())
+    }
+
+    fn expire(&mut self, store: StoreId, to: &[u8]) -> Result<()> {
+        let mut freed = 0;
+        self.open.store(store, Shape::WindowFirst).expire(to, &mut freed);
+        self.open.bytes = self.open.bytes.saturating_sub(freed);
+        Ok(())
+    }
+}
+
+/// Committed state of a lane, read-only.
+pub struct CommittedView<'a>(&'a LaneState);
+
+impl CommittedView<'_> {
+    pub fn get_many(
+        &self,
+        store: StoreId,
+        shape: Shape,
+        keys: &[&[u8]],
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        self.0.read_many(store, shape, keys, false)
+    }
+
+    pub fn scan(
+        &self,
+        store: StoreId,
+        shape: Shape,
+        range: (&[u8], &[u8]),
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        self.0.merge_scan(store, shape, range, false, visit)
+    }
+}
+
+fn entry_bytes(key: &[u8], change: &Change) -> usize {
+    key.len() + change.value.as_ref().map_or(0, Vec::len) + ENTRY_OVERHEAD_BYTES
+}
+
+fn bounds<'a>(from: &'a [u8], to: &'a [u8]) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+    if to.is_empty() {
+        return (Bound::Included(from), Bound::Unbounded);
+    }
+    // An empty range, not a panic, when the bounds are the wrong way round.
+    (Bound::Included(from.min(to)), Bound::Excluded(to))
+}

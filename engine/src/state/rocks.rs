@@ -1,0 +1,229 @@
+//! RocksDB under a lane's state: one database a lane, a column family per key shape, one cache and
+//! one write-buffer budget for the whole process. WAL off and atomic flush on: after a crash the
+//! column families stand at one earlier batch together, and the changelog tail is replayed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, Env, FlushOptions,
+    Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+};
+
+use crate::error::{EngineError, Result};
+use crate::state::Shape;
+use crate::state::disk::{DISK_FORMAT, DiskBatch, DiskMeta, DiskStore};
+
+const META_KEY: &[u8] = b"meta";
+const SHAPES: [Shape; 3] = [Shape::KeyValue, Shape::WindowFirst, Shape::KeyFirst];
+/// Files that RocksDB keeps open per lane.
+const OPEN_FILES_MAX: i32 = 256;
+const BACKGROUND_JOBS_MAX: i32 = 2;
+
+/// What all databases of the process share.
+#[derive(Clone)]
+pub struct RocksShared {
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+    env: Arc<Env>,
+}
+
+impl RocksShared {
+    /// `cache_bytes` bounds the block cache, `write_buffer_bytes` the memtables of all lanes.
+    ///
+    /// # Errors
+    /// When RocksDB cannot make its environment.
+    pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Result<Self> {
+        let cache = Cache::new_lru_cache(cache_bytes);
+        let write_buffers = WriteBufferManager::new_write_buffer_manager_with_cache(
+            write_buffer_bytes,
+            false,
+            cache.clone(),
+        );
+        let env = Arc::new(Env::new().map_err(state_error)?);
+        Ok(RocksShared { cache, write_buffers, env })
+    }
+}
+
+/// The database of one lane.
+pub struct RocksStore {
+    db: DB,
+}
+
+impl RocksStore {
+    /// Opens the database at `path`. One that cannot be read, or of another format, is moved aside
+    /// to `<path>.corrupt-<n>` and an empty one made: the changelogs hold everything.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or another process holds the lock.
+    pub fn open(path: &Path, shared: &RocksShared) -> Result<Self> {
+        match Self::try_open(path, shared) {
+            Ok(store) if store.usable() => Ok(store),
+            Ok(store) => {
+                drop(store);
+                Self::rebuild(path, shared, "written by another version")
+            }
+            Err(error) if is_lock_error(&error) => Err(EngineError::Config(format!(
+                "state directory {} is in use by another process: {error}",
+                path.display()
+            ))),
+            Err(error) => Self::rebuild(path, shared, error.as_ref()),
+        }
+    }
+
+    fn try_open(path: &Path, shared: &RocksShared) -> Result<Self, rocksdb::Error> {
+        let options = options(shared);
+        let families =
+            SHAPES.map(|shape| ColumnFamilyDescriptor::new(family(shape), options.clone()));
+        Ok(RocksStore { db: DB::open_cf_descriptors(&options, path, families)? })
+    }
+
+    fn usable(&self) -> bool {
+        matches!(self.meta(), Ok(meta) if meta.format == DISK_FORMAT || meta == DiskMeta::default())
+    }
+
+    fn rebuild(path: &Path, shared: &RocksShared, why: &str) -> Result<Self> {
+        let aside = move_aside(path)?;
+        tracing::warn!(
+            path = %path.display(), aside = %aside.display(), why,
+            "state cannot be read: moved aside, restoring from the changelogs"
+        );
+        Self::try_open(path, shared).map_err(state_error)
+    }
+
+    fn cf(&self, shape: Shape) -> Result<Arc<rocksdb::BoundColumnFamily<'_>>> {
+        let name = family(shape);
+        self.db.cf_handle(name).ok_or_else(|| EngineError::Bug(format!("no column family {name}")))
+    }
+}
+
+impl DiskStore for RocksStore {
+    fn get(&self, shape: Shape, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.db.get_cf(&self.cf(shape)?, key).map_err(state_error)
+    }
+
+    fn get_many(&self, shape: Shape, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
+        let cf = self.cf(shape)?;
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        order.sort_unstable_by(|a, b| keys[*a].cmp(&keys[*b]));
+        let sorted: Vec<&Vec<u8>> = order.iter().map(|i| &keys[*i]).collect();
+        let mut values = vec![None; keys.len()];
+        let found = self.db.batched_multi_get_cf(&cf, sorted, true);
+        for (i, value) in order.into_iter().zip(found) {
+            values[i] = value.map_err(state_error)?.map(|slice| slice.to_vec());
+        }
+        Ok(values)
+    }
+
+    fn scan(
+        &self,
+        shape: Shape,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<()> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(to.to_vec());
+        let mut iterator = self.db.raw_iterator_cf_opt(&self.cf(shape)?, options);
+        iterator.seek(from);
+        while let (Some(key), Some(value)) = (iterator.key(), iterator.value()) {
+            if !visit(key, value) {
+                return Ok(());
+            }
+            iterator.next();
+        }
+        iterator.status().map_err(state_error)
+    }
+
+    fn write(&mut self, batch: DiskBatch) -> Result<()> {
+        let mut write = WriteBatch::default();
+        for (shape, from, to) in &batch.deletes {
+            write.delete_range_cf(&self.cf(*shape)?, from, to);
+        }
+        for (shape, key, value) in &batch.changes {
+            match value {
+                Some(value) => write.put_cf(&self.cf(*shape)?, key, value),
+                None => write.delete_cf(&self.cf(*shape)?, key),
+            }
+        }
+        let meta = serde_json::to_vec(&batch.meta)
+            .map_err(|e| EngineError::Bug(format!("cannot write the store's meta: {e}")))?;
+        write.put(META_KEY, meta);
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db.write_opt(write, &options).map_err(state_error)
+    }
+
+    fn meta(&self) -> Result<DiskMeta> {
+        let Some(bytes) = self.db.get(META_KEY).map_err(state_error)? else {
+            return Ok(DiskMeta::default());
+        };
+        serde_json::from_slice(&bytes)
+            .map_err(|e| EngineError::State(format!("the store's meta does not parse: {e}")))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut families = Vec::with_capacity(SHAPES.len() + 1);
+        for shape in SHAPES {
+            families.push(self.cf(shape)?);
+        }
+        let default = self.db.cf_handle("default");
+        families.extend(default);
+        let families: Vec<_> = families.iter().collect();
+        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(state_error)
+    }
+}
+
+fn options(shared: &RocksShared) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&shared.cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_bloom_filter(10.0, false);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_atomic_flush(true);
+    options.set_write_buffer_manager(&shared.write_buffers);
+    options.set_env(&shared.env);
+    options.set_max_open_files(OPEN_FILES_MAX);
+    options.set_max_background_jobs(BACKGROUND_JOBS_MAX);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_block_based_table_factory(&table);
+    options.set_keep_log_file_num(2);
+    options
+}
+
+fn family(shape: Shape) -> &'static str {
+    match shape {
+        Shape::KeyValue => "key-value",
+        Shape::WindowFirst => "window-first",
+        Shape::KeyFirst => "key-first",
+    }
+}
+
+/// Renames the directory to the first free `<path>.corrupt-<n>`.
+fn move_aside(path: &Path) -> Result<PathBuf> {
+    let io = |e: std::io::Error| {
+        EngineError::Config(format!(
+            "cannot move the state directory {} aside: {e}",
+            path.display()
+        ))
+    };
+    let mut aside = path.to_path_buf();
+    for n in 1.. {
+        aside = path.with_extension(format!("corrupt-{n}"));
+        if !aside.exists() {
+            break;
+        }
+    }
+    std::fs::rename(path, &aside).map_err(io)?;
+    Ok(aside)
+}
+
+fn is_lock_error(error: &rocksdb::Error) -> bool {
+    error.kind() == rocksdb::ErrorKind::IOError && error.as_ref().contains("lock")
+}
+
+fn state_error(error: rocksdb::Error) -> EngineError {
+    EngineError::State(error.into_string())
+}
