@@ -11,3 +11,4 @@ pub mod log;
 pub mod operators;
 pub mod seams;
 pub mod state;
+pub mod topology;

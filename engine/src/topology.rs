@@ -1,0 +1,343 @@
+//! From a query's `LogicalPlan` to sub-topologies: pieces that end at a topic. What runs is built
+//! from exactly this plan, so a changed plan changes the output.
+
+use datafusion::logical_expr::LogicalPlan;
+use millrace_sql::catalog::SourceKind;
+use millrace_sql::plan::{
+    AggregateNode, JoinNode, JoinShape, QueryPlan, RepartitionNode, ResultKind, ScanNode, SinkNode,
+    as_node,
+};
+
+use crate::error::{EngineError, Result};
+use crate::state::Shape;
+
+/// A query cut at its repartition topics, upstream first.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    pub subs: Vec<SubTopology>,
+    /// Internal topics between them.
+    pub repartitions: Vec<Repartition>,
+    pub stores: Vec<StoreSpec>,
+}
+
+/// An internal topic between two sub-topologies.
+#[derive(Debug, Clone)]
+pub struct Repartition {
+    pub node: RepartitionNode,
+    pub kind: ResultKind,
+}
+
+/// A store that some operator of the query needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// ksqlDB's store name, e.g. `Aggregate-Aggregate-Materialize`; the changelog is
+    /// `<app id>-<name>-changelog`.
+    pub name: String,
+    pub shape: Shape,
+    pub sub: usize,
+    /// Keys expire with their window, so the changelog may be trimmed.
+    pub windowed: bool,
+}
+
+/// A part of a query that one task runs per partition.
+#[derive(Debug, Clone)]
+pub struct SubTopology {
+    pub inputs: Vec<Input>,
+    pub nodes: Vec<Node>,
+    pub output: Output,
+}
+
+/// What a task reads: one partition of it.
+#[derive(Debug, Clone)]
+pub enum Input {
+    Scan(ScanNode),
+    /// Index into [`Topology::repartitions`].
+    Repartition(usize),
+}
+
+/// One operator. Children come before their parents; the last node feeds the output.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub op: Op,
+    pub kind: ResultKind,
+    /// Node that takes this one's output, and on which port; `None`: the sub-topology's output.
+    pub next: Option<(usize, usize)>,
+    /// The node after wants to know what a row replaces.
+    pub needs_old: bool,
+}
+
+/// What an operator does. Stores are indices into [`Topology::stores`].
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Passes on input `input` of the sub-topology; keeps it in a store when `store` is set.
+    Input {
+        input: usize,
+        store: Option<usize>,
+    },
+    Filter(LogicalPlan),
+    Project(LogicalPlan),
+    Aggregate {
+        node: AggregateNode,
+        store: usize,
+    },
+    Join {
+        node: JoinNode,
+        stores: Vec<usize>,
+    },
+    Materialize {
+        store: usize,
+    },
+}
+
+/// Where a sub-topology's rows go.
+#[derive(Debug, Clone)]
+pub enum Output {
+    Sink(SinkNode),
+    Repartition(usize),
+    /// A push query's reader.
+    Reader,
+}
+
+impl Topology {
+    /// Cuts a plan into sub-topologies.
+    ///
+    /// # Errors
+    /// `Bug` when the plan has a node that no operator exists for.
+    pub fn of(plan: &QueryPlan) -> Result<Topology> {
+        let mut builder = Builder::default();
+        let mut piece = Piece::default();
+        let (input, output) = match as_node::<SinkNode>(&plan.plan) {
+            Some(sink) => (&sink.input, Output::Sink(sink.clone())),
+            None => (&plan.plan, Output::Reader),
+        };
+        let mut last = builder.add(&mut piece, input)?;
+        if let Output::Sink(SinkNode { materialize: Some(step), .. }) = &output {
+            let store = builder.store(step.clone(), Shape::KeyValue, false);
+            last = piece.push(Op::Materialize { store }, ResultKind::Table, &[last]);
+        }
+        let _ = last;
+        builder.finish(piece, output);
+        Ok(builder.topology())
+    }
+
+    /// The one aggregate whose store answers pull queries, if the query has one.
+    pub fn aggregate(&self) -> Option<(&AggregateNode, usize)> {
+        self.subs.last()?.nodes.iter().rev().find_map(|node| match &node.op {
+            Op::Aggregate { node, store } => Some((node, *store)),
+            _ => None,
+        })
+    }
+
+    /// The store that holds the query's result as rows of the sink.
+    pub fn materialized(&self) -> Option<usize> {
+        self.subs.last()?.nodes.iter().find_map(|node| match node.op {
+            Op::Materialize { store } => Some(store),
+            _ => None,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    subs: Vec<SubTopology>,
+    repartitions: Vec<Repartition>,
+    stores: Vec<StoreSpec>,
+    /// Stores of the piece being built, which has no number yet.
+    pending: Vec<usize>,
+}
+
+/// A sub-topology being built.
+#[derive(Default)]
+struct Piece {
+    inputs: Vec<Input>,
+    nodes: Vec<Node>,
+    stores: Vec<usize>,
+}
+
+impl Piece {
+    fn push(&mut self, op: Op, kind: ResultKind, children: &[usize]) -> usize {
+        let at = self.nodes.len();
+        for (port, child) in children.iter().enumerate() {
+            self.nodes[*child].next = Some((at, port));
+        }
+        self.nodes.push(Node { op, kind, next: None, needs_old: false });
+        at
+    }
+
+    fn kind(&self, node: usize) -> ResultKind {
+        self.nodes[node].kind
+    }
+}
+
+impl Builder {
+    fn add(&mut self, piece: &mut Piece, plan: &LogicalPlan) -> Result<usize> {
+        if let Some(scan) = as_node::<ScanNode>(plan) {
+            return Ok(add_scan(piece, scan));
+        }
+        if let Some(node) = as_node::<RepartitionNode>(plan) {
+            return self.add_repartition(piece, node);
+        }
+        if let Some(node) = as_node::<AggregateNode>(plan) {
+            return self.add_aggregate(piece, node);
+        }
+        if let Some(node) = as_node::<JoinNode>(plan) {
+            return self.add_join(piece, node);
+        }
+        match plan {
+            LogicalPlan::Filter(filter) => {
+                let child = self.add(piece, &filter.input)?;
+                let kind = piece.kind(child);
+                Ok(piece.push(Op::Filter(plan.clone()), kind, &[child]))
+            }
+            LogicalPlan::Projection(projection) => {
+                let child = self.add(piece, &projection.input)?;
+                let kind = piece.kind(child);
+                Ok(piece.push(Op::Project(plan.clone()), kind, &[child]))
+            }
+            other => {
+                let name = other.display();
+                Err(EngineError::Bug(format!("no operator for the plan node {name}")))
+            }
+        }
+    }
+
+    fn add_repartition(&mut self, piece: &mut Piece, node: &RepartitionNode) -> Result<usize> {
+        let mut upstream = Piece::default();
+        let last = self.add(&mut upstream, &node.input)?;
+        let kind = upstream.kind(last);
+        let at = self.repartitions.len();
+        self.repartitions.push(Repartition { node: node.clone(), kind });
+        self.finish(upstream, Output::Repartition(at));
+        let input = piece.inputs.len();
+        piece.inputs.push(Input::Repartition(at));
+        Ok(piece.push(Op::Input { input, store: None }, kind, &[]))
+    }
+
+    fn add_aggregate(&mut self, piece: &mut Piece, node: &AggregateNode) -> Result<usize> {
+        let child = self.add(piece, &node.input)?;
+        let shape = match node.window.map(|w| w.kind) {
+            None => Shape::KeyValue,
+            Some(millrace_sql::plan::WindowKind::Session { .. }) => Shape::KeyFirst,
+            Some(_) => Shape::WindowFirst,
+        };
+        let name = format!("{}-Aggregate-Materialize", node.step);
+        let store = self.store_of(piece, name, shape, node.window.is_some());
+        let op = Op::Aggregate { node: node.clone(), store };
+        Ok(piece.push(op, ResultKind::Table, &[child]))
+    }
+
+    fn add_join(&mut self, piece: &mut Piece, node: &JoinNode) -> Result<usize> {
+        let left = self.add(piece, &node.left)?;
+        let right = self.add(piece, &node.right)?;
+        let step = &node.step;
+        let (left_name, right_name) =
+            (side(piece, left, step, "left"), side(piece, right, step, "right"));
+        let mut store = |name: String, shape, windowed| self.store_of(piece, name, shape, windowed);
+        let (stores, kind) = match node.shape {
+            JoinShape::StreamStream { .. } => (
+                vec![
+                    store(format!("{step}-left"), Shape::KeyFirst, true),
+                    store(format!("{step}-right"), Shape::KeyFirst, true),
+                    store(format!("{step}-outer"), Shape::WindowFirst, true),
+                ],
+                ResultKind::Stream,
+            ),
+            JoinShape::StreamTable => {
+                (vec![store(right_name, Shape::KeyValue, false)], ResultKind::Stream)
+            }
+            JoinShape::TableTable => (
+                vec![
+                    store(left_name, Shape::KeyValue, false),
+                    store(right_name, Shape::KeyValue, false),
+                ],
+                ResultKind::Table,
+            ),
+        };
+        let op = Op::Join { node: node.clone(), stores };
+        Ok(piece.push(op, kind, &[left, right]))
+    }
+
+    fn store_of(&mut self, piece: &mut Piece, name: String, shape: Shape, windowed: bool) -> usize {
+        let at = self.stores.len();
+        self.stores.push(StoreSpec { name, shape, sub: 0, windowed });
+        piece.stores.push(at);
+        at
+    }
+
+    fn store(&mut self, name: String, shape: Shape, windowed: bool) -> usize {
+        let at = self.stores.len();
+        self.stores.push(StoreSpec { name, shape, sub: 0, windowed });
+        self.pending.push(at);
+        at
+    }
+
+    fn finish(&mut self, mut piece: Piece, output: Output) {
+        let sub = self.subs.len();
+        for store in piece.stores.drain(..).chain(self.pending.drain(..)) {
+            self.stores[store].sub = sub;
+        }
+        mark_needs_old(&mut piece.nodes, &output, &self.repartitions);
+        self.materialize_inputs(&mut piece, sub);
+        self.subs.push(SubTopology { inputs: piece.inputs, nodes: piece.nodes, output });
+    }
+
+    /// A table that is read from its topic knows what a row replaces only if it is kept.
+    fn materialize_inputs(&mut self, piece: &mut Piece, sub: usize) {
+        for node in &mut piece.nodes {
+            let Op::Input { input, store } = &mut node.op else { continue };
+            let Input::Scan(scan) = &piece.inputs[*input] else { continue };
+            if node.needs_old {
+                let name = format!("{}-Reduce", scan.step);
+                *store = Some(self.stores.len());
+                let shape = Shape::KeyValue;
+                self.stores.push(StoreSpec { name, shape, sub, windowed: false });
+            }
+        }
+    }
+
+    fn topology(self) -> Topology {
+        Topology { subs: self.subs, repartitions: self.repartitions, stores: self.stores }
+    }
+}
+
+fn add_scan(piece: &mut Piece, scan: &ScanNode) -> usize {
+    let input = piece.inputs.len();
+    let kind = match scan.source.kind {
+        SourceKind::Stream => ResultKind::Stream,
+        SourceKind::Table => ResultKind::Table,
+    };
+    piece.inputs.push(Input::Scan(scan.clone()));
+    piece.push(Op::Input { input, store: None }, kind, &[])
+}
+
+/// Name of the store of one side of a table join: that of the table it holds, if it is one.
+fn side(piece: &Piece, child: usize, step: &str, name: &str) -> String {
+    match &piece.nodes[child].op {
+        Op::Input { input, .. } => match &piece.inputs[*input] {
+            Input::Scan(scan) => format!("{}-Reduce", scan.step),
+            Input::Repartition(_) => format!("{step}-{name}"),
+        },
+        _ => format!("{step}-{name}"),
+    }
+}
+
+/// A table's filter, a table aggregate and a table's repartition need what a row
+/// replaces; projections and filters pass the need on to what feeds them.
+fn mark_needs_old(nodes: &mut [Node], output: &Output, repartitions: &[Repartition]) {
+    for at in (0..nodes.len()).rev() {
+        let needed = match nodes[at].next {
+            None => match output {
+                Output::Repartition(topic) => repartitions[*topic].kind == ResultKind::Table,
+                Output::Sink(_) | Output::Reader => false,
+            },
+            Some((next, _)) => match &nodes[next].op {
+                Op::Filter(_) => nodes[next].kind == ResultKind::Table,
+                Op::Project(_) => nodes[next].needs_old,
+                Op::Aggregate { node, .. } => node.table_input,
+                // A join keeps both sides itself.
+                Op::Join { .. } | Op::Input { .. } | Op::Materialize { .. } => false,
+            },
+        };
+        nodes[at].needs_old = needed && nodes[at].kind == ResultKind::Table;
+    }
+}
