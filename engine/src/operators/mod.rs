@@ -1,6 +1,12 @@
 //! Operators: synchronous, no I/O, no clock. Batches and a state view in, batches out.
 
+pub mod filter;
+pub mod input;
+pub mod keep;
+pub mod project;
+
 use arrow::array::RecordBatch;
+use millrace_sql::expr::frame::RowError;
 
 use crate::batch::Batch;
 use crate::error::Result;
@@ -62,4 +68,22 @@ pub struct RowReject {
     pub time_ms: i64,
     /// The row as one-row batch, for the log.
     pub row: Option<RecordBatch>,
+    /// Its index in the batch that the operator was given.
+    pub row_index: Option<usize>,
+}
+
+/// Tells the rows of a batch that could not be evaluated.
+pub fn row_rejects(
+    errors: Vec<RowError>,
+    rows: &RecordBatch,
+    times: &[i64],
+    rejects: &mut Vec<RowReject>,
+) {
+    rejects.extend(errors.into_iter().map(|error| RowReject {
+        kind: RejectKind::Processing,
+        reason: error.message,
+        time_ms: times.get(error.row).copied().unwrap_or(-1),
+        row: (error.row < rows.num_rows()).then(|| rows.slice(error.row, 1)),
+        row_index: Some(error.row),
+    }));
 }

@@ -1,0 +1,78 @@
+//! Records of the command topic: the statement, and every fact that must not drift (R1). Replaying
+//! them gives every node the same catalog and the same tasks.
+
+use std::collections::BTreeMap;
+
+use millrace_sql::catalog::Source;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{LaneId, Offset, TopicId};
+
+/// Version of [`CommandRecord`] that this code writes.
+pub const COMMAND_FORMAT: u32 = 1;
+
+/// Stores that one command may number; a command's numbers start at its offset times this.
+pub const STORES_PER_COMMAND: u32 = 64;
+
+/// One record of the command topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandRecord {
+    pub format: u32,
+    /// Settles an unknown outcome of the append by reading (R35).
+    pub uuid: String,
+    /// Canonical text.
+    pub statement: String,
+    /// Session properties in force.
+    pub properties: BTreeMap<String, String>,
+    pub command: Command,
+}
+
+/// What a command does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Command {
+    CreateSource { source: Source },
+    /// CREATE ... AS SELECT registers `sink` too; INSERT INTO finds it registered.
+    CreateQuery { sink: Option<Source>, facts: QueryFacts },
+    Drop { source: String, queries: Vec<String> },
+    Terminate { queries: Vec<String> },
+    Pause { queries: Vec<String> },
+    Resume { queries: Vec<String> },
+}
+
+/// Facts of a query that are decided once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryFacts {
+    pub query: String,
+    /// Per sub-topology.
+    pub subs: Vec<SubFacts>,
+    /// Every topic the query touches, by name.
+    pub topics: BTreeMap<String, TopicFacts>,
+    /// Number of the query's first store.
+    pub store_base: u32,
+    /// False: every change is emitted (cache 0).
+    pub coalesce: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubFacts {
+    /// Tasks of this sub-topology.
+    pub partitions: u32,
+    /// Lane of partition 0; partition p goes to the lane p further, round robin.
+    pub base: LaneId,
+    /// Start offsets per input and partition; partitions beyond start at 0.
+    pub starts: Vec<Vec<Offset>>,
+}
+
+impl SubFacts {
+    /// The lane of a task, by arithmetic.
+    pub fn lane(&self, partition: u32, lanes: u32) -> LaneId {
+        LaneId((self.base.0 + partition) % lanes)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicFacts {
+    pub id: TopicId,
+    pub partitions: u32,
+}

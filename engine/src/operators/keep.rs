@@ -1,0 +1,102 @@
+//! Keeps the latest row per key in a store: a table that is looked up or pulled from, and the only
+//! way to know what a table's record replaces.
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use hashbrown::HashMap;
+use millrace_sql::types::SqlType;
+
+use crate::batch::{Batch, Old};
+use crate::codec::key::KeyCodec;
+use crate::codec::row::RowCodec;
+use crate::error::{EngineError, Result};
+use crate::operators::{Operator, StepContext};
+use crate::state::{Shape, StoreId};
+
+/// Writes each row under its key and passes it on with the row it replaces.
+pub struct KeepOperator {
+    store: StoreId,
+    key: Vec<usize>,
+    key_codec: KeyCodec,
+    row_codec: RowCodec,
+}
+
+impl KeepOperator {
+    /// `types`: of all columns; `key`: positions of the key columns, in key order.
+    pub fn new(store: StoreId, types: &[SqlType], key: &[usize]) -> Result<Self> {
+        let key_types: Vec<SqlType> = key.iter().map(|i| types[*i].clone()).collect();
+        Ok(KeepOperator {
+            store,
+            key: key.to_vec(),
+            key_codec: KeyCodec::new(&key_types),
+            row_codec: RowCodec::new(types),
+        })
+    }
+
+    /// Values before each row, as bytes: from the store, or from an earlier row of this batch.
+    fn previous(
+        &self,
+        keys: &[&[u8]],
+        values: &[Option<&[u8]>],
+        ctx: &StepContext<'_>,
+    ) -> Result<Vec<Option<Vec<u8>>>> {
+        let mut stored = ctx.state.get_many(self.store, Shape::KeyValue, keys)?;
+        let mut last: HashMap<&[u8], usize> = HashMap::with_capacity(keys.len());
+        for (i, key) in keys.iter().enumerate() {
+            if let Some(before) = last.insert(key, i) {
+                stored[i] = values[before].map(<[u8]>::to_vec);
+            }
+        }
+        Ok(stored)
+    }
+}
+
+impl Operator for KeepOperator {
+    fn push(&mut self, _port: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
+        let key_columns: Vec<ArrayRef> = self.key.iter().map(|i| batch.column(*i).clone()).collect();
+        let mut keys = crate::codec::key::KeyBuffer::default();
+        self.key_codec.encode(&key_columns, &mut keys)?;
+        let mut rows = crate::codec::row::RowBuffer::default();
+        self.row_codec.encode(batch.rows.columns(), &mut rows)?;
+
+        let keys: Vec<&[u8]> = (0..batch.len()).map(|i| keys.get(i)).collect();
+        let values: Vec<Option<&[u8]>> =
+            (0..batch.len()).map(|i| batch.is_live(i).then(|| rows.get(i))).collect();
+        let previous = self.previous(&keys, &values, ctx)?;
+        for (i, key) in keys.iter().enumerate() {
+            let time_ms = batch.times[i];
+            ctx.state.put(self.store, Shape::KeyValue, key, values[i], time_ms)?;
+        }
+        let old = decode_rows(&self.row_codec, &batch.rows, &previous)?;
+        ctx.out.push(Batch { old: Some(old), ..batch });
+        Ok(())
+    }
+
+    fn reset(&mut self) {}
+}
+
+/// Stored rows beside a batch of the same schema; absent ones are not live.
+fn decode_rows(codec: &RowCodec, like: &RecordBatch, rows: &[Option<Vec<u8>>]) -> Result<Old> {
+    let live: BooleanBuffer = rows.iter().map(Option::is_some).collect();
+    let present: Vec<&[u8]> = rows.iter().filter_map(|row| row.as_deref()).collect();
+    let columns = codec.decode(&present)?;
+    // Spread the decoded rows over their places; the others are NULL.
+    let mut next = 0;
+    let places: Vec<Option<u32>> = rows
+        .iter()
+        .map(|row| {
+            row.is_some().then(|| {
+                next += 1;
+                next - 1
+            })
+        })
+        .collect();
+    let places = arrow::array::UInt32Array::from(places);
+    let columns: Vec<ArrayRef> = columns
+        .iter()
+        .map(|column| arrow::compute::take(column, &places, None).map_err(EngineError::from))
+        .collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let rows = RecordBatch::try_new_with_options(like.schema(), columns, &options)?;
+    Ok(Old { rows, live })
+}
