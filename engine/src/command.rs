@@ -31,13 +31,27 @@ pub struct CommandRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Command {
-    CreateSource { source: Source },
+    CreateSource {
+        source: Source,
+    },
     /// CREATE ... AS SELECT registers `sink` too; INSERT INTO finds it registered.
-    CreateQuery { sink: Option<Source>, facts: QueryFacts },
-    Drop { source: String, queries: Vec<String> },
-    Terminate { queries: Vec<String> },
-    Pause { queries: Vec<String> },
-    Resume { queries: Vec<String> },
+    CreateQuery {
+        sink: Option<Source>,
+        facts: QueryFacts,
+    },
+    Drop {
+        source: String,
+        queries: Vec<String>,
+    },
+    Terminate {
+        queries: Vec<String>,
+    },
+    Pause {
+        queries: Vec<String>,
+    },
+    Resume {
+        queries: Vec<String>,
+    },
 }
 
 /// Facts of a query that are decided once.

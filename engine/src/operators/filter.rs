@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
 use datafusion::logical_expr::Filter;
-use millrace_sql::expr::eval::Evaluator;
+use millrace_sql::expr::Evaluator;
 
 use crate::batch::{Batch, Old};
 use crate::error::Result;

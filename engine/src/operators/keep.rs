@@ -7,10 +7,12 @@ use hashbrown::HashMap;
 use millrace_sql::types::SqlType;
 
 use crate::batch::{Batch, Old};
+use crate::codec::buffer::{KeyBuffer, RowBuffer};
 use crate::codec::key::KeyCodec;
 use crate::codec::row::RowCodec;
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::operators::{Operator, StepContext};
+use crate::repartition::spread;
 use crate::state::{Shape, StoreId};
 
 /// Writes each row under its key and passes it on with the row it replaces.
@@ -53,11 +55,12 @@ impl KeepOperator {
 
 impl Operator for KeepOperator {
     fn push(&mut self, _port: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
-        let key_columns: Vec<ArrayRef> = self.key.iter().map(|i| batch.column(*i).clone()).collect();
-        let mut keys = crate::codec::key::KeyBuffer::default();
+        let key_columns: Vec<ArrayRef> =
+            self.key.iter().map(|i| batch.column(*i).clone()).collect();
+        let mut keys = KeyBuffer::new();
         self.key_codec.encode(&key_columns, &mut keys)?;
-        let mut rows = crate::codec::row::RowBuffer::default();
-        self.row_codec.encode(batch.rows.columns(), &mut rows)?;
+        let mut rows = RowBuffer::new();
+        self.row_codec.encode(batch.rows.columns(), 0..batch.len(), &mut rows)?;
 
         let keys: Vec<&[u8]> = (0..batch.len()).map(|i| keys.get(i)).collect();
         let values: Vec<Option<&[u8]>> =
@@ -80,22 +83,7 @@ fn decode_rows(codec: &RowCodec, like: &RecordBatch, rows: &[Option<Vec<u8>>]) -
     let live: BooleanBuffer = rows.iter().map(Option::is_some).collect();
     let present: Vec<&[u8]> = rows.iter().filter_map(|row| row.as_deref()).collect();
     let columns = codec.decode(&present)?;
-    // Spread the decoded rows over their places; the others are NULL.
-    let mut next = 0;
-    let places: Vec<Option<u32>> = rows
-        .iter()
-        .map(|row| {
-            row.is_some().then(|| {
-                next += 1;
-                next - 1
-            })
-        })
-        .collect();
-    let places = arrow::array::UInt32Array::from(places);
-    let columns: Vec<ArrayRef> = columns
-        .iter()
-        .map(|column| arrow::compute::take(column, &places, None).map_err(EngineError::from))
-        .collect::<Result<_>>()?;
+    let columns = spread(&columns, rows.iter().map(Option::is_some))?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     let rows = RecordBatch::try_new_with_options(like.schema(), columns, &options)?;
     Ok(Old { rows, live })

@@ -6,7 +6,7 @@ pub mod keep;
 pub mod project;
 
 use arrow::array::RecordBatch;
-use millrace_sql::expr::frame::RowError;
+use millrace_sql::expr::RowError;
 
 use crate::batch::Batch;
 use crate::error::Result;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Projection;
-use millrace_sql::expr::eval::Evaluator;
+use millrace_sql::expr::Evaluator;
 
 use crate::batch::{Batch, Old};
 use crate::error::Result;

@@ -1,0 +1,132 @@
+//! A persistent query as the lanes run it: plan, topology, and the facts its command fixed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use millrace_sql::catalog::Source;
+use millrace_sql::plan::QueryPlan;
+use parking_lot::Mutex;
+
+use crate::api::QueryState;
+use crate::command::{QueryFacts, TopicFacts};
+use crate::error::{EngineError, Result};
+use crate::ids::Timestamp;
+use crate::names::Names;
+use crate::state::StoreId;
+use crate::topology::{Input, Topology};
+
+/// Everything lanes need to know of a query. Immutable but for its status.
+pub struct QueryDef {
+    pub id: String,
+    /// Canonical text of the statement.
+    pub sql: String,
+    pub plan: QueryPlan,
+    pub topology: Topology,
+    pub facts: QueryFacts,
+    pub sink: Option<Arc<Source>>,
+    pub names: Names,
+    pub status: QueryShared,
+}
+
+impl QueryDef {
+    /// Number of store `index` of the topology, for one partition.
+    pub fn store_id(&self, index: usize, partition: u32) -> StoreId {
+        StoreId { store: self.facts.store_base + index as u32, partition }
+    }
+
+    /// The changelog of store `index`.
+    pub fn changelog(&self, index: usize) -> Result<TopicFacts> {
+        let name = self.names.changelog_topic(&self.id, &self.topology.stores[index].name);
+        self.topic(&name)
+    }
+
+    /// The topic behind an input of a sub-topology.
+    pub fn input_topic(&self, sub: usize, input: usize) -> Result<TopicFacts> {
+        match &self.topology.subs[sub].inputs[input] {
+            Input::Scan(scan) => self.topic(&scan.source.topic),
+            Input::Repartition(at) => self.repartition_topic(*at),
+        }
+    }
+
+    pub fn repartition_topic(&self, at: usize) -> Result<TopicFacts> {
+        let step = &self.topology.repartitions[at].node.step;
+        self.topic(&self.names.repartition_topic(&self.id, step))
+    }
+
+    /// A topic that the command recorded.
+    pub fn topic(&self, name: &str) -> Result<TopicFacts> {
+        self.facts.topics.get(name).copied().ok_or_else(|| {
+            EngineError::Bug(format!("the command of query {} has no topic {name}", self.id))
+        })
+    }
+}
+
+/// Status and counters of a query, shared between its lanes and whoever asks.
+#[derive(Default)]
+pub struct QueryShared {
+    pub records_in: AtomicU64,
+    pub records_out: AtomicU64,
+    pub late_records: AtomicU64,
+    pub rejects: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    paused: bool,
+    /// Why the query stopped, while it is stopped.
+    failure: Option<String>,
+    /// Newest first.
+    errors: Vec<(i64, String)>,
+    /// Tasks that still restore.
+    restoring: usize,
+}
+
+impl QueryShared {
+    pub fn state(&self) -> QueryState {
+        let inner = self.inner.lock();
+        match () {
+            () if inner.failure.is_some() => QueryState::Error,
+            () if inner.paused => QueryState::Paused,
+            () if inner.restoring > 0 => QueryState::Restoring,
+            () => QueryState::Running,
+        }
+    }
+
+    pub fn errors(&self) -> Vec<(i64, String)> {
+        self.inner.lock().errors.clone()
+    }
+
+    pub fn failure(&self) -> Option<String> {
+        self.inner.lock().failure.clone()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.inner.lock().paused
+    }
+
+    pub fn set_paused(&self, paused: bool) {
+        self.inner.lock().paused = paused;
+    }
+
+    pub fn restoring(&self, delta: isize) {
+        let mut inner = self.inner.lock();
+        inner.restoring = inner.restoring.saturating_add_signed(delta);
+    }
+
+    /// The query stops with `reason` until [`QueryShared::recovered`].
+    pub fn fail(&self, now: Timestamp, reason: String, errors_max: usize) {
+        let mut inner = self.inner.lock();
+        inner.errors.insert(0, (now.0, reason.clone()));
+        inner.errors.truncate(errors_max);
+        inner.failure = Some(reason);
+    }
+
+    pub fn recovered(&self) {
+        self.inner.lock().failure = None;
+    }
+
+    pub fn count(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}

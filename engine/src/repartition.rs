@@ -1,0 +1,265 @@
+//! Records of repartition topics. The key is the new key in its format's bytes (they decide the
+//! partition); the value holds the whole row, and for tables the row before it:
+//! `version, flags, [u32 length of the new row, new row], [old row]`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::SchemaRef;
+use millrace_sql::plan::ResultKind;
+use millrace_sql::types::SqlType;
+
+use crate::batch::{Batch, Old};
+use crate::codec::buffer::RowBuffer;
+use crate::codec::row::RowCodec;
+use crate::error::{EngineError, Result};
+use crate::format::{EncodedRows, Formats, KeyEncoder, partition_for_key};
+use crate::ids::{Timestamp, Tp};
+use crate::log::RawBatch;
+use crate::outbox::Outbox;
+use crate::query::QueryDef;
+
+const VERSION: u8 = 1;
+const HAS_NEW: u8 = 1;
+const HAS_OLD: u8 = 2;
+
+/// Types of a plan edge.
+pub fn edge_types(schema: &SchemaRef) -> Result<Vec<(String, SqlType)>> {
+    schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let ty = SqlType::from_arrow(field.data_type());
+            let ty = ty.ok_or_else(|| EngineError::Bug(format!("no SQL type for {field}")))?;
+            Ok((field.name().clone(), ty))
+        })
+        .collect()
+}
+
+/// Sends rows to a repartition topic.
+pub struct RepartitionWriter {
+    topic: crate::ids::TopicId,
+    partitions: u32,
+    key: Vec<usize>,
+    drop_null_keys: bool,
+    keys: Box<dyn KeyEncoder>,
+    codec: RowCodec,
+    /// A row without a key goes where it came from.
+    own_partition: u32,
+}
+
+impl RepartitionWriter {
+    pub fn new(
+        query: &QueryDef,
+        at: usize,
+        formats: &dyn Formats,
+        own_partition: u32,
+    ) -> Result<Self> {
+        let node = &query.topology.repartitions[at].node;
+        let facts = query.repartition_topic(at)?;
+        let types = edge_types(&Arc::new(node.input.schema().as_arrow().clone()))?;
+        let key_types: Vec<_> = node.key.iter().map(|i| types[*i].clone()).collect();
+        let types: Vec<SqlType> = types.into_iter().map(|(_, ty)| ty).collect();
+        Ok(RepartitionWriter {
+            topic: facts.id,
+            partitions: facts.partitions,
+            key: node.key.clone(),
+            drop_null_keys: node.drop_null_keys,
+            keys: formats.key_encoder(&node.key_format, &key_types)?,
+            codec: RowCodec::new(&types),
+            own_partition,
+        })
+    }
+
+    /// Encodes `batch` into `outbox`; rows that cannot be are told as (row, reason).
+    pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
+        let mut errors = Vec::new();
+        let new = self.side(&batch.rows, |i| batch.is_live(i), &mut errors)?;
+        let old = match &batch.old {
+            Some(old) => Some(self.side(&old.rows, |i| old.live.value(i), &mut Vec::new())?),
+            None => None,
+        };
+        for i in 0..batch.len() {
+            let time = Timestamp(batch.times[i]);
+            let new = new.get(i);
+            match old.as_ref().and_then(|old| old.get(i)) {
+                // A changed key is two records: the old group loses, then the new one gains.
+                Some(before) if new.is_none_or(|new| new.key != before.key) => {
+                    self.send(outbox, time, before.key, None, Some(before.row));
+                    if let Some(new) = new {
+                        self.send(outbox, time, new.key, Some(new.row), None);
+                    }
+                }
+                before => {
+                    if let Some(new) = new {
+                        self.send(outbox, time, new.key, Some(new.row), before.map(|b| b.row));
+                    }
+                }
+            }
+        }
+        Ok(errors)
+    }
+
+    fn side(
+        &mut self,
+        rows: &RecordBatch,
+        live: impl Fn(usize) -> bool,
+        errors: &mut Vec<(usize, String)>,
+    ) -> Result<Side> {
+        let mut keys = EncodedRows::default();
+        self.keys.encode_keys(&rows.project(&self.key)?, &mut keys)?;
+        errors.append(&mut keys.errors);
+        let key_columns: Vec<&ArrayRef> = self.key.iter().map(|i| rows.column(*i)).collect();
+        let mut places = vec![None; rows.num_rows()];
+        let mut kept = Vec::with_capacity(keys.rows.len());
+        for entry in &keys.rows {
+            let row = entry.row as usize;
+            let null = key_columns.iter().any(|column| column.is_null(row));
+            if live(row) && !(null && self.drop_null_keys) {
+                places[row] = Some((entry.key.clone(), kept.len()));
+                kept.push(row);
+            }
+        }
+        let mut encoded = RowBuffer::new();
+        self.codec.encode(rows.columns(), kept, &mut encoded)?;
+        Ok(Side { keys: keys.data, rows: encoded, places })
+    }
+
+    fn send(
+        &self,
+        outbox: &mut Outbox,
+        time: Timestamp,
+        key: Option<&[u8]>,
+        new: Option<&[u8]>,
+        old: Option<&[u8]>,
+    ) {
+        let partition = key.map_or(self.own_partition % self.partitions, |k| {
+            partition_for_key(k, self.partitions)
+        });
+        let mut value = vec![VERSION, 0];
+        if let Some(new) = new {
+            value[1] |= HAS_NEW;
+            value.extend_from_slice(&(new.len() as u32).to_le_bytes());
+            value.extend_from_slice(new);
+        }
+        if let Some(old) = old {
+            value[1] |= HAS_OLD;
+            value.extend_from_slice(old);
+        }
+        outbox.push(Tp::new(self.topic, partition), time, key, Some(&value));
+    }
+}
+
+/// One encoded side (new or old) of a batch.
+struct Side {
+    keys: Vec<u8>,
+    rows: RowBuffer,
+    /// Per row of the batch: key range, and which encoded row.
+    places: Vec<Option<(Option<Range<usize>>, usize)>>,
+}
+
+#[derive(Clone, Copy)]
+struct SideRow<'a> {
+    key: Option<&'a [u8]>,
+    row: &'a [u8],
+}
+
+impl Side {
+    fn get(&self, i: usize) -> Option<SideRow<'_>> {
+        let (key, row) = self.places[i].as_ref()?;
+        Some(SideRow { key: key.clone().map(|k| &self.keys[k]), row: self.rows.get(*row) })
+    }
+}
+
+/// Reads what [`RepartitionWriter`] wrote.
+pub struct RepartitionReader {
+    codec: RowCodec,
+    schema: SchemaRef,
+    table: bool,
+}
+
+impl RepartitionReader {
+    pub fn new(query: &QueryDef, at: usize) -> Result<Self> {
+        let repartition = &query.topology.repartitions[at];
+        let schema: SchemaRef = Arc::new(repartition.node.input.schema().as_arrow().clone());
+        let types: Vec<SqlType> = edge_types(&schema)?.into_iter().map(|(_, ty)| ty).collect();
+        let table = repartition.kind == ResultKind::Table;
+        Ok(RepartitionReader { codec: RowCodec::new(&types), schema, table })
+    }
+
+    /// One row per record.
+    ///
+    /// # Errors
+    /// `State` when a record is not ours: someone else wrote to an internal topic.
+    pub fn read(&self, raw: &RawBatch) -> Result<Batch> {
+        let mut new = Vec::with_capacity(raw.records.len());
+        let mut old = Vec::with_capacity(raw.records.len());
+        for i in 0..raw.records.len() {
+            let (n, o) = raw.value(i).and_then(split).ok_or_else(|| {
+                let offset = raw.records[i].offset;
+                EngineError::Config(format!(
+                    "record {offset} of internal topic {:?} was not written by this service",
+                    raw.tp
+                ))
+            })?;
+            new.push(n);
+            old.push(o);
+        }
+        let times = raw.records.iter().map(|r| r.timestamp.0).collect();
+        if !self.table {
+            let rows: Vec<&[u8]> = new.into_iter().flatten().collect();
+            return Ok(Batch::new(self.batch(self.codec.decode(&rows)?, rows.len())?, times));
+        }
+        // A tombstone's key columns come from the old row.
+        let either: Vec<&[u8]> = new.iter().zip(&old).filter_map(|(n, o)| n.or(*o)).collect();
+        let rows = self.batch(self.codec.decode(&either)?, either.len())?;
+        let live: BooleanBuffer = new.iter().map(Option::is_some).collect();
+        Ok(Batch { rows, times, live: Some(live), old: Some(self.old(&old)?) })
+    }
+
+    fn old(&self, old: &[Option<&[u8]>]) -> Result<Old> {
+        let present: Vec<&[u8]> = old.iter().flatten().copied().collect();
+        let columns = spread(&self.codec.decode(&present)?, old.iter().map(Option::is_some))?;
+        let live = old.iter().map(Option::is_some).collect();
+        Ok(Old { rows: self.batch(columns, old.len())?, live })
+    }
+
+    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+}
+
+/// The new and the old row of a record's value.
+fn split(value: &[u8]) -> Option<(Option<&[u8]>, Option<&[u8]>)> {
+    let (&[version, flags], rest) = value.split_first_chunk::<2>()?;
+    if version != VERSION {
+        return None;
+    }
+    let (new, rest) = if flags & HAS_NEW != 0 {
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let (new, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        (Some(new), rest)
+    } else {
+        (None, rest)
+    };
+    let old = (flags & HAS_OLD != 0).then_some(rest);
+    (new.is_some() || old.is_some()).then_some((new, old))
+}
+
+/// Puts the rows of `columns` at the places where `present` is true; the others are NULL.
+pub fn spread(columns: &[ArrayRef], present: impl Iterator<Item = bool>) -> Result<Vec<ArrayRef>> {
+    let mut next = 0;
+    let places: UInt32Array = present
+        .map(|here| {
+            here.then(|| {
+                next += 1;
+                next - 1
+            })
+        })
+        .collect();
+    let take = |column: &ArrayRef| Ok(arrow::compute::take(column, &places, None)?);
+    columns.iter().map(take).collect()
+}
