@@ -53,6 +53,11 @@ impl QueryDef {
         self.topic(&self.names.repartition_topic(&self.id, step))
     }
 
+    /// Counts records taken in.
+    pub fn count_in(&self, records: usize) {
+        QueryShared::count(&self.status.records_in, records as u64);
+    }
+
     /// A topic that the command recorded.
     pub fn topic(&self, name: &str) -> Result<TopicFacts> {
         self.facts.topics.get(name).copied().ok_or_else(|| {

@@ -1,0 +1,98 @@
+//! From a sub-topology to the operators of one task.
+
+use datafusion::logical_expr::LogicalPlan;
+use millrace_sql::plan::ResultKind;
+use millrace_sql::types::SqlType;
+
+use crate::error::{EngineError, Result};
+use crate::operators::Operator;
+use crate::operators::filter::FilterOperator;
+use crate::operators::input::InputOperator;
+use crate::operators::keep::KeepOperator;
+use crate::operators::project::ProjectOperator;
+use crate::pipeline::{Pipeline, Step};
+use crate::progress::TaskKey;
+use crate::query::QueryDef;
+use crate::repartition::edge_types;
+use crate::state::StoreId;
+use crate::topology::{Input, Node, Op, Output, SubTopology, Topology};
+
+/// The pipeline of a persistent query's task.
+pub fn pipeline(query: &QueryDef, key: &TaskKey) -> Result<Pipeline> {
+    let store = |index: usize| query.store_id(index, key.partition);
+    build(&query.topology, key.sub as usize, &store)
+}
+
+/// The pipeline of a sub-topology whose stores are numbered by `store`.
+pub fn build(
+    topology: &Topology,
+    sub: usize,
+    store: &dyn Fn(usize) -> StoreId,
+) -> Result<Pipeline> {
+    let sub = &topology.subs[sub];
+    let mut entries = vec![0; sub.inputs.len()];
+    let mut steps = Vec::with_capacity(sub.nodes.len());
+    for (at, node) in sub.nodes.iter().enumerate() {
+        if let Op::Input { input, .. } = node.op {
+            entries[input] = at;
+        }
+        let operator = operator(sub, node, store)?;
+        steps.push(Step { operator, next: node.next });
+    }
+    Ok(Pipeline::new(steps, entries))
+}
+
+fn operator(
+    sub: &SubTopology,
+    node: &Node,
+    store: &dyn Fn(usize) -> StoreId,
+) -> Result<Box<dyn Operator>> {
+    let table = node.kind == ResultKind::Table;
+    Ok(match &node.op {
+        Op::Input { store: None, .. } => Box::new(InputOperator),
+        Op::Input { input, store: Some(kept) } => {
+            let (types, key) = scan_shape(&sub.inputs[*input])?;
+            Box::new(KeepOperator::new(store(*kept), &types, &key)?)
+        }
+        Op::Filter(LogicalPlan::Filter(filter)) => Box::new(FilterOperator::new(filter, table)?),
+        Op::Project(LogicalPlan::Projection(projection)) => {
+            Box::new(ProjectOperator::new(projection)?)
+        }
+        Op::Materialize { store: kept } => {
+            let (types, key) = sink_shape(&sub.output)?;
+            Box::new(KeepOperator::new(store(*kept), &types, &key)?)
+        }
+        other => return Err(EngineError::Bug(format!("no operator for {other:?}"))),
+    })
+}
+
+/// Types of a scan's columns, and which of them are the key.
+pub fn scan_shape(input: &Input) -> Result<(Vec<SqlType>, Vec<usize>)> {
+    use millrace_sql::catalog::ColumnRole;
+    use millrace_sql::plan::ScanColumn;
+    let Input::Scan(scan) = input else {
+        return Err(EngineError::Bug("a repartition topic is not kept in a store".to_owned()));
+    };
+    let schema = std::sync::Arc::new(scan.schema.as_arrow().clone());
+    let types = edge_types(&schema)?.into_iter().map(|(_, ty)| ty).collect();
+    let is_key = |column: &ScanColumn| match column {
+        ScanColumn::Declared(i) => scan.source.columns[*i].role == ColumnRole::Key,
+        _ => false,
+    };
+    let columns = scan.columns.iter().enumerate();
+    let key = columns.filter(|(_, column)| is_key(column)).map(|(at, _)| at).collect();
+    Ok((types, key))
+}
+
+/// Types of the sink's rows, and which of them are the key.
+pub fn sink_shape(output: &Output) -> Result<(Vec<SqlType>, Vec<usize>)> {
+    use millrace_sql::catalog::ColumnRole;
+    let Output::Sink(node) = output else {
+        return Err(EngineError::Bug("only a sink is materialised".to_owned()));
+    };
+    let schema = std::sync::Arc::new(node.input.schema().as_arrow().clone());
+    let types = edge_types(&schema)?.into_iter().map(|(_, ty)| ty).collect();
+    let columns = node.sink.columns.iter().enumerate();
+    let key = columns.filter(|(_, c)| c.role == ColumnRole::Key).map(|(at, _)| at).collect();
+    Ok((types, key))
+}

@@ -1,0 +1,394 @@
+//! The one path by which a lane starts: at boot, after a takeover, after any loss of its writer, and
+//! for the tasks of a new query (R9). Nothing that was read before the writer was opened counts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::error::{EngineError, Result};
+use crate::ids::{Offset, Tp};
+use crate::lane::{Lane, Phase};
+use crate::log::{Cursor, Ends, PollLimits, RawBatch, ReadClass, Writer};
+use crate::progress::{self, LaneHeader, PositionRecord, TaskKey, TaskRecord};
+use crate::query::QueryDef;
+use crate::state::{Shape, StoreId};
+use crate::task::Task;
+
+/// Tombstones of changelogs live 7 days; a disk older than half of that is rebuilt (R15).
+pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A recovery under way.
+pub(crate) struct Recovery {
+    writer: Box<dyn Writer>,
+    stage: Stage,
+    /// Tasks that are being made ready.
+    tasks: Vec<Task>,
+    targets: HashMap<Tp, Target>,
+}
+
+enum Stage {
+    AskProgress,
+    ReadProgress {
+        cursor: Box<dyn Cursor>,
+        until: Offset,
+    },
+    /// Waits until this node has applied the commands that the lane's last owner had.
+    AwaitCommands,
+    AskChangelogs,
+    Replay {
+        cursor: Box<dyn Cursor>,
+    },
+}
+
+/// One changelog partition to be replayed.
+struct Target {
+    store: StoreId,
+    shape: Shape,
+    until: Offset,
+    done: bool,
+    /// Records replayed.
+    records: u64,
+    task: TaskKey,
+}
+
+impl Recovery {
+    /// From the beginning: progress, then everything.
+    pub(crate) fn whole(writer: Box<dyn Writer>) -> Self {
+        let stage = Stage::AskProgress;
+        Recovery { writer, stage, tasks: Vec::new(), targets: HashMap::new() }
+    }
+
+    /// For tasks that a command adds; progress is known.
+    fn partial(writer: Box<dyn Writer>, tasks: Vec<Task>) -> Self {
+        let stage = Stage::AskChangelogs;
+        Recovery { writer, stage, tasks, targets: HashMap::new() }
+    }
+}
+
+impl Lane {
+    pub(crate) fn recover(&mut self, mut recovery: Box<Recovery>) -> Result<bool> {
+        let busy = match &mut recovery.stage {
+            Stage::AskProgress => self.ask_progress(&mut recovery)?,
+            Stage::ReadProgress { .. } => self.read_progress(&mut recovery)?,
+            Stage::AwaitCommands => self.await_commands(&mut recovery)?,
+            Stage::AskChangelogs => self.ask_changelogs(&mut recovery)?,
+            Stage::Replay { .. } => match self.replay(&mut recovery)? {
+                Replayed::Done => return self.start(*recovery),
+                Replayed::Some => true,
+                Replayed::None => false,
+            },
+        };
+        self.phase = Phase::Recovering(recovery);
+        Ok(busy)
+    }
+
+    /// Looks at what commands have changed. Called with no transaction open.
+    pub(crate) fn apply_commands(&mut self, writer: Box<dyn Writer>) -> Result<bool> {
+        self.generation = self.registry.generation();
+        self.command = self.registry.command();
+        self.header_due();
+        let wanted = self.wanted();
+        let gone: Vec<TaskKey> =
+            self.tasks.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
+        for key in gone {
+            self.reader.detach(&key);
+            self.tasks.remove(&key);
+        }
+        self.forget_dropped();
+        let new: Vec<(TaskKey, Arc<QueryDef>)> =
+            wanted.into_iter().filter(|(key, _)| !self.tasks.contains_key(key)).collect();
+        if new.is_empty() {
+            self.phase = Phase::Running { writer };
+            return Ok(true);
+        }
+        let tasks = self.make_tasks(new)?;
+        self.phase = Phase::Recovering(Box::new(Recovery::partial(writer, tasks)));
+        Ok(true)
+    }
+
+    fn ask_progress(&mut self, recovery: &mut Recovery) -> Result<bool> {
+        let tp = self.world.progress;
+        let Poll::Ready(ends) = self.world.log.ends(&[tp]) else { return Ok(false) };
+        let ends = one(ends?)?;
+        self.progress.clear();
+        let mut cursor = self.world.log.cursor(ReadClass::Restore);
+        cursor.assign(&[(tp, ends.start)]);
+        recovery.stage = Stage::ReadProgress { cursor, until: ends.hw };
+        Ok(true)
+    }
+
+    fn read_progress(&mut self, recovery: &mut Recovery) -> Result<bool> {
+        let Stage::ReadProgress { cursor, until } = &mut recovery.stage else {
+            return Err(EngineError::Bug("not reading progress".to_owned()));
+        };
+        let mut batches = Vec::new();
+        cursor.poll(&self.poll_limits(), &mut batches)?;
+        for raw in &batches {
+            for i in 0..raw.records.len() {
+                let Some(key) = raw.key(i).and_then(|k| std::str::from_utf8(k).ok()) else {
+                    continue;
+                };
+                match raw.value(i) {
+                    Some(value) => self.progress.insert(key.to_owned(), value.to_vec()),
+                    None => self.progress.remove(key),
+                };
+            }
+        }
+        // The end is the high watermark, not the end of what is readable (R9).
+        let at = cursor.position(self.world.progress).map(|p| p.next);
+        if at.is_none_or(|at| at < *until) {
+            return Ok(!batches.is_empty());
+        }
+        self.take_header()?;
+        recovery.stage = Stage::AwaitCommands;
+        Ok(true)
+    }
+
+    fn take_header(&mut self) -> Result<()> {
+        let header = match self.progress.get(progress::LANE_KEY) {
+            Some(bytes) => progress::decode::<LaneHeader>(progress::LANE_KEY, bytes)?,
+            None => LaneHeader { command: -1, ..LaneHeader::default() },
+        };
+        if header.lanes != 0 && header.lanes != self.world.lanes {
+            return Err(EngineError::Config(format!(
+                "lane {} was written for {} lanes, but this node is set to {}: start it with {0}",
+                self.id, header.lanes, self.world.lanes
+            )));
+        }
+        if self.state.commit_number() > header.commit {
+            // I1: another log stands behind this directory; it cannot be trusted.
+            return Err(EngineError::State(format!(
+                "the disk of lane {} is at commit {}, ahead of the log's {}",
+                self.id,
+                self.state.commit_number(),
+                header.commit
+            )));
+        }
+        self.header = LaneHeader { epoch: header.epoch + 1, ..header };
+        Ok(())
+    }
+
+    /// R5: an owner replays the command log at least as far as the last one had.
+    fn await_commands(&mut self, recovery: &mut Recovery) -> Result<bool> {
+        if self.registry.command() < self.header.command {
+            return Ok(false);
+        }
+        self.generation = self.registry.generation();
+        self.command = self.registry.command();
+        if self.command != self.header.command {
+            self.header_due();
+        }
+        self.forget_dropped();
+        let wanted = self.wanted().into_iter().collect();
+        recovery.tasks = self.make_tasks(wanted)?;
+        recovery.stage = Stage::AskChangelogs;
+        Ok(true)
+    }
+
+    fn ask_changelogs(&mut self, recovery: &mut Recovery) -> Result<bool> {
+        if recovery.targets.is_empty() {
+            for task in &recovery.tasks {
+                self.add_targets(task, &mut recovery.targets)?;
+            }
+        }
+        let mut tps: Vec<Tp> = recovery.targets.keys().copied().collect();
+        tps.sort_unstable();
+        let ends = match tps.is_empty() {
+            true => Vec::new(),
+            false => match self.world.log.ends(&tps) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(ends) => ends?,
+            },
+        };
+        let mut cursor = self.world.log.cursor(ReadClass::Restore);
+        let mut starts = Vec::with_capacity(tps.len());
+        for (tp, ends) in tps.into_iter().zip(ends) {
+            let Some(target) = recovery.targets.get_mut(&tp) else { continue };
+            target.until = ends.hw;
+            let from = self.restore_from(target, tp, &ends);
+            target.done = from >= ends.hw;
+            if !target.done {
+                starts.push((tp, from));
+            }
+        }
+        cursor.assign(&starts);
+        recovery.stage = Stage::Replay { cursor };
+        Ok(true)
+    }
+
+    fn add_targets(&mut self, task: &Task, targets: &mut HashMap<Tp, Target>) -> Result<()> {
+        for (index, spec) in task.query.topology.stores.iter().enumerate() {
+            if spec.sub != task.key.sub as usize {
+                continue;
+            }
+            let store = task.query.store_id(index, task.key.partition);
+            let tp = Tp::new(task.query.changelog(index)?.id, task.key.partition);
+            self.add_changelog(store, tp);
+            let (until, task) = (Offset(0), task.key.clone());
+            let target = Target { store, shape: spec.shape, until, done: false, records: 0, task };
+            targets.insert(tp, target);
+        }
+        Ok(())
+    }
+
+    /// Where the replay of a changelog begins: behind what the state has of it, unless that cannot
+    /// be relied on.
+    fn restore_from(&mut self, target: &Target, tp: Tp, ends: &Ends) -> Offset {
+        let age_ms = self.world.clock.now().0 - self.state.commit_time_ms();
+        let too_old = age_ms > TOMBSTONE_LIFE.as_millis() as i64 / 2;
+        match self.state.applied(target.store) {
+            Some(meta) if meta.changelog == tp.topic && meta.applied >= ends.start && !too_old => {
+                meta.applied
+            }
+            Some(_) => {
+                self.state.drop_store(target.store, target.shape);
+                ends.start
+            }
+            None => ends.start,
+        }
+    }
+
+    fn replay(&mut self, recovery: &mut Recovery) -> Result<Replayed> {
+        let Recovery { stage: Stage::Replay { cursor }, targets, .. } = recovery else {
+            return Err(EngineError::Bug("not replaying".to_owned()));
+        };
+        if targets.values().all(|target| target.done) {
+            return Ok(Replayed::Done);
+        }
+        let mut batches = Vec::new();
+        cursor.poll(&self.poll_limits(), &mut batches)?;
+        for raw in &batches {
+            if let Some(target) = targets.get_mut(&raw.tp) {
+                self.replay_batch(target, raw);
+            }
+        }
+        for (tp, target) in targets.iter_mut() {
+            let at = cursor.position(*tp).map(|p| p.next);
+            if !target.done && at.is_some_and(|at| at >= target.until) {
+                target.done = true;
+                self.state.advance(target.store, tp.topic, target.until);
+            }
+        }
+        if self.state.committed_bytes() >= self.world.limits.committed_memory_bytes_max {
+            self.state.spill()?;
+        }
+        Ok(if batches.is_empty() { Replayed::None } else { Replayed::Some })
+    }
+
+    fn replay_batch(&mut self, target: &mut Target, raw: &RawBatch) {
+        for i in 0..raw.records.len() {
+            if let Some(key) = raw.key(i) {
+                self.state.replay(target.store, target.shape, key, raw.value(i));
+            }
+        }
+        target.records += raw.records.len() as u64;
+        self.stats.restored_records += raw.records.len() as u64;
+        self.state.advance(target.store, raw.tp.topic, raw.next);
+    }
+
+    /// All is restored: give the tasks their progress and let them read.
+    fn start(&mut self, recovery: Recovery) -> Result<bool> {
+        let Recovery { writer, tasks, targets, .. } = recovery;
+        let mut lost = Vec::new();
+        for mut task in tasks {
+            let found = self.restore_task(&mut task)?;
+            let has_state = targets.values().any(|t| t.task == task.key && t.records > 0);
+            if !found && has_state {
+                lost.push(task.key.query.clone());
+                continue;
+            }
+            self.reader.attach(&task)?;
+            self.tasks.insert(task.key.clone(), task);
+        }
+        for query in lost {
+            // R7: never fall back to the start offsets.
+            self.eject(
+                &query,
+                "state exists but its positions are missing from the progress topic; \
+                 terminate and create the query again",
+            );
+        }
+        self.phase = Phase::Running { writer };
+        Ok(true)
+    }
+
+    /// False: there is no progress of the task yet.
+    fn restore_task(&self, task: &mut Task) -> Result<bool> {
+        let mut found = false;
+        for input in &mut task.inputs {
+            let key = progress::position_key(&task.key, input.tp);
+            if let Some(bytes) = self.progress.get(&key) {
+                let record: PositionRecord = progress::decode(&key, bytes)?;
+                input.committed = record.next;
+                found = true;
+            }
+        }
+        let key = progress::task_key(&task.key);
+        let record = match self.progress.get(&key) {
+            Some(bytes) => progress::decode::<TaskRecord>(&key, bytes)?,
+            None => TaskRecord::default(),
+        };
+        task.restore(record.operators);
+        Ok(found)
+    }
+
+    /// Tasks that this lane should run.
+    fn wanted(&self) -> BTreeMap<TaskKey, Arc<QueryDef>> {
+        let mut wanted = BTreeMap::new();
+        for query in self.registry.runnable() {
+            for key in self.own_tasks(&query) {
+                wanted.insert(key, query.clone());
+            }
+        }
+        wanted
+    }
+
+    /// A task that cannot be made stops its query only.
+    fn make_tasks(&mut self, wanted: Vec<(TaskKey, Arc<QueryDef>)>) -> Result<Vec<Task>> {
+        let mut tasks = Vec::with_capacity(wanted.len());
+        for (key, query) in wanted {
+            match Task::new(query, key.clone(), self.world.formats.as_ref()) {
+                Ok(task) => tasks.push(task),
+                Err(error) => self.eject(&key.query, &error.to_string()),
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// Progress and stores of queries that no longer exist.
+    fn forget_dropped(&mut self) {
+        let exists = |id: &str| self.registry.get(id).is_some();
+        let gone: Vec<String> = self
+            .progress
+            .keys()
+            .filter(|key| progress::query_of(key).is_some_and(|query| !exists(query)))
+            .cloned()
+            .collect();
+        if !gone.is_empty() {
+            self.obsolete = gone;
+            self.header_due();
+        }
+        for (store, shape) in self.registry.take_dropped_stores(self.id) {
+            self.state.drop_store(store, shape);
+            self.remove_changelog(store);
+        }
+    }
+
+    fn poll_limits(&self) -> PollLimits {
+        let limits = &self.world.limits;
+        PollLimits { records_max: limits.poll_records_max, bytes_max: limits.poll_bytes_max }
+    }
+}
+
+enum Replayed {
+    Done,
+    Some,
+    None,
+}
+
+fn one(ends: Vec<Ends>) -> Result<Ends> {
+    ends.first()
+        .copied()
+        .ok_or_else(|| EngineError::Bug("asked one partition, got none".to_owned()))
+}

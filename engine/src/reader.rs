@@ -1,0 +1,356 @@
+//! What a lane reads. Tasks at the same position of a partition share the fetch and the decoding
+//! (R19); a task at another position reads through a cursor of its own until they meet.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use millrace_sql::plan::ScanColumn;
+
+use crate::batch::Batch;
+use crate::error::{EngineError, Result};
+use crate::format::{Formats, RejectKind, RowDecoder};
+use crate::ids::{Offset, Tp};
+use crate::log::{Cursor, Log, PollLimits, RawBatch, ReadClass, ReadError};
+use crate::progress::TaskKey;
+use crate::repartition::RepartitionReader;
+use crate::task::{Pending, PendingReject, Task};
+use crate::topology::Input;
+
+/// Readers of one lane.
+pub struct Reader {
+    log: Arc<dyn Log>,
+    formats: Arc<dyn Formats>,
+    /// The first is the lane's main cursor, the others catch up.
+    slots: Vec<Slot>,
+}
+
+/// A cursor and who listens to it.
+struct Slot {
+    cursor: Box<dyn Cursor>,
+    feeds: BTreeMap<Tp, Feed>,
+    changed: bool,
+}
+
+/// One partition of a cursor.
+struct Feed {
+    next: Offset,
+    groups: Vec<Group>,
+    paused: bool,
+}
+
+/// Listeners that decode alike.
+struct Group {
+    spec: DecodeSpec,
+    decoder: Decoder,
+    listeners: Vec<(TaskKey, usize)>,
+}
+
+/// What makes two inputs decode to the same batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum DecodeSpec {
+    Source(Arc<millrace_sql::catalog::Source>, Vec<ScanColumn>),
+    Repartition(String, usize),
+}
+
+enum Decoder {
+    Source(Box<dyn RowDecoder>),
+    Repartition(RepartitionReader),
+}
+
+/// A partition that cannot be read any more, and the queries that read it.
+pub struct ReadFailure {
+    pub error: ReadError,
+    pub queries: Vec<String>,
+}
+
+/// What one poll gave.
+#[derive(Default)]
+pub struct Polled {
+    pub records: usize,
+    pub failures: Vec<ReadFailure>,
+}
+
+impl Reader {
+    pub fn new(log: Arc<dyn Log>, formats: Arc<dyn Formats>) -> Self {
+        Reader { log, formats, slots: Vec::new() }
+    }
+
+    /// Forgets all assignments.
+    pub fn clear(&mut self) {
+        self.slots.clear();
+    }
+
+    /// Adds the inputs of `task` at their positions.
+    pub fn attach(&mut self, task: &Task) -> Result<()> {
+        for at in 0..task.inputs.len() {
+            self.attach_input(task, at)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the inputs of a task out.
+    pub fn detach(&mut self, task: &TaskKey) {
+        for slot in &mut self.slots {
+            for feed in slot.feeds.values_mut() {
+                for group in &mut feed.groups {
+                    group.listeners.retain(|(key, _)| key != task);
+                }
+                feed.groups.retain(|group| !group.listeners.is_empty());
+            }
+            let before = slot.feeds.len();
+            slot.feeds.retain(|_, feed| !feed.groups.is_empty());
+            slot.changed |= slot.feeds.len() != before;
+        }
+    }
+
+    /// Polls all cursors and hands what came to the tasks.
+    pub fn poll(
+        &mut self,
+        limits: &PollLimits,
+        tasks: &mut BTreeMap<TaskKey, Task>,
+    ) -> Result<Polled> {
+        let mut polled = Polled::default();
+        for slot in &mut self.slots {
+            slot.reassign();
+            let mut batches = Vec::new();
+            if let Err(error) = slot.cursor.poll(limits, &mut batches) {
+                polled.failures.push(slot.failure(error)?);
+                continue;
+            }
+            for raw in batches {
+                polled.records += raw.records.len();
+                slot.deliver(&raw, tasks)?;
+            }
+            slot.note_ends(tasks);
+        }
+        self.merge();
+        Ok(polled)
+    }
+
+    /// Stops fetching partitions whose slowest listener has `buffered_max` rows waiting.
+    pub fn balance(&mut self, buffered_max: usize, tasks: &BTreeMap<TaskKey, Task>) {
+        for slot in &mut self.slots {
+            for (tp, feed) in &mut slot.feeds {
+                let listeners = feed.groups.iter().flat_map(|g| &g.listeners);
+                let full = listeners
+                    .filter_map(|(key, at)| tasks.get(key).map(|task| task.inputs[*at].buffered))
+                    .any(|buffered| buffered >= buffered_max);
+                if full != feed.paused {
+                    feed.paused = full;
+                    slot.cursor.pause(*tp, full);
+                }
+            }
+        }
+    }
+
+    fn attach_input(&mut self, task: &Task, at: usize) -> Result<()> {
+        let input = &task.inputs[at];
+        let (tp, from) = (input.tp, input.position);
+        let sub = &task.query.topology.subs[task.key.sub as usize];
+        let spec = match &sub.inputs[at] {
+            Input::Scan(scan) => DecodeSpec::Source(scan.source.clone(), scan.columns.clone()),
+            Input::Repartition(topic) => DecodeSpec::Repartition(task.query.id.clone(), *topic),
+        };
+        let listener = (task.key.clone(), at);
+        let formats = self.formats.clone();
+        let slot = self.slot_for(tp, from);
+        let feed = match slot.feeds.get_mut(&tp) {
+            Some(feed) => feed,
+            None => {
+                slot.changed = true;
+                let feed = Feed { next: from, groups: Vec::new(), paused: false };
+                slot.feeds.entry(tp).or_insert(feed)
+            }
+        };
+        if let Some(group) = feed.groups.iter_mut().find(|group| group.spec == spec) {
+            group.listeners.push(listener);
+            return Ok(());
+        }
+        let decoder = match &spec {
+            DecodeSpec::Source(source, columns) => {
+                Decoder::Source(formats.decoder(source, columns)?)
+            }
+            DecodeSpec::Repartition(_, topic) => {
+                Decoder::Repartition(RepartitionReader::new(&task.query, *topic)?)
+            }
+        };
+        feed.groups.push(Group { spec, decoder, listeners: vec![listener] });
+        Ok(())
+    }
+
+    /// The first cursor that reads `tp` at `from`, or does not read it at all.
+    fn slot_for(&mut self, tp: Tp, from: Offset) -> &mut Slot {
+        let fits = |slot: &Slot| slot.feeds.get(&tp).is_none_or(|feed| feed.next == from);
+        let at = match self.slots.iter().position(fits) {
+            Some(at) => at,
+            None => {
+                let class =
+                    if self.slots.is_empty() { ReadClass::Shared } else { ReadClass::CatchUp };
+                let cursor = self.log.cursor(class);
+                self.slots.push(Slot { cursor, feeds: BTreeMap::new(), changed: false });
+                self.slots.len() - 1
+            }
+        };
+        &mut self.slots[at]
+    }
+
+    /// Moves feeds of catch-up cursors that have reached the main cursor's position.
+    fn merge(&mut self) {
+        let Some((main, others)) = self.slots.split_first_mut() else { return };
+        for slot in others {
+            let met: Vec<Tp> = slot
+                .feeds
+                .iter()
+                .filter(|(tp, feed)| main.feeds.get(tp).is_none_or(|m| m.next == feed.next))
+                .map(|(tp, _)| *tp)
+                .collect();
+            for tp in met {
+                let Some(feed) = slot.feeds.remove(&tp) else { continue };
+                slot.changed = true;
+                main.changed |= !main.feeds.contains_key(&tp);
+                match main.feeds.get_mut(&tp) {
+                    Some(into) => into.absorb(feed),
+                    None => {
+                        main.feeds.insert(tp, Feed { paused: false, ..feed });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Feed {
+    fn absorb(&mut self, other: Feed) {
+        for group in other.groups {
+            match self.groups.iter_mut().find(|mine| mine.spec == group.spec) {
+                Some(mine) => mine.listeners.extend(group.listeners),
+                None => self.groups.push(group),
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn reassign(&mut self) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
+        let at: Vec<(Tp, Offset)> = self.feeds.iter().map(|(tp, feed)| (*tp, feed.next)).collect();
+        self.cursor.assign(&at);
+        for (tp, feed) in &self.feeds {
+            if feed.paused {
+                self.cursor.pause(*tp, true);
+            }
+        }
+    }
+
+    fn deliver(&mut self, raw: &RawBatch, tasks: &mut BTreeMap<TaskKey, Task>) -> Result<()> {
+        let Some(feed) = self.feeds.get_mut(&raw.tp) else { return Ok(()) };
+        feed.next = raw.next;
+        for group in &mut feed.groups {
+            let decoded = group.decoder.decode(raw)?;
+            for (key, at) in &group.listeners {
+                let Some(task) = tasks.get_mut(key) else { continue };
+                let Decoding { batch, offsets, rejects } = decoded.clone();
+                task.deliver(*at, Pending::new(batch, offsets, raw.next, rejects));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells tasks which of their inputs have nothing more to read for now, and moves idle
+    /// positions behind control records.
+    fn note_ends(&mut self, tasks: &mut BTreeMap<TaskKey, Task>) {
+        for (tp, feed) in &mut self.feeds {
+            let Some(position) = self.cursor.position(*tp) else { continue };
+            let caught_up = position.lso.is_some_and(|lso| position.next >= lso);
+            if position.next > feed.next {
+                feed.next = position.next;
+            }
+            for (key, at) in feed.groups.iter().flat_map(|group| &group.listeners) {
+                if let Some(task) = tasks.get_mut(key) {
+                    task.note_end(*at, feed.next, caught_up);
+                }
+            }
+        }
+    }
+
+    fn failure(&self, error: ReadError) -> Result<ReadFailure> {
+        let tp = match &error {
+            ReadError::OutOfRange { tp, .. }
+            | ReadError::Gone(tp)
+            | ReadError::Denied(tp)
+            | ReadError::Corrupt { tp, .. } => *tp,
+            ReadError::Unreachable(_) => return Err(EngineError::Read(error)),
+        };
+        let feed = self.feeds.get(&tp).into_iter();
+        let listeners = feed.flat_map(|feed| feed.groups.iter().flat_map(|g| &g.listeners));
+        let mut queries: Vec<String> = listeners.map(|(key, _)| key.query.clone()).collect();
+        queries.sort_unstable();
+        queries.dedup();
+        if queries.is_empty() {
+            return Err(EngineError::Bug(format!("a cursor failed on {tp:?}, which no one reads")));
+        }
+        Ok(ReadFailure { error, queries })
+    }
+}
+
+/// A decoded raw batch, to be shared by several tasks.
+#[derive(Clone)]
+struct Decoding {
+    batch: Batch,
+    offsets: Vec<i64>,
+    rejects: Vec<PendingReject>,
+}
+
+impl Decoder {
+    fn decode(&mut self, raw: &RawBatch) -> Result<Decoding> {
+        match self {
+            Decoder::Repartition(reader) => {
+                let batch = reader.read(raw)?;
+                let offsets = raw.records.iter().map(|r| r.offset.0).collect();
+                Ok(Decoding { batch, offsets, rejects: Vec::new() })
+            }
+            Decoder::Source(decoder) => {
+                let decoded = decoder.decode(raw, 0..raw.records.len())?;
+                let offset = |i: &u32| raw.records[*i as usize].offset.0;
+                let offsets = decoded.origin.iter().map(offset).collect();
+                let rejects = decoded
+                    .rejects
+                    .into_iter()
+                    .map(|reject| PendingReject {
+                        offset: offset(&reject.record),
+                        kind: reject.what,
+                        reason: reject.reason,
+                        bytes: rejected_bytes(raw, reject.record as usize, reject.what),
+                    })
+                    .collect();
+                let batch = Batch {
+                    rows: decoded.rows,
+                    times: decoded.times,
+                    live: decoded.live,
+                    old: None,
+                };
+                Ok(Decoding { batch, offsets, rejects })
+            }
+        }
+    }
+}
+
+fn rejected_bytes(raw: &RawBatch, record: usize, kind: RejectKind) -> Option<Vec<u8>> {
+    let bytes = match kind {
+        RejectKind::DeserializeKey => raw.key(record),
+        _ => raw.value(record),
+    };
+    bytes.map(<[u8]>::to_vec)
+}
+
+/// Positions per partition, e.g. for purging and for consumer groups.
+pub fn positions<'a>(tasks: impl Iterator<Item = &'a Task>) -> HashMap<Tp, Offset> {
+    let mut at: HashMap<Tp, Offset> = HashMap::new();
+    for input in tasks.flat_map(|task| &task.inputs) {
+        let slot = at.entry(input.tp).or_insert(input.committed);
+        *slot = (*slot).min(input.committed);
+    }
+    at
+}

@@ -1,0 +1,385 @@
+//! A task: one partition of one sub-topology of one query. It owns its inputs' buffers and
+//! positions, its pipeline and its output; the lane owns everything shared.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::error::{EngineError, Result};
+use crate::format::{Formats, RejectKind};
+use crate::ids::{Offset, Tp};
+use crate::output::OutputWriter;
+use crate::pipeline::{Emitted, Pipeline};
+use crate::processing_log::{LogEntry, Origin};
+use crate::progress::TaskKey;
+use crate::query::QueryDef;
+use crate::state::lane::LaneState;
+use crate::topology::Input;
+
+/// A running task.
+pub struct Task {
+    pub key: TaskKey,
+    pub query: Arc<QueryDef>,
+    pub inputs: Vec<TaskInput>,
+    pipeline: Pipeline,
+    output: OutputWriter,
+    /// Something was taken in since the last commit.
+    pub dirty: bool,
+    /// Progress of the operators as of the last commit.
+    committed: Vec<Vec<i64>>,
+    /// Since when (on the clock) the task waits for an empty input.
+    waiting_since: Option<Duration>,
+}
+
+/// One input of a task.
+pub struct TaskInput {
+    pub tp: Tp,
+    pub topic: String,
+    step: String,
+    /// Everything below is taken in.
+    pub position: Offset,
+    /// `position` as of the last commit.
+    pub committed: Offset,
+    /// Table inputs win a tie of timestamps.
+    table: bool,
+    queue: VecDeque<Pending>,
+    pub buffered: usize,
+    /// The reader has seen the end of what is there to read.
+    pub caught_up: bool,
+}
+
+/// A decoded batch and how far it is taken in.
+pub struct Pending {
+    pub batch: Batch,
+    /// Offset of each row's record.
+    pub offsets: Vec<i64>,
+    /// Position behind the whole batch.
+    pub next: Offset,
+    /// Undecodable records, by offset.
+    pub rejects: Vec<PendingReject>,
+    taken: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct PendingReject {
+    pub offset: i64,
+    pub kind: RejectKind,
+    pub reason: String,
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Pending {
+    pub fn new(batch: Batch, offsets: Vec<i64>, next: Offset, rejects: Vec<PendingReject>) -> Self {
+        assert_eq!(batch.len(), offsets.len(), "one offset per row");
+        Pending { batch, offsets, next, rejects, taken: 0 }
+    }
+}
+
+/// What a task did in one go.
+#[derive(Default)]
+pub struct Worked {
+    pub records: usize,
+    pub log: Vec<LogEntry>,
+}
+
+impl Task {
+    pub fn new(query: Arc<QueryDef>, key: TaskKey, formats: &dyn Formats) -> Result<Self> {
+        let sub = key.sub as usize;
+        let topology = &query.topology.subs[sub];
+        let mut inputs = Vec::with_capacity(topology.inputs.len());
+        for (at, input) in topology.inputs.iter().enumerate() {
+            inputs.push(TaskInput::new(&query, &key, at, input)?);
+        }
+        let pipeline = crate::build::pipeline(&query, &key)?;
+        let output = OutputWriter::new(&query, &key, formats)?;
+        Ok(Task {
+            key,
+            inputs,
+            pipeline,
+            output,
+            dirty: false,
+            committed: Vec::new(),
+            waiting_since: None,
+            query,
+        })
+    }
+
+    /// Starts from committed progress; buffers are dropped and operators forget.
+    pub fn restore(&mut self, operators: Vec<Vec<i64>>) {
+        self.committed = operators;
+        self.rewind();
+    }
+
+    /// Back to the last commit.
+    pub fn rewind(&mut self) {
+        self.pipeline.restore(&self.committed);
+        for input in &mut self.inputs {
+            input.position = input.committed;
+            input.queue.clear();
+            input.buffered = 0;
+            input.caught_up = false;
+        }
+        self.dirty = false;
+        self.waiting_since = None;
+    }
+
+    /// The transaction with this task's work has committed.
+    pub fn committed(&mut self) {
+        for input in &mut self.inputs {
+            debug_assert!(input.position >= input.committed, "I3: positions are monotone");
+            input.committed = input.position;
+        }
+        self.committed = self.pipeline.progress();
+        self.dirty = false;
+    }
+
+    /// Operator progress to be written in this transaction, if it changed.
+    pub fn changed_progress(&self) -> Option<Vec<Vec<i64>>> {
+        let progress = self.pipeline.progress();
+        (progress != self.committed).then_some(progress)
+    }
+
+    pub fn deliver(&mut self, input: usize, pending: Pending) {
+        let input = &mut self.inputs[input];
+        input.buffered += pending.batch.len();
+        input.queue.push_back(pending);
+    }
+
+    /// The reader stands at `next` of input `at`, with nothing more to fetch if `caught_up`.
+    pub fn note_end(&mut self, at: usize, next: Offset, caught_up: bool) {
+        let input = &mut self.inputs[at];
+        input.caught_up = caught_up;
+        // Control records are passed, too; written with the next commit that has a reason of its own.
+        if input.queue.is_empty() && next > input.position {
+            input.position = next;
+        }
+    }
+
+    pub fn has_buffered(&self) -> bool {
+        self.inputs.iter().any(|input| !input.queue.is_empty())
+    }
+
+    /// Takes in up to `records_max` rows, in the order of R20, and sends what comes out.
+    pub fn work(
+        &mut self,
+        state: &mut LaneState,
+        outbox: &mut crate::outbox::Outbox,
+        records_max: usize,
+        now: Duration,
+        wait_max: Duration,
+    ) -> Result<Worked> {
+        let mut worked = Worked::default();
+        let coalesce = self.query.facts.coalesce;
+        while worked.records < records_max {
+            let Some(at) = self.choose(now, wait_max) else { break };
+            let bound = self.bound_for(at);
+            let Some(batch) = self.take(at, bound, records_max - worked.records, &mut worked)
+            else {
+                continue;
+            };
+            worked.records += batch.len();
+            let mut emitted = Emitted::default();
+            self.pipeline.push(at, batch, state, coalesce, &mut emitted)?;
+            self.emit(emitted, outbox, &mut worked.log)?;
+        }
+        self.query.count_in(worked.records);
+        Ok(worked)
+    }
+
+    /// Hands out what operators held back, before a commit.
+    pub fn flush(
+        &mut self,
+        state: &mut LaneState,
+        outbox: &mut crate::outbox::Outbox,
+    ) -> Result<Vec<LogEntry>> {
+        let mut emitted = Emitted::default();
+        self.pipeline.flush(state, self.query.facts.coalesce, &mut emitted)?;
+        let mut log = Vec::new();
+        self.emit(emitted, outbox, &mut log)?;
+        Ok(log)
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.pipeline.memory_bytes()
+    }
+
+    /// The input to go on with: the one with the smallest head timestamp. `None`: nothing is
+    /// buffered, or an empty input should have data and is waited for (R20).
+    fn choose(&mut self, now: Duration, wait_max: Duration) -> Option<usize> {
+        let ready = |input: &TaskInput| !input.queue.is_empty();
+        if !self.inputs.iter().any(ready) {
+            self.waiting_since = None;
+            return None;
+        }
+        let waiting = self.inputs.iter().any(|input| !ready(input) && !input.caught_up);
+        if waiting {
+            let since = *self.waiting_since.get_or_insert(now);
+            if now.saturating_sub(since) < wait_max {
+                return None;
+            }
+        } else {
+            self.waiting_since = None;
+        }
+        (0..self.inputs.len())
+            .filter(|at| ready(&self.inputs[*at]))
+            .min_by_key(|at| self.inputs[*at].order())
+    }
+
+    /// Rows of input `at` may be taken while they come before the other inputs' heads.
+    fn bound_for(&self, at: usize) -> Option<(i64, u8, usize)> {
+        let others =
+            self.inputs.iter().enumerate().filter(|(i, other)| *i != at && !other.queue.is_empty());
+        others.map(|(i, other)| (other.order().0, other.order().1, i)).min()
+    }
+
+    /// The next rows of input `at` below `bound`, at most `max`. `None`: only rejects, or an empty
+    /// batch, were passed.
+    fn take(
+        &mut self,
+        at: usize,
+        bound: Option<(i64, u8, usize)>,
+        max: usize,
+        worked: &mut Worked,
+    ) -> Option<Batch> {
+        self.dirty = true;
+        let query = &self.query;
+        let input = &mut self.inputs[at];
+        let rank = input.rank();
+        let pending = input.queue.front_mut()?;
+        let from = pending.taken;
+        let rest = &pending.batch.times[from..];
+        let before = |time: &i64| bound.is_none_or(|bound| (*time, rank, at) < bound);
+        // The head was chosen, so at least one row goes.
+        let run = rest.iter().take(max).take_while(|time| before(time)).count();
+        let run = run.max(1).min(rest.len());
+        pending.taken += run;
+        input.buffered -= run;
+        let done = pending.taken == pending.batch.len();
+        input.position = match done {
+            true => pending.next,
+            false => Offset(pending.offsets[pending.taken]),
+        };
+        let passed = input.position.0;
+        let count = pending.rejects.iter().take_while(|r| r.offset < passed).count();
+        for reject in pending.rejects.drain(..count) {
+            worked.log.push(log_entry(query, input.tp, &input.topic, &input.step, reject));
+        }
+        let batch = (run > 0).then(|| pending.batch.slice(from, run));
+        if done {
+            input.queue.pop_front();
+        }
+        batch
+    }
+
+    fn emit(
+        &mut self,
+        emitted: Emitted,
+        outbox: &mut crate::outbox::Outbox,
+        log: &mut Vec<LogEntry>,
+    ) -> Result<()> {
+        let status = &self.query.status;
+        crate::query::QueryShared::count(&status.late_records, emitted.late_records);
+        for reject in emitted.rejects {
+            log.push(LogEntry {
+                query: self.query.id.clone(),
+                step: "Processing".to_owned(),
+                kind: reject.kind,
+                reason: reject.reason,
+                origin: None,
+                row: reject.row.as_ref().map(row_text),
+            });
+        }
+        for batch in emitted.batches {
+            crate::query::QueryShared::count(&status.records_out, batch.len() as u64);
+            for (row, reason) in self.output.write(&batch, outbox)? {
+                log.push(LogEntry {
+                    query: self.query.id.clone(),
+                    step: "KsqlSink.serializer".to_owned(),
+                    kind: RejectKind::SerializeValue,
+                    reason,
+                    origin: None,
+                    row: Some(row_text(&batch.rows.slice(row, 1))),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TaskInput {
+    fn new(query: &QueryDef, key: &TaskKey, at: usize, input: &Input) -> Result<Self> {
+        let sub = key.sub as usize;
+        let facts = query.input_topic(sub, at)?;
+        let (topic, step, table) = match input {
+            Input::Scan(scan) => {
+                let table = scan.source.kind == millrace_sql::catalog::SourceKind::Table;
+                (scan.source.topic.clone(), scan.step.clone(), table)
+            }
+            Input::Repartition(at) => {
+                let repartition = &query.topology.repartitions[*at];
+                let step = repartition.node.step.clone();
+                let table = repartition.kind == millrace_sql::plan::ResultKind::Table;
+                (query.names.repartition_topic(&query.id, &step), step, table)
+            }
+        };
+        let sub_facts = query.facts.subs.get(sub).ok_or_else(|| {
+            EngineError::Bug(format!("query {} has no facts for sub-topology {sub}", query.id))
+        })?;
+        let starts = sub_facts.starts.get(at);
+        let start = starts.and_then(|s| s.get(key.partition as usize)).copied();
+        let start = start.unwrap_or_default();
+        Ok(TaskInput {
+            tp: Tp::new(facts.id, key.partition),
+            topic,
+            step,
+            position: start,
+            committed: start,
+            table,
+            queue: VecDeque::new(),
+            buffered: 0,
+            caught_up: false,
+        })
+    }
+
+    /// Head timestamp first; on a tie a table's change comes before a stream's row.
+    fn order(&self) -> (i64, u8) {
+        let time = self.queue.front().map_or(i64::MAX, |pending| {
+            // A batch of rejects only has no time: it passes at once.
+            pending.batch.times.get(pending.taken).copied().unwrap_or(i64::MIN)
+        });
+        (time, self.rank())
+    }
+
+    fn rank(&self) -> u8 {
+        u8::from(!self.table)
+    }
+}
+
+fn log_entry(query: &QueryDef, tp: Tp, topic: &str, step: &str, reject: PendingReject) -> LogEntry {
+    LogEntry {
+        query: query.id.clone(),
+        step: format!("{step}.Source.deserializer"),
+        kind: reject.kind,
+        reason: reject.reason,
+        origin: Some(Origin {
+            topic: topic.to_owned(),
+            tp,
+            offset: reject.offset,
+            bytes: reject.bytes,
+        }),
+        row: None,
+    }
+}
+
+/// A one-row batch as text for people.
+fn row_text(row: &arrow::array::RecordBatch) -> String {
+    let mut text = String::from("{");
+    for (field, column) in row.schema().fields().iter().zip(row.columns()) {
+        let value = arrow::util::display::array_value_to_string(column, 0).unwrap_or_default();
+        let comma = if text.len() > 1 { ", " } else { "" };
+        text.push_str(&format!("{comma}{}: {value}", field.name()));
+    }
+    text.push('}');
+    text
+}
