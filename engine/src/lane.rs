@@ -72,6 +72,8 @@ pub struct Lane {
     changelog_of: HashMap<StoreId, Tp>,
     last_spill: Duration,
     backoff: Duration,
+    /// Commit at the next occasion, and take nothing in.
+    hurried: bool,
     /// Commands applied here, and the registry's generation that was last looked at.
     pub(crate) command: i64,
     pub(crate) generation: u64,
@@ -156,6 +158,7 @@ impl Lane {
             changelog_of: HashMap::new(),
             last_spill: world.clock.elapsed(),
             backoff,
+            hurried: false,
             command: -1,
             generation: 0,
             stats: LaneStats::default(),
@@ -190,6 +193,13 @@ impl Lane {
             && !self.tasks.values().any(Task::has_buffered)
     }
 
+    /// True when the transaction is closed; what is buffered is read again later.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Running { .. })
+            && self.txn.since.is_none()
+            && self.outbox.is_empty()
+    }
+
     pub fn stats(&self) -> &LaneStats {
         &self.stats
     }
@@ -213,9 +223,7 @@ impl Lane {
 
     /// Closes the open transaction as soon as possible, e.g. before shutdown.
     pub fn hurry(&mut self) {
-        if let Some(since) = &mut self.txn.since {
-            *since = Duration::ZERO;
-        }
+        self.hurried = true;
     }
 
     /// Flushes committed state to disk and stops; the transaction must be closed.
@@ -289,6 +297,9 @@ impl Lane {
             return self.apply_commands(writer);
         }
         self.phase = Phase::Running { writer };
+        if self.hurried {
+            return Ok(false);
+        }
         self.take_in()
     }
 
@@ -335,7 +346,8 @@ impl Lane {
     fn commit_due(&self) -> bool {
         let limits = &self.world.limits;
         let Some(since) = self.txn.since else { return self.txn.header_due };
-        self.world.clock.elapsed().saturating_sub(since) >= limits.commit_interval
+        self.hurried
+            || self.world.clock.elapsed().saturating_sub(since) >= limits.commit_interval
             || self.txn.records >= limits.transaction_records_max
             || self.txn.bytes + self.state.open_bytes() >= limits.transaction_bytes_max
             || self.txn.partitions.len() >= limits.transaction_partitions_max

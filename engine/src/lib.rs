@@ -27,3 +27,4 @@ pub mod seams;
 pub mod state;
 pub mod task;
 pub mod topology;
+pub mod worker;

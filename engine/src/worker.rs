@@ -1,0 +1,239 @@
+//! Workers: a few threads that step any number of lanes. A lane that waits costs nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::error::{EngineError, Result};
+use crate::ids::LaneId;
+use crate::lane::Lane;
+use crate::log::Log;
+use crate::state::{Shape, StoreId};
+
+/// What others ask of a worker.
+pub enum Request {
+    Add(Box<Lane>),
+    /// Closes the open transaction, flushes, and stops the lane.
+    Remove(LaneId),
+    Read(LaneId, ReadRequest),
+}
+
+/// A read of committed state.
+pub struct ReadRequest {
+    pub stores: Vec<StoreId>,
+    pub shape: Shape,
+    pub what: ReadWhat,
+    /// Rows after which reading stops with an error.
+    pub rows_max: usize,
+    pub reply: SyncSender<Result<Vec<Entry>>>,
+}
+
+/// Key and value of a store's entry.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+#[derive(Debug, Clone)]
+pub enum ReadWhat {
+    Keys(Vec<Vec<u8>>),
+    /// `from <= key < to`; an empty `to` has no bound.
+    Range(Vec<u8>, Vec<u8>),
+}
+
+/// How a lane stands, as its worker last saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneReport {
+    pub running: bool,
+    pub command: i64,
+    /// Clock at the last step.
+    pub ticked: Duration,
+    pub commits: u64,
+    pub recoveries: u64,
+}
+
+/// The worker threads of a node.
+pub struct Workers {
+    senders: Vec<Sender<Request>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    stop: AtomicBool,
+    reports: Mutex<BTreeMap<LaneId, LaneReport>>,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn crate::seams::Clock>,
+    park_max: Duration,
+}
+
+/// How long a lane may take to close its transaction at shutdown.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Sleep while a transaction is open: its commit must not be late.
+const PARK_OPEN: Duration = Duration::from_millis(5);
+
+impl Workers {
+    /// Starts `count` threads.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(
+        count: usize,
+        log: Arc<dyn Log>,
+        clock: Arc<dyn crate::seams::Clock>,
+        park_max: Duration,
+    ) -> Result<Self> {
+        let reports = Mutex::new(BTreeMap::new());
+        let shared = Shared { stop: AtomicBool::new(false), reports, log, clock, park_max };
+        let shared = Arc::new(shared);
+        let (mut senders, mut threads) = (Vec::new(), Vec::new());
+        for at in 0..count.max(1) {
+            let (sender, receiver) = channel();
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{at}"))
+                .spawn(move || Worker { lanes: BTreeMap::new(), receiver, shared }.run())
+                .map_err(|e| EngineError::Config(format!("cannot start a worker thread: {e}")))?;
+            senders.push(sender);
+            threads.push(thread);
+        }
+        Ok(Workers { senders, threads: Mutex::new(threads), shared })
+    }
+
+    /// Hands a request to the worker of its lane.
+    pub fn send(&self, request: Request) -> Result<()> {
+        let lane = match &request {
+            Request::Add(lane) => lane.id,
+            Request::Remove(lane) | Request::Read(lane, _) => *lane,
+        };
+        let sender = &self.senders[lane.0 as usize % self.senders.len()];
+        sender.send(request).map_err(|_| EngineError::Config("the server shuts down".to_owned()))
+    }
+
+    pub fn reports(&self) -> BTreeMap<LaneId, LaneReport> {
+        self.shared.reports.lock().clone()
+    }
+
+    /// Closes all lanes and waits for the threads.
+    pub fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+struct Worker {
+    lanes: BTreeMap<LaneId, Lane>,
+    receiver: Receiver<Request>,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while !self.shared.stop.load(Ordering::Acquire) {
+            self.serve();
+            let mut busy = false;
+            for lane in self.lanes.values_mut() {
+                busy |= lane.step();
+            }
+            self.report();
+            if !busy {
+                let open = self.lanes.values().any(|lane| !lane.is_idle());
+                let park = if open { PARK_OPEN } else { self.shared.park_max };
+                self.shared.log.park(park);
+            }
+        }
+        let ids: Vec<LaneId> = self.lanes.keys().copied().collect();
+        for id in ids {
+            self.remove(id);
+        }
+    }
+
+    fn serve(&mut self) {
+        while let Ok(request) = self.receiver.try_recv() {
+            match request {
+                Request::Add(lane) => {
+                    self.lanes.insert(lane.id, *lane);
+                }
+                Request::Remove(lane) => self.remove(lane),
+                Request::Read(lane, read) => {
+                    let answer = self.read(lane, &read);
+                    // The asker may have given up.
+                    let _ = read.reply.try_send(answer);
+                }
+            }
+        }
+    }
+
+    /// A clean end: the transaction is closed first (R12).
+    fn remove(&mut self, id: LaneId) {
+        let Some(mut lane) = self.lanes.remove(&id) else { return };
+        let start = self.shared.clock.elapsed();
+        while lane.is_running() && !lane.is_settled() {
+            lane.hurry();
+            if !lane.step() {
+                self.shared.log.park(PARK_OPEN);
+            }
+            if self.shared.clock.elapsed().saturating_sub(start) > CLOSE_MAX {
+                tracing::warn!(lane = id.0, "the lane's transaction did not close in time");
+                break;
+            }
+        }
+        if let Err(error) = lane.close() {
+            tracing::warn!(lane = id.0, %error, "the lane's state could not be flushed");
+        }
+        self.shared.reports.lock().remove(&id);
+    }
+
+    fn read(&self, lane: LaneId, read: &ReadRequest) -> Result<Vec<Entry>> {
+        let lane = self.lanes.get(&lane).filter(|lane| lane.is_running()).ok_or_else(|| {
+            EngineError::Config(format!("lane {lane} is still restoring its state; try again"))
+        })?;
+        let view = lane.state().committed_view();
+        let mut entries = Vec::new();
+        for store in &read.stores {
+            match &read.what {
+                ReadWhat::Keys(keys) => {
+                    let refs: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+                    let values = view.get_many(*store, read.shape, &refs)?;
+                    let found = keys.iter().zip(values);
+                    entries.extend(found.filter_map(|(k, v)| Some((k.clone(), v?))));
+                }
+                ReadWhat::Range(from, to) => {
+                    view.scan(*store, read.shape, (from, to), &mut |key, value| {
+                        entries.push((key.to_vec(), value.to_vec()));
+                        entries.len() <= read.rows_max
+                    })?;
+                }
+            }
+        }
+        if entries.len() > read.rows_max {
+            return Err(EngineError::User(format!(
+                "the query reads more than {} rows; narrow it with a key or add a LIMIT",
+                read.rows_max
+            )));
+        }
+        Ok(entries)
+    }
+
+    fn report(&self) {
+        let ticked = self.shared.clock.elapsed();
+        let mut reports = self.shared.reports.lock();
+        for (id, lane) in &self.lanes {
+            let report = LaneReport {
+                running: lane.is_running(),
+                command: lane.applied_command(),
+                ticked,
+                commits: lane.stats().commits,
+                recoveries: lane.stats().recoveries,
+            };
+            reports.insert(*id, report);
+        }
+    }
+}
