@@ -16,6 +16,7 @@ use crate::error::{EngineError, Kind, Result};
 use crate::format::Formats;
 use crate::ids::{LaneId, Offset, Tp};
 use crate::lane_recovery::Recovery;
+pub use crate::lane_recovery::TOMBSTONE_LIFE;
 use crate::limits::Limits;
 use crate::log::{Ending, Log, LogError, Outcome, PollLimits, TxnState, Writer};
 use crate::names::Names;

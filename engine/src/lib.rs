@@ -24,6 +24,7 @@ pub mod reader;
 pub mod registry;
 pub mod repartition;
 pub mod seams;
+pub mod service;
 pub mod state;
 pub mod task;
 pub mod topology;
