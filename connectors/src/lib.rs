@@ -1,1 +1,3 @@
-//! placeholder
+//! The engine's I/O: logs, formats, and systems around them.
+
+pub mod embedded;

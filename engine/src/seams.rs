@@ -71,6 +71,10 @@ impl Entropy for SeededEntropy {
 pub trait Disk: Send + Sync {
     /// The whole file, or `None` when there is none.
     fn read(&self, path: &str) -> std::io::Result<Option<Vec<u8>>>;
+    /// Length of the file in bytes, or `None` when there is none.
+    fn len(&self, path: &str) -> std::io::Result<Option<u64>> {
+        Ok(self.read(path)?.map(|bytes| bytes.len() as u64))
+    }
     /// Up to `len` bytes from `at`.
     fn read_at(&self, path: &str, at: u64, len: usize) -> std::io::Result<Vec<u8>>;
     /// Appends; creates the file and its folders. Returns the length before.
