@@ -92,6 +92,14 @@ impl SqlError {
     }
 }
 
+/// Line and column of a byte offset, both from 1; columns count characters.
+pub fn line_column(sql: &str, at: usize) -> (usize, usize) {
+    let before = &sql[..floor_char_boundary(sql, at)];
+    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+    let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
+
 fn floor_char_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {

@@ -5,5 +5,8 @@ pub mod catalog;
 pub mod error;
 pub mod expr;
 pub mod functions;
+pub mod lexer;
+pub mod parser;
 pub mod plan;
+pub mod suggest;
 pub mod types;

@@ -74,6 +74,22 @@ impl TypeExpr {
 }
 
 impl ScalarType {
+    /// From a type name in upper case; DECIMAL has parameters and is not among them.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "BOOLEAN" => ScalarType::Boolean,
+            "INTEGER" | "INT" => ScalarType::Integer,
+            "BIGINT" => ScalarType::Bigint,
+            "DOUBLE" => ScalarType::Double,
+            "STRING" | "VARCHAR" => ScalarType::String,
+            "BYTES" => ScalarType::Bytes,
+            "DATE" => ScalarType::Date,
+            "TIME" => ScalarType::Time,
+            "TIMESTAMP" => ScalarType::Timestamp,
+            _ => return None,
+        })
+    }
+
     /// # Errors
     /// A DECIMAL outside of what the engine computes.
     pub fn resolve(self) -> Result<SqlType> {
