@@ -1,5 +1,6 @@
 //! From SQL text to a checked plan. Pure functions: no I/O, no clock, no threads.
 
+pub mod analyze;
 pub mod ast;
 pub mod catalog;
 pub mod error;

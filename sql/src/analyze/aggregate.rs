@@ -1,0 +1,467 @@
+//! GROUP BY: a projection of what the groups need, a repartition if keys change, the aggregation,
+//! and HAVING.
+
+use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
+
+use super::keys::KeyRule;
+use super::names::Generator;
+use super::query::{self, Clauses, Purpose, Selected, Stage};
+use super::scan::ScopeNames;
+use super::scope::{Clause, Scope, window_bounds_misplaced};
+use super::typing::{Names, typed};
+use super::{column, formats, internal_error, predicate, text, tree};
+use crate::ast::{Expr, ExprKind, Literal};
+use crate::catalog::{FormatKind, FormatSpec, pseudo};
+use crate::error::{Result, SqlError};
+use crate::expr::Typed;
+use crate::functions::{self, AggregateSignature, FunctionKind};
+use crate::plan::{self, AggregateCall, AggregateNode, RepartitionNode, ResultKind};
+use crate::types::SqlType;
+
+/// The aggregate calls of a statement, each once.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    list: Vec<Expr>,
+}
+
+impl Calls {
+    /// # Errors
+    /// Nested calls, and window bounds as arguments.
+    pub fn collect(clauses: &Clauses, scope: &Scope) -> Result<Calls> {
+        let mut calls = Calls::default();
+        let exprs = clauses.items.iter().map(|i| &i.expr).chain(&clauses.having);
+        for expr in exprs {
+            tree::visit(expr, &mut |e| {
+                let is_call = is_aggregate(e);
+                if is_call && !calls.list.contains(e) {
+                    calls.list.push(e.clone());
+                }
+                !is_call
+            });
+        }
+        for call in &calls.list {
+            check_arguments(call, scope)?;
+        }
+        Ok(calls)
+    }
+
+    /// True if the statement groups rows.
+    pub fn is_needed(&self, clauses: &Clauses) -> bool {
+        !self.list.is_empty() || !clauses.group_by.is_empty()
+    }
+
+    /// # Errors
+    /// What may not stand in a grouped SELECT.
+    pub fn check(&self, clauses: &Clauses, scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
+        for expr in &clauses.group_by {
+            refuse_calls(expr, Clause::GroupBy)?;
+        }
+        if let Some(expr) = clauses.partition_by.first() {
+            let message = "PARTITION BY cannot be combined with GROUP BY or aggregate functions.";
+            return Err(SqlError::invalid(message).at(expr.span()));
+        }
+        if self.list.is_empty() {
+            return Err(SqlError::invalid(
+                "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
+            ));
+        }
+        check_items(clauses, scope)?;
+        check_having(clauses, scope)?;
+        if !clauses.group_by.is_empty() {
+            return Ok(());
+        }
+        if let Purpose::Persistent { verb, .. } = purpose {
+            let names: Vec<String> = self.list.iter().map(|c| call_text(c, scope)).collect();
+            return Err(SqlError::invalid(format!(
+                "{verb} statement does not support aggregate function [{}] without a GROUP BY \
+                 clause.",
+                names.join(", ")
+            )));
+        }
+        match clauses.window {
+            Some(_) => Err(SqlError::invalid("WINDOW clause requires a GROUP BY clause.")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_aggregate(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Call { name, .. } | ExprKind::CallStar { name } => {
+            functions::kind(&name.value) == Some(FunctionKind::Aggregate)
+        }
+        _ => false,
+    }
+}
+
+fn check_arguments(call: &Expr, scope: &Scope) -> Result<()> {
+    let ExprKind::Call { args, .. } = &call.kind else { return Ok(()) };
+    for arg in args {
+        if tree::any(arg, &is_aggregate) {
+            let shown = text::internal(call, scope);
+            let message = format!("Aggregate functions can not be nested: {shown}");
+            return Err(SqlError::invalid(message).at(call.span()));
+        }
+        let mut bound = None;
+        tree::visit(arg, &mut |e| {
+            if let ExprKind::Column { source: None, name } = &e.kind {
+                bound = Some(name.clone()).filter(|n| is_bound(&n.value));
+            }
+            bound.is_none()
+        });
+        if let Some(name) = bound {
+            return Err(window_bounds_misplaced(&name.value).at(name.span()));
+        }
+    }
+    Ok(())
+}
+
+fn is_bound(name: &str) -> bool {
+    name == pseudo::WINDOWSTART || name == pseudo::WINDOWEND
+}
+
+/// # Errors
+/// When an aggregate function stands in a clause that is computed per row.
+pub(super) fn refuse_calls(expr: &Expr, clause: Clause) -> Result<()> {
+    let mut found: Option<String> = None;
+    tree::visit(expr, &mut |e| {
+        if let (true, ExprKind::Call { name, .. } | ExprKind::CallStar { name }) =
+            (is_aggregate(e), &e.kind)
+        {
+            found = Some(name.value.clone());
+        }
+        found.is_none()
+    });
+    match found {
+        None => Ok(()),
+        Some(name) => Err(SqlError::invalid(format!(
+            "{} does not support aggregate functions: {name} is an aggregate function.",
+            clause.name()
+        ))
+        .at(expr.span())),
+    }
+}
+
+fn call_text(call: &Expr, scope: &Scope) -> String {
+    match &call.kind {
+        ExprKind::CallStar { name } => format!("{}(ROWTIME)", name.value),
+        _ => text::internal(call, scope),
+    }
+}
+
+/// Columns outside of grouping expressions and aggregate calls.
+fn stray_columns(expr: &Expr, group_by: &[Expr]) -> Vec<Expr> {
+    let mut stray = Vec::new();
+    tree::visit(expr, &mut |e| {
+        if group_by.contains(e) || is_aggregate(e) {
+            return false;
+        }
+        if let ExprKind::Column { source: Some(_), .. } = &e.kind {
+            stray.push(e.clone());
+        }
+        true
+    });
+    stray
+}
+
+fn check_items(clauses: &Clauses, scope: &Scope) -> Result<()> {
+    let mut shown: Vec<String> = Vec::new();
+    let mut span = None;
+    for item in &clauses.items {
+        let stray = stray_columns(&item.expr, &clauses.group_by);
+        if stray.is_empty() {
+            continue;
+        }
+        span.get_or_insert(item.span);
+        if tree::any(&item.expr, &is_aggregate) {
+            shown.extend(stray.iter().map(|e| text::internal(e, scope)));
+        } else {
+            shown.push(text::internal(&item.expr, scope));
+        }
+    }
+    let Some(span) = span else { return Ok(()) };
+    Err(SqlError::invalid(format!(
+        "Non-aggregate SELECT expression(s) not part of GROUP BY: {}\nEither add the column(s) to \
+         the GROUP BY or remove them from the SELECT.",
+        shown.join(", ")
+    ))
+    .at(span))
+}
+
+fn check_having(clauses: &Clauses, scope: &Scope) -> Result<()> {
+    let Some(having) = &clauses.having else { return Ok(()) };
+    let stray = stray_columns(having, &clauses.group_by);
+    if stray.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<String> = stray.iter().map(|e| text::internal(e, scope)).collect();
+    Err(SqlError::invalid(format!(
+        "Non-aggregate HAVING expression not part of GROUP BY: {}",
+        shown.join(", ")
+    ))
+    .at(having.span()))
+}
+
+/// A grouping expression or a call, and the column that holds its value after the aggregation.
+struct Known {
+    expr: Expr,
+    name: String,
+    ty: SqlType,
+}
+
+/// What names mean above the aggregation.
+struct Grouped {
+    known: Vec<Known>,
+}
+
+impl Names for Grouped {
+    fn find(&self, expr: &Expr) -> Result<Option<Typed>> {
+        if let Some(known) = self.known.iter().find(|k| k.expr == *expr) {
+            return Ok(Some(column(&known.name, known.ty.clone())));
+        }
+        match &expr.kind {
+            ExprKind::Column { source: None, name } if is_bound(&name.value) => {
+                Ok(Some(column(&name.value, SqlType::Bigint)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The plan above joins and WHERE: pre-projection, repartition, aggregation, HAVING, projection.
+pub(super) fn plan(
+    stage: Stage,
+    clauses: &Clauses,
+    calls: &Calls,
+    scope: &Scope,
+    purpose: Purpose<'_>,
+) -> Result<Selected> {
+    let mut builder = Builder::new(scope, &stage);
+    let group_by = match clauses.group_by.as_slice() {
+        [] => {
+            vec![Expr::new(ExprKind::Literal(Literal::Integer(1)), crate::error::Span::default())]
+        }
+        list => list.to_vec(),
+    };
+    for expr in &group_by {
+        builder.group(expr)?;
+    }
+    for call in &calls.list {
+        builder.call(call, stage.kind == ResultKind::Table)?;
+    }
+    let rekeyed = !keeps_key(&stage, &group_by);
+    let key_format = builder.key_format(&stage);
+    let names = builder.names();
+    let aggregate = builder.node(&stage, clauses, rekeyed.then_some(&key_format))?;
+    let mut above = Stage {
+        plan: aggregate,
+        kind: ResultKind::Table,
+        rule: KeyRule::Group(clauses.group_by.clone()),
+        join_key: None,
+        window: clauses.window.map(|w| w.key_window()),
+        key_format,
+        partitions: stage.partitions,
+    };
+    if let Some(having) = &clauses.having {
+        let shown = text::internal(having, scope);
+        let condition =
+            predicate(having, &names, "HAVING", &shown).map_err(|e| names.spell_out(e, scope))?;
+        above.plan = query::filter_plan(above.plan, condition)?;
+    }
+    let selected = query::output(above, clauses, scope, &names, purpose);
+    let mut selected = selected.map_err(|e| names.spell_out(e, scope))?;
+    selected.aggregate_window = clauses.window;
+    selected.aggregated = true;
+    Ok(selected)
+}
+
+/// True if rows of a group already meet: the groups are the keys.
+fn keeps_key(stage: &Stage, group_by: &[Expr]) -> bool {
+    match &stage.rule {
+        KeyRule::Columns(keys) => !keys.is_empty() && keys == group_by,
+        KeyRule::Join { viable, .. } => {
+            matches!(group_by, [one] if viable.first() == Some(one))
+        }
+        _ => false,
+    }
+}
+
+impl Grouped {
+    /// Puts calls back where a message shows the columns that stand for them.
+    fn spell_out(&self, mut error: SqlError, scope: &Scope) -> SqlError {
+        for known in self.known.iter().rev() {
+            if is_aggregate(&known.expr) && error.message.contains(&known.name) {
+                let call = text::internal(&known.expr, scope);
+                error.message = error.message.replace(&known.name, &call);
+            }
+        }
+        error
+    }
+}
+
+struct Builder<'a> {
+    scope: &'a Scope,
+    /// Columns of the pre-projection.
+    inputs: Vec<(Typed, String)>,
+    generator: Generator,
+    group: Vec<Known>,
+    calls: Vec<(Expr, AggregateCall)>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(scope: &'a Scope, stage: &Stage) -> Self {
+        let taken = stage.plan.schema().fields().iter().map(|f| f.name().as_str());
+        let generator = Generator::new(taken);
+        Builder { scope, inputs: Vec::new(), generator, group: Vec::new(), calls: Vec::new() }
+    }
+
+    fn group(&mut self, expr: &Expr) -> Result<()> {
+        if self.group.iter().any(|k| k.expr == *expr) {
+            let message =
+                format!("GROUP BY contains {} more than once.", text::internal(expr, self.scope));
+            return Err(SqlError::invalid(message).at(expr.span()));
+        }
+        let value = typed(expr, &ScopeNames(self.scope))?;
+        let Some(ty) = value.ty.clone() else {
+            return Err(SqlError::invalid("Cannot GROUP BY NULL").at(expr.span()));
+        };
+        let name = self.input(value, Generator::expression);
+        self.group.push(Known { expr: expr.clone(), name, ty });
+        Ok(())
+    }
+
+    /// Makes sure that the pre-projection has this value, and gives its name there.
+    fn input(&mut self, value: Typed, fresh: impl Fn(&mut Generator) -> String) -> String {
+        if let Some((_, name)) = self.inputs.iter().find(|(v, _)| *v == value) {
+            return name.clone();
+        }
+        let name = match &value.expr {
+            DfExpr::Column(column) => column.name.clone(),
+            _ => fresh(&mut self.generator),
+        };
+        self.inputs.push((value, name.clone()));
+        name
+    }
+
+    fn call(&mut self, call: &Expr, table_input: bool) -> Result<()> {
+        let (name, args) = match &call.kind {
+            ExprKind::Call { name, args } => (name, args.as_slice()),
+            ExprKind::CallStar { name } => (name, &[][..]),
+            _ => return Err(SqlError::invalid("not a call").at(call.span())),
+        };
+        let args = args.iter().map(|a| typed(a, &ScopeNames(self.scope)));
+        let args: Vec<Typed> = args.collect::<Result<_>>()?;
+        let signature = functions::resolve_aggregate(&name.value, &args);
+        let signature = signature.map_err(|e| e.at(call.span()))?;
+        if table_input && !signature.table_ok {
+            let message = format!(
+                "The aggregation function(s) ({}) cannot be applied to a table source. Only \
+                 functions that can take a value back can.",
+                name.value
+            );
+            return Err(SqlError::invalid(message).at(call.span()));
+        }
+        let made = self.aggregate_call(name.value.to_uppercase(), signature);
+        self.calls.push((call.clone(), made));
+        Ok(())
+    }
+
+    fn aggregate_call(&mut self, function: String, signature: AggregateSignature) -> AggregateCall {
+        let AggregateSignature { row_args, params, returns, .. } = signature;
+        let mut args = Vec::new();
+        let mut arg_types = Vec::new();
+        for arg in row_args {
+            // A bare NULL has no type of its own; nothing but COUNT takes it.
+            let ty = arg.ty.clone().unwrap_or(SqlType::String);
+            let name = self.input(arg, |g| g.unique("KSQL_INTERNAL_COL_0"));
+            args.push(column(&name, ty.clone()).expr);
+            arg_types.push(ty);
+        }
+        let name = format!("KSQL_AGG_VARIABLE_{}", self.calls.len());
+        AggregateCall { function, args, arg_types, params, returns, name }
+    }
+
+    /// The format of the groups' keys: the one that was, or JSON if it cannot carry them.
+    fn key_format(&self, stage: &Stage) -> FormatSpec {
+        let types: Vec<SqlType> = self.group.iter().map(|k| k.ty.clone()).collect();
+        internal_key_format(&stage.key_format, &types)
+    }
+
+    fn names(&self) -> Grouped {
+        let group = self.group.iter().map(|k| Known {
+            expr: k.expr.clone(),
+            name: k.name.clone(),
+            ty: k.ty.clone(),
+        });
+        let calls = self.calls.iter().map(|(expr, call)| Known {
+            expr: expr.clone(),
+            name: call.name.clone(),
+            ty: call.returns.clone(),
+        });
+        Grouped { known: group.chain(calls).collect() }
+    }
+
+    fn node(
+        self,
+        stage: &Stage,
+        clauses: &Clauses,
+        rekey: Option<&FormatSpec>,
+    ) -> Result<LogicalPlan> {
+        let mut input = self.pre_projection(stage.plan.clone())?;
+        let group =
+            self.group.iter().map(|k| position(&input, &k.name)).collect::<Result<Vec<_>>>()?;
+        if let Some(key_format) = rekey {
+            input = plan::node(RepartitionNode {
+                input,
+                step: "Aggregate-GroupBy".to_string(),
+                key: group.clone(),
+                key_format: key_format.clone(),
+                partitions: stage.partitions,
+                drop_null_keys: true,
+            });
+        }
+        let bound = |name: &str| (name.to_string(), SqlType::Bigint);
+        let mut columns: Vec<(String, SqlType)> =
+            self.group.iter().map(|k| (k.name.clone(), k.ty.clone())).collect();
+        if clauses.window.is_some() {
+            columns.extend([bound(pseudo::WINDOWSTART), bound(pseudo::WINDOWEND)]);
+        }
+        columns.extend(self.calls.iter().map(|(_, c)| (c.name.clone(), c.returns.clone())));
+        Ok(plan::node(AggregateNode {
+            input,
+            step: "Aggregate".to_string(),
+            group,
+            calls: self.calls.into_iter().map(|(_, call)| call).collect(),
+            window: clauses.window,
+            emit_final: clauses.emit_final,
+            table_input: stage.kind == ResultKind::Table,
+            schema: plan::schema(&columns).map_err(internal_error)?,
+        }))
+    }
+
+    /// Nothing at all if the input has just these columns.
+    fn pre_projection(&self, input: LogicalPlan) -> Result<LogicalPlan> {
+        let fields = input.schema().fields();
+        let same = fields.len() == self.inputs.len()
+            && fields.iter().zip(&self.inputs).all(|(field, (value, name))| {
+                field.name() == name && matches!(value.expr, DfExpr::Column(_))
+            });
+        if same { Ok(input) } else { query::projection(input, self.inputs.clone()) }
+    }
+}
+
+/// Position of a column in a plan's schema.
+pub(super) fn position(plan: &LogicalPlan, name: &str) -> Result<usize> {
+    let found = plan.schema().fields().iter().position(|f| f.name() == name);
+    found.ok_or_else(|| SqlError::invalid(format!("the plan has no column {name}")))
+}
+
+/// The key format of an internal topic: `wish`, or JSON where it cannot carry the types.
+pub(super) fn internal_key_format(wish: &FormatSpec, types: &[SqlType]) -> FormatSpec {
+    if wish.kind != FormatKind::None && formats::supports(wish.kind, types) {
+        return wish.clone();
+    }
+    let kafka = wish.kind == FormatKind::None && formats::supports(FormatKind::Kafka, types);
+    let kind = if kafka { FormatKind::Kafka } else { FormatKind::Json };
+    FormatSpec { kind, delimiter: ',', wrapped: false }
+}

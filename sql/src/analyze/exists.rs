@@ -1,0 +1,79 @@
+//! Names that are taken: IF NOT EXISTS, OR REPLACE, and plain refusal.
+
+use super::settings::Settings;
+use super::{Analyzed, NothingToDo};
+use crate::ast::{CreateAs, CreateSource, Ident};
+use crate::catalog::{Catalog, SourceKind};
+use crate::error::{Result, SqlError};
+
+/// What both kinds of CREATE say about their name.
+pub(super) trait Named {
+    fn name(&self) -> &Ident;
+    fn kind(&self) -> SourceKind;
+    fn if_not_exists(&self) -> bool;
+    fn or_replace(&self) -> bool;
+}
+
+macro_rules! named {
+    ($($ty:ty),*) => {$(
+        impl Named for $ty {
+            fn name(&self) -> &Ident {
+                &self.name
+            }
+            fn kind(&self) -> SourceKind {
+                self.kind
+            }
+            fn if_not_exists(&self) -> bool {
+                self.if_not_exists
+            }
+            fn or_replace(&self) -> bool {
+                self.or_replace
+            }
+        }
+    )*};
+}
+named!(CreateSource, CreateAs);
+
+/// `Some` when the name exists and the statement says that this is fine.
+///
+/// # Errors
+/// A bad name, OR REPLACE (not done yet), or a name that is taken.
+pub(super) fn check(
+    create: &dyn Named,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> Result<Option<Analyzed>> {
+    let name = create.name();
+    let valid = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.value.chars().all(valid) {
+        let message = format!(
+            "Illegal argument at {}: Invalid name '{}': only letters, digits, '_' and '-'",
+            "source", name.value
+        );
+        return Err(SqlError::invalid(message).at(name.span()));
+    }
+    if create.or_replace() {
+        settings.require("ksql.create.or.replace.enabled", "CREATE OR REPLACE")?;
+        return Err(SqlError::not_supported("CREATE OR REPLACE").at(name.span()));
+    }
+    let Some(existing) = catalog.source(&name.value) else { return Ok(None) };
+    let kind = kind_name(create.kind());
+    let message = format!(
+        "Cannot add {kind} '{}': A {} with the same name already exists",
+        name.value,
+        kind_name(existing.kind)
+    );
+    if create.if_not_exists() {
+        return Ok(Some(Analyzed::Nothing(NothingToDo { message })));
+    }
+    let hint = format!("DROP it first, or write CREATE {} IF NOT EXISTS", kind.to_uppercase());
+    Err(SqlError::invalid(message).at(name.span()).hint(hint))
+}
+
+/// `stream` or `table`.
+pub(super) fn kind_name(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Stream => "stream",
+        SourceKind::Table => "table",
+    }
+}

@@ -1,0 +1,135 @@
+//! Which items of the SELECT list are the key of a persistent query's result.
+
+use super::items::Item;
+use super::scope::Scope;
+use super::text;
+use crate::ast::Expr;
+use crate::error::{Result, SqlError};
+
+/// What the key of a result is made of, in key order.
+#[derive(Debug, Clone)]
+pub(super) enum KeyRule {
+    /// All of the source's key columns.
+    Columns(Vec<Expr>),
+    /// All expressions of PARTITION BY; empty for `PARTITION BY NULL`.
+    Partition(Vec<Expr>),
+    /// All expressions of GROUP BY.
+    Group(Vec<Expr>),
+    /// Any one of these columns, the first preferred.
+    Join { viable: Vec<Expr>, synthetic: bool },
+}
+
+impl KeyRule {
+    /// Positions of the key columns among the items, in key order; those that are missing are left
+    /// out.
+    pub fn find(&self, items: &[Item]) -> Vec<usize> {
+        let position = |e: &Expr| items.iter().position(|i| i.expr == *e);
+        match self {
+            KeyRule::Join { viable, .. } => viable.iter().find_map(position).into_iter().collect(),
+            _ => self.expressions().iter().filter_map(position).collect(),
+        }
+    }
+
+    pub fn expressions(&self) -> &[Expr] {
+        match self {
+            KeyRule::Columns(list) | KeyRule::Partition(list) | KeyRule::Group(list) => list,
+            KeyRule::Join { viable, .. } => viable,
+        }
+    }
+
+    /// Like [`KeyRule::find`], for a query that writes `sink`.
+    ///
+    /// # Errors
+    /// When the projection lacks a key column, or has one twice.
+    pub fn require(&self, items: &[Item], sink: &str, scope: &Scope) -> Result<Vec<usize>> {
+        let found = self.find(items);
+        let wanted = match self {
+            KeyRule::Join { .. } => 1,
+            _ => self.expressions().len(),
+        };
+        if found.len() < wanted {
+            return Err(self.missing(items, sink, scope));
+        }
+        for at in &found {
+            let twice: Vec<&Item> = items.iter().filter(|i| i.expr == items[*at].expr).collect();
+            if twice.len() > 1 {
+                return Err(self.repeated(&twice, scope));
+            }
+        }
+        Ok(found)
+    }
+
+    fn repeated(&self, twice: &[&Item], scope: &Scope) -> SqlError {
+        let names = |quote: &str| {
+            let mut names: Vec<String> =
+                twice.iter().map(|i| format!("{quote}{}{quote}", i.name)).collect();
+            names.sort();
+            names
+        };
+        let message = match self {
+            KeyRule::Group(_) => format!(
+                "The projection contains a key column more than once: {}.",
+                list(&names("`"), "and")
+            ),
+            _ => format!(
+                "The projection contains a key column (`{}`) more than once, aliased as: {}.",
+                text::internal(&twice[0].expr, scope),
+                list(&names(""), "and")
+            ),
+        };
+        let hint = "use AS_VALUE(column) AS name to copy a key column into the value";
+        SqlError::invalid(message).at(twice[1].span).hint(hint)
+    }
+
+    fn missing(&self, items: &[Item], sink: &str, scope: &Scope) -> SqlError {
+        let (what, list, example) = self.describe_missing(items, scope);
+        let mut message = format!(
+            "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\n\
+             The query used to build `{sink}` must include the {what} {list} in its projection \
+             (eg, SELECT {example}...)."
+        );
+        if let KeyRule::Join { viable, synthetic: true } = self {
+            message.push_str(&format!(
+                "\n{} was added as a synthetic key column because the join criteria did not \
+                 match any source column. This expression must be included in the projection and \
+                 may be aliased.",
+                viable.first().map_or_else(String::new, text::sql)
+            ));
+        }
+        SqlError::invalid(message)
+    }
+
+    /// What is missing, the list of it, and an example of a SELECT list.
+    fn describe_missing(&self, items: &[Item], scope: &Scope) -> (String, String, String) {
+        let plural = |word: &str, n: usize| match n {
+            1 => word.to_string(),
+            _ => format!("{word}s"),
+        };
+        let internal = |e: &Expr| text::internal(e, scope);
+        let (word, names): (&str, Vec<String>) = match self {
+            KeyRule::Columns(keys) => ("key column", keys.iter().map(internal).collect()),
+            KeyRule::Partition(keys) => {
+                ("partitioning expression", keys.iter().map(text::sql).collect())
+            }
+            KeyRule::Group(keys) => {
+                let missing = keys.iter().filter(|k| items.iter().all(|i| i.expr != **k));
+                ("grouping expression", missing.map(internal).collect())
+            }
+            KeyRule::Join { viable, .. } => {
+                let names: Vec<String> = viable.iter().map(text::sql).collect();
+                let first = names.first().cloned().unwrap_or_default();
+                return (plural("join expression", names.len()), list(&names, "or"), first);
+            }
+        };
+        (plural(word, names.len()), list(&names, "and"), names.join(", "))
+    }
+}
+
+/// `A, B or C`.
+fn list(names: &[String], last: &str) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [init @ .., end] => format!("{} {last} {end}", init.join(", ")),
+    }
+}

@@ -1,0 +1,243 @@
+//! Pull queries: a SELECT without EMIT, answered from what a table is now.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::LogicalPlan;
+
+use super::items::{self, Item};
+use super::names::Generator;
+use super::pull_keys::{self, Lookup};
+use super::query::{self, Purpose, Selected, select};
+use super::scan::{ScopeNames, declared};
+use super::scope::{Clause, Input, Scope};
+use super::settings::Settings;
+use super::{Analyzed, aggregate, internal_error, predicate, text, times, tree};
+use crate::ast::{Expr, ExprKind, Query};
+use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
+use crate::error::{Result, SqlError};
+use crate::plan::{self, AggregateNode, QueryPlan, ScanColumn, ScanNode, SinkNode, as_node};
+
+/// A checked pull query over a materialised table.
+#[derive(Debug, Clone)]
+pub struct PullPlan {
+    pub source: Arc<Source>,
+    /// The query that keeps the table.
+    pub query: String,
+    /// Which rows to read. `plan` filters again, so reading more is never wrong.
+    pub lookup: Lookup,
+    /// Filter and projection over a [`ScanNode`] with step `Pull`, whose columns are: the keys,
+    /// WINDOWSTART and WINDOWEND if windowed, the values, ROWTIME.
+    pub plan: LogicalPlan,
+    pub columns: Vec<Column>,
+    pub limit: Option<u64>,
+}
+
+/// # Errors
+/// Clauses that a pull query does not have, and tables that keep no store.
+pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Result<Analyzed> {
+    settings.require("ksql.pull.queries.enable", "A pull query")?;
+    check_clauses(query)?;
+    let scope = Scope::new(&query.from, catalog)?;
+    let source = scope.inputs[0].source.clone();
+    check_columns(query, &scope)?;
+    if source.kind == SourceKind::Stream {
+        let selected = select(query, catalog, settings, Purpose::PullStream)?;
+        return Ok(Analyzed::PullStream(Box::new(selected.into_plan())));
+    }
+    let id = materializing_query(&source, catalog).ok_or_else(|| {
+        let name = &source.name;
+        SqlError::invalid(format!(
+            "The `{name}` table isn't queryable. To derive a queryable table, you can do 'CREATE \
+             TABLE QUERYABLE_{name} AS SELECT * FROM {name}'. See https://cnfl.io/queries for more \
+             info."
+        ))
+        .at(query.from.first.name.span())
+    })?;
+    let plan = plan_table(query, &scope, settings, id)?;
+    Ok(Analyzed::Pull(Box::new(plan)))
+}
+
+fn check_clauses(query: &Query) -> Result<()> {
+    let present = [
+        ("JOIN", !query.from.joins.is_empty()),
+        ("WINDOW", query.window.is_some()),
+        ("GROUP BY", !query.group_by.is_empty()),
+        ("PARTITION BY", !query.partition_by.is_empty()),
+        ("HAVING", query.having.is_some()),
+    ];
+    let Some((clause, _)) = present.iter().find(|(_, present)| *present) else { return Ok(()) };
+    Err(SqlError::invalid(format!(
+        "Pull queries don't support {clause} clauses. See https://cnfl.io/queries for more \
+         info.\nAdd EMIT CHANGES if you intended to issue a push query."
+    ))
+    .at(query.loc.0))
+}
+
+/// ROWPARTITION and ROWOFFSET are not kept with a table's rows.
+fn check_columns(query: &Query, scope: &Scope) -> Result<()> {
+    let items = query.items.iter().filter_map(|item| match item {
+        crate::ast::SelectItem::Expr { expr, .. } => Some(expr),
+        _ => None,
+    });
+    check_clause(items, "SELECT", scope)?;
+    check_clause(query.filter.iter(), "WHERE", scope)
+}
+
+fn check_clause<'a>(
+    exprs: impl Iterator<Item = &'a Expr>,
+    clause: &str,
+    scope: &Scope,
+) -> Result<()> {
+    let mut found: Vec<String> = Vec::new();
+    for expr in exprs {
+        tree::visit(expr, &mut |e| {
+            if let ExprKind::Column { name, .. } = &e.kind {
+                let name = &name.value;
+                let refused = [pseudo::ROWPARTITION, pseudo::ROWOFFSET].contains(&name.as_str());
+                let declared = scope.inputs.iter().any(|i| i.source.column(name).is_some());
+                if refused && !declared && !found.iter().any(|f| f.contains(name)) {
+                    found.push(format!("`{name}`"));
+                }
+            }
+            true
+        });
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let list = found.join(", ");
+    Err(SqlError::invalid(format!(
+        "Pull queries don't support the following columns in {clause} clauses: {list}"
+    )))
+}
+
+fn materializing_query(source: &Source, catalog: &Catalog) -> Option<String> {
+    let query = catalog.queries.get(source.query.as_ref()?)?;
+    query.materialized.then(|| query.id.clone())
+}
+
+fn plan_table(query: &Query, scope: &Scope, settings: &Settings, id: String) -> Result<PullPlan> {
+    let names = ScopeNames(scope);
+    let input = &scope.inputs[0];
+    let declared = input.source.columns.iter().map(|c| c.name.as_str());
+    let mut generator = Generator::new(declared);
+    let items = items::expand(query, scope, &names, &[], &mut generator)?;
+    for item in &items {
+        aggregate::refuse_calls(&item.expr, Clause::Select)?;
+    }
+    let filter = query.filter.as_ref().map(|e| scope.qualify(e, Clause::Where)).transpose()?;
+    let filter = filter.as_ref().map(times::rewrite).transpose()?;
+    let mut plan = stored_scan(scope)?;
+    let mut lookup = Lookup::default();
+    if let Some(filter) = &filter {
+        aggregate::refuse_calls(filter, Clause::Where)?;
+        let shown = text::internal(filter, scope);
+        let condition = predicate(filter, &names, "WHERE", &shown).map_err(|mut e| {
+            e.message = format!("{}\nStatement: {shown}", e.message);
+            e
+        })?;
+        lookup = pull_keys::lookup(filter, scope, settings)?;
+        plan = query::filter_plan(plan, condition)?;
+    } else {
+        pull_keys::check_scan(settings)?;
+    }
+    let (projected, columns) = project(&items, input, &names)?;
+    Ok(PullPlan {
+        source: input.source.clone(),
+        query: id,
+        lookup,
+        plan: query::projection(plan, projected)?,
+        columns,
+        limit: query.limit,
+    })
+}
+
+type Projected = (Vec<(crate::expr::Typed, String)>, Vec<Column>);
+
+fn project(items: &[Item], input: &Input, names: &ScopeNames<'_>) -> Result<Projected> {
+    let is_key = |expr: &Expr| {
+        input.source.key_columns().any(|k| *expr == super::qualified(&input.alias, &k.name))
+            || is_bound(expr, input)
+    };
+    query::check_duplicates(items, names)?;
+    let mut projected = Vec::new();
+    let mut columns = Vec::new();
+    for item in items {
+        let value = query::value_of(item, names)?;
+        let role = if is_key(&item.expr) { ColumnRole::Key } else { ColumnRole::Value };
+        columns.push(Column { name: item.name.clone(), ty: query::type_of(&value, item)?, role });
+        projected.push((value, item.name.clone()));
+    }
+    Ok((projected, columns))
+}
+
+fn is_bound(expr: &Expr, input: &Input) -> bool {
+    [pseudo::WINDOWSTART, pseudo::WINDOWEND]
+        .iter()
+        .any(|bound| *expr == super::qualified(&input.alias, bound))
+}
+
+/// The rows of a store, as a plan can name them.
+fn stored_scan(scope: &Scope) -> Result<LogicalPlan> {
+    let input = &scope.inputs[0];
+    let source = input.source.clone();
+    let bounds =
+        source.window.iter().flat_map(|_| [ScanColumn::WindowStart, ScanColumn::WindowEnd]);
+    let mut columns = declared(&source, true);
+    columns.extend(bounds);
+    columns.extend(declared(&source, false));
+    columns.push(ScanColumn::Rowtime);
+    let named: Vec<_> = columns
+        .iter()
+        .map(|c| {
+            let column = super::scope::ColumnRef { input: 0, column: c.clone() };
+            (scope.internal_name(&column), scope.type_of(&column))
+        })
+        .collect();
+    let schema = plan::schema(&named).map_err(internal_error)?;
+    let step = "Pull".to_string();
+    Ok(plan::node(ScanNode { step, source, columns, materialized: true, schema }))
+}
+
+/// What a persistent query computes above its aggregation: a pull query applies it to the rows of
+/// the aggregation's store.
+#[derive(Debug)]
+pub struct Above<'a> {
+    pub aggregate: &'a AggregateNode,
+    /// Filters and projections, the one nearest to the store first.
+    pub nodes: Vec<&'a LogicalPlan>,
+}
+
+/// `None` when the query does not end in an aggregation: then its result is stored itself.
+pub fn above_store(query: &QueryPlan) -> Option<Above<'_>> {
+    let mut at = match as_node::<SinkNode>(&query.plan) {
+        Some(sink) => &sink.input,
+        None => &query.plan,
+    };
+    let mut nodes = Vec::new();
+    loop {
+        if let Some(aggregate) = as_node::<AggregateNode>(at) {
+            nodes.reverse();
+            return Some(Above { aggregate, nodes });
+        }
+        nodes.push(at);
+        at = match at {
+            LogicalPlan::Filter(filter) => filter.input.as_ref(),
+            LogicalPlan::Projection(projection) => projection.input.as_ref(),
+            _ => return None,
+        };
+    }
+}
+
+impl Selected {
+    /// The plan of a query that writes nothing.
+    pub fn into_plan(self) -> QueryPlan {
+        QueryPlan {
+            plan: self.plan,
+            reads: self.reads,
+            result: self.kind,
+            key: self.key,
+            limit: self.limit,
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! SELECT: from the clauses to a plan, in the order in which rows flow.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr as DfExpr, Filter, LogicalPlan, Projection};
+
+use super::items::{self, Item};
+use super::keys::KeyRule;
+use super::names::Generator;
+use super::scan::{ScopeNames, Used, scan};
+use super::scope::{Clause, Scope};
+use super::typing::{Names, typed};
+use super::{aggregate, column, internal_error, join, predicate, text, times, windows};
+use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
+use crate::catalog::{Catalog, Column, ColumnRole, FormatSpec, KeyWindow, Source, SourceKind};
+use crate::catalog::{FormatKind, pseudo};
+use crate::error::{Result, SqlError};
+use crate::expr::Typed;
+use crate::plan::{ResultKind, Window};
+use crate::types::SqlType;
+
+use super::settings::Settings;
+
+/// What a SELECT is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    /// It writes `sink`; `verb` is the statement, e.g. `CREATE TABLE AS SELECT`.
+    Persistent {
+        sink: &'a str,
+        verb: &'a str,
+    },
+    Push,
+    /// A bounded scan of a stream.
+    PullStream,
+}
+
+/// A planned SELECT.
+#[derive(Debug, Clone)]
+pub(super) struct Selected {
+    /// Persistent: key columns, value columns, then window bounds if the key is windowed.
+    /// Otherwise the items in order.
+    pub plan: LogicalPlan,
+    /// Without the trailing window bounds.
+    pub columns: Vec<Column>,
+    /// Positions of the key columns.
+    pub key: Vec<usize>,
+    pub kind: ResultKind,
+    /// How windows appear in the result's keys.
+    pub window: Option<KeyWindow>,
+    /// Of the aggregation.
+    pub aggregate_window: Option<Window>,
+    pub aggregated: bool,
+    /// PARTITION BY NULL: the result has no key whatever the source had.
+    pub unkeyed: bool,
+    pub reads: Vec<String>,
+    /// The source whose formats and partitions the result inherits.
+    pub leftmost: Arc<Source>,
+    pub limit: Option<u64>,
+}
+
+/// Rows before SELECT: joined and filtered.
+pub(super) struct Stage {
+    pub plan: LogicalPlan,
+    pub kind: ResultKind,
+    pub rule: KeyRule,
+    /// The column that holds the key of a join's result.
+    pub join_key: Option<(String, SqlType)>,
+    pub window: Option<KeyWindow>,
+    pub key_format: FormatSpec,
+    pub partitions: u32,
+}
+
+/// The clauses of a SELECT, resolved.
+pub(super) struct Clauses {
+    pub items: Vec<Item>,
+    pub filter: Option<Expr>,
+    pub group_by: Vec<Expr>,
+    pub partition_by: Vec<Expr>,
+    pub having: Option<Expr>,
+    pub window: Option<Window>,
+    pub emit_final: bool,
+}
+
+/// # Errors
+/// Whatever the language refuses about a SELECT.
+pub(super) fn select(
+    query: &Query,
+    catalog: &Catalog,
+    settings: &Settings,
+    purpose: Purpose<'_>,
+) -> Result<Selected> {
+    let mut scope = Scope::new(&query.from, catalog)?;
+    scope.windowed_aggregate = query.window.is_some();
+    check_sources(query, &scope, purpose)?;
+    let joins = join::resolve(&mut scope, &query.from)?;
+    let clauses = resolve(query, &scope, settings)?;
+    let aggregates = aggregate::Calls::collect(&clauses, &scope)?;
+    let grouped = aggregates.is_needed(&clauses);
+    if grouped {
+        aggregates.check(&clauses, &scope, purpose)?;
+    } else {
+        check_ungrouped(query, &clauses)?;
+    }
+    let mut used = Used::default();
+    for expr in clauses.expressions().chain(joins.expressions()) {
+        used.add(expr, &scope);
+    }
+    let stage = source_stage(query, &scope, &joins, &used, grouped)?;
+    let stage = filtered(stage, &clauses, &scope)?;
+    let mut selected = if grouped {
+        aggregate::plan(stage, &clauses, &aggregates, &scope, purpose)?
+    } else {
+        project(stage, &clauses, &scope, purpose)?
+    };
+    selected.limit = query.limit;
+    Ok(selected)
+}
+
+impl Clauses {
+    /// All resolved expressions.
+    fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        let items = self.items.iter().map(|i| &i.expr);
+        items
+            .chain(&self.filter)
+            .chain(&self.group_by)
+            .chain(&self.partition_by)
+            .chain(&self.having)
+    }
+}
+
+fn check_sources(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
+    let persistent = matches!(purpose, Purpose::Persistent { .. });
+    for input in &scope.inputs {
+        let source = &input.source;
+        if persistent && source.window.is_some() && source.kind == SourceKind::Table {
+            let message = "KSQL does not support persistent queries on windowed tables.";
+            return Err(SqlError::invalid(message).at(query.from.first.name.span()));
+        }
+    }
+    let clause = match (scope.is_join(), query.group_by.is_empty()) {
+        (true, _) => "JOIN",
+        (_, false) => "GROUP BY",
+        _ => return Ok(()),
+    };
+    let kafka: Vec<&str> = scope
+        .inputs
+        .iter()
+        .filter(|i| i.source.value_format.kind == FormatKind::Kafka)
+        .map(|i| i.source.name.as_str())
+        .collect();
+    if kafka.is_empty() {
+        return Ok(());
+    }
+    Err(SqlError::invalid(format!(
+        "Source(s) {} are using the 'KAFKA' value format. This format does not yet support {clause}.",
+        kafka.join(", ")
+    )))
+}
+
+fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses> {
+    let names = ScopeNames(scope);
+    let taken: Vec<&str> = scope
+        .inputs
+        .iter()
+        .flat_map(|i| i.source.columns.iter().map(|c| c.name.as_str()))
+        .collect();
+    let mut generator = Generator::new(taken.into_iter());
+    let all = |list: &[Expr], clause| -> Result<Vec<Expr>> {
+        list.iter().map(|e| scope.qualify(e, clause)).collect()
+    };
+    let partition_by = all(&query.partition_by, Clause::PartitionBy)?;
+    let items = items::expand(query, scope, &names, &partition_by, &mut generator)?;
+    let filter = query.filter.as_ref().map(|e| scope.qualify(e, Clause::Where)).transpose()?;
+    let having = query.having.as_ref().map(|e| scope.qualify(e, Clause::Having)).transpose()?;
+    let emit_final = query.emit == Some(Emit::Final);
+    if emit_final && query.window.is_none() {
+        let message = "EMIT FINAL is only supported for windowed aggregations.";
+        return Err(SqlError::invalid(message));
+    }
+    if emit_final {
+        settings.require("ksql.suppress.enabled", "EMIT FINAL")?;
+    }
+    Ok(Clauses {
+        items,
+        filter: filter.as_ref().map(times::rewrite).transpose()?,
+        group_by: all(&query.group_by, Clause::GroupBy)?,
+        partition_by,
+        having: having.as_ref().map(times::rewrite).transpose()?,
+        window: query.window.as_ref().map(windows::window).transpose()?,
+        emit_final,
+    })
+}
+
+fn check_ungrouped(query: &Query, clauses: &Clauses) -> Result<()> {
+    if let Some(having) = &clauses.having {
+        let message = "HAVING requires a GROUP BY clause.";
+        return Err(SqlError::invalid(message).at(having.span()));
+    }
+    match &query.window {
+        Some(window) => {
+            let message = "WINDOW clause requires a GROUP BY clause.";
+            Err(SqlError::invalid(message).at(window.loc.0))
+        }
+        None => Ok(()),
+    }
+}
+
+fn source_stage(
+    query: &Query,
+    scope: &Scope,
+    joins: &join::Joins,
+    used: &Used,
+    grouped: bool,
+) -> Result<Stage> {
+    if scope.is_join() {
+        return joins.plan(scope, used);
+    }
+    let input = &scope.inputs[0];
+    let is_table = input.source.kind == SourceKind::Table;
+    if grouped && input.source.window.is_some() {
+        let what = "GROUP BY over a windowed source";
+        return Err(SqlError::not_supported(what).at(query.from.first.name.span()));
+    }
+    let keys = input.source.key_columns().map(|c| super::qualified(&input.alias, &c.name));
+    Ok(Stage {
+        plan: scan(scope, 0, used, "KsqlTopic".to_string(), is_table && grouped)?,
+        kind: if is_table { ResultKind::Table } else { ResultKind::Stream },
+        rule: KeyRule::Columns(keys.collect()),
+        join_key: None,
+        window: input.source.window,
+        key_format: input.source.key_format.clone(),
+        partitions: input.source.partitions,
+    })
+}
+
+fn filtered(mut stage: Stage, clauses: &Clauses, scope: &Scope) -> Result<Stage> {
+    if let Some(filter) = &clauses.filter {
+        aggregate::refuse_calls(filter, Clause::Where)?;
+        let shown = text::internal(filter, scope);
+        let condition = predicate(filter, &ScopeNames(scope), "WHERE", &shown)?;
+        stage.plan = filter_plan(stage.plan, condition)?;
+    }
+    Ok(stage)
+}
+
+pub(super) fn filter_plan(input: LogicalPlan, condition: Typed) -> Result<LogicalPlan> {
+    let filter = Filter::try_new(condition.expr, Arc::new(input)).map_err(internal_error)?;
+    Ok(LogicalPlan::Filter(filter))
+}
+
+/// A projection to named columns.
+///
+/// # Errors
+/// When a name occurs twice.
+pub(super) fn projection(input: LogicalPlan, columns: Vec<(Typed, String)>) -> Result<LogicalPlan> {
+    let exprs: Vec<DfExpr> = columns
+        .into_iter()
+        .map(|(value, name)| match &value.expr {
+            DfExpr::Column(column) if column.name == name => value.expr,
+            _ => value.expr.alias(name),
+        })
+        .collect();
+    let projection = Projection::try_new(exprs, Arc::new(input)).map_err(internal_error)?;
+    Ok(LogicalPlan::Projection(projection))
+}
+
+fn project(
+    mut stage: Stage,
+    clauses: &Clauses,
+    scope: &Scope,
+    purpose: Purpose<'_>,
+) -> Result<Selected> {
+    if !clauses.partition_by.is_empty() {
+        stage.rule = partition_rule(&stage, clauses)?;
+        stage.join_key = None;
+    }
+    for item in &clauses.items {
+        aggregate::refuse_calls(&item.expr, Clause::Select)?;
+    }
+    output(stage, clauses, scope, &ScopeNames(scope), purpose)
+}
+
+fn partition_rule(stage: &Stage, clauses: &Clauses) -> Result<KeyRule> {
+    let list = &clauses.partition_by;
+    if stage.kind == ResultKind::Table {
+        let message = "PARTITION BY is not supported on a table: its key is its primary key.";
+        return Err(SqlError::invalid(message).at(list[0].span()));
+    }
+    if stage.window.is_some() {
+        return Err(SqlError::not_supported("PARTITION BY over a windowed source"));
+    }
+    for expr in list {
+        aggregate::refuse_calls(expr, Clause::PartitionBy)?;
+    }
+    let is_null = |e: &Expr| matches!(e.kind, ExprKind::Literal(Literal::Null));
+    match list.iter().filter(|e| is_null(e)).count() {
+        0 => Ok(KeyRule::Partition(list.clone())),
+        _ if list.len() == 1 => Ok(KeyRule::Partition(Vec::new())),
+        _ => Err(SqlError::invalid("Cannot PARTITION BY multiple columns including NULL")),
+    }
+}
+
+/// The last projection: the items, ordered as the purpose wants them.
+pub(super) fn output(
+    stage: Stage,
+    clauses: &Clauses,
+    scope: &Scope,
+    names: &dyn Names,
+    purpose: Purpose<'_>,
+) -> Result<Selected> {
+    let Purpose::Persistent { sink, .. } = purpose else {
+        return output_all(stage, clauses, scope, names);
+    };
+    let in_key = |i: &Item| stage.window.is_some() && is_bound(i);
+    let items: Vec<Item> = clauses.items.iter().filter(|i| !in_key(i)).cloned().collect();
+    let key = stage.rule.require(&items, sink, scope)?;
+    check_names(&items, names)?;
+    let values: Vec<usize> = (0..items.len()).filter(|i| !key.contains(i)).collect();
+    if values.is_empty() {
+        return Err(SqlError::invalid("The projection contains no value columns."));
+    }
+    let mut columns = Vec::new();
+    let mut projected = Vec::new();
+    for (at, role) in key
+        .iter()
+        .map(|i| (*i, ColumnRole::Key))
+        .chain(values.iter().map(|i| (*i, ColumnRole::Value)))
+    {
+        let item = &items[at];
+        let value = match (&stage.join_key, &role) {
+            (Some((name, ty)), ColumnRole::Key) => column(name, ty.clone()),
+            _ => value_of(item, names)?,
+        };
+        let ty = type_of(&value, item)?;
+        columns.push(Column { name: item.name.clone(), ty, role });
+        projected.push((value, item.name.clone()));
+    }
+    if stage.window.is_some() {
+        for bound in [pseudo::WINDOWSTART, pseudo::WINDOWEND] {
+            projected.push((column(bound, SqlType::Bigint), bound.to_string()));
+        }
+    }
+    let key = (0..key.len()).collect();
+    selected(stage.plan.clone(), projected, columns, key, &stage, scope)
+}
+
+fn output_all(
+    stage: Stage,
+    clauses: &Clauses,
+    scope: &Scope,
+    names: &dyn Names,
+) -> Result<Selected> {
+    let items = &clauses.items;
+    check_duplicates(items, names)?;
+    let key = stage.rule.find(items);
+    let mut columns = Vec::new();
+    let mut projected = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        let is_key = key.contains(&at);
+        let value = match &stage.join_key {
+            Some((name, ty)) if is_key => column(name, ty.clone()),
+            _ => value_of(item, names)?,
+        };
+        let role = if is_key { ColumnRole::Key } else { ColumnRole::Value };
+        columns.push(Column { name: item.name.clone(), ty: type_of(&value, item)?, role });
+        projected.push((value, item.name.clone()));
+    }
+    selected(stage.plan.clone(), projected, columns, key, &stage, scope)
+}
+
+fn selected(
+    input: LogicalPlan,
+    projected: Vec<(Typed, String)>,
+    columns: Vec<Column>,
+    key: Vec<usize>,
+    stage: &Stage,
+    scope: &Scope,
+) -> Result<Selected> {
+    Ok(Selected {
+        plan: projection(input, projected)?,
+        columns,
+        key,
+        kind: stage.kind,
+        window: stage.window,
+        aggregate_window: None,
+        aggregated: false,
+        unkeyed: matches!(&stage.rule, KeyRule::Partition(list) if list.is_empty()),
+        reads: scope.inputs.iter().map(|i| i.source.name.clone()).collect(),
+        leftmost: scope.inputs[0].source.clone(),
+        limit: None,
+    })
+}
+
+/// `WINDOWSTART` or `WINDOWEND` under its own name: it lives in a windowed key.
+fn is_bound(item: &Item) -> bool {
+    let is_bound = |name: &str| name == pseudo::WINDOWSTART || name == pseudo::WINDOWEND;
+    match &item.expr.kind {
+        ExprKind::Column { source, name } => {
+            (source.is_none() || item.from_star) && item.name == name.value && is_bound(&name.value)
+        }
+        _ => false,
+    }
+}
+
+fn check_names(items: &[Item], names: &dyn Names) -> Result<()> {
+    if let Some(item) = items.iter().find(|i| pseudo::ALL.contains(&i.name.as_str())) {
+        let message = format!(
+            "Reserved column name in select: `{}`. Please remove or alias the column.",
+            item.name
+        );
+        return Err(SqlError::invalid(message).at(item.span));
+    }
+    check_duplicates(items, names)
+}
+
+pub(super) fn check_duplicates(items: &[Item], names: &dyn Names) -> Result<()> {
+    for (at, item) in items.iter().enumerate() {
+        if items[..at].iter().any(|other| other.name == item.name) {
+            let ty = type_of(&value_of(item, names)?, item)?;
+            let message = format!("Duplicate value columns found in schema: `{}` {ty}", item.name);
+            return Err(SqlError::invalid(message).at(item.span));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn value_of(item: &Item, names: &dyn Names) -> Result<Typed> {
+    typed(&item.expr, names).map_err(|e| e.at(item.span))
+}
+
+pub(super) fn type_of(value: &Typed, item: &Item) -> Result<SqlType> {
+    value.ty.clone().ok_or_else(|| {
+        let message = format!("Can't infer a type of null. Column: {}", item.name);
+        SqlError::invalid(message).at(item.span).hint("write CAST(NULL AS <type>)")
+    })
+}

@@ -1,0 +1,292 @@
+//! The sources of a FROM and the columns they give: name resolution before any grouping.
+
+use std::sync::Arc;
+
+use super::tree;
+use crate::ast::{Expr, ExprKind, Ident, Relation};
+use crate::catalog::{Catalog, Source, SourceKind, pseudo};
+use crate::error::{Result, SqlError};
+use crate::plan::ScanColumn;
+use crate::types::SqlType;
+
+/// One source as FROM names it.
+#[derive(Debug, Clone)]
+pub(super) struct Input {
+    pub alias: String,
+    pub source: Arc<Source>,
+}
+
+/// A column of one of the sources.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct ColumnRef {
+    pub input: usize,
+    pub column: ScanColumn,
+}
+
+/// The key column that a join makes when no source column carries its key.
+#[derive(Debug, Clone)]
+pub(super) struct Synthetic {
+    pub name: String,
+    pub ty: SqlType,
+}
+
+/// What a name of the statement can mean.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    pub inputs: Vec<Input>,
+    pub synthetic: Option<Synthetic>,
+    /// The query has a WINDOW clause: its bounds may be selected.
+    pub windowed_aggregate: bool,
+}
+
+/// Where in the statement a name stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clause {
+    Select,
+    Where,
+    GroupBy,
+    PartitionBy,
+    Having,
+    JoinOn,
+}
+
+impl Clause {
+    pub fn name(self) -> &'static str {
+        match self {
+            Clause::Select => "SELECT",
+            Clause::Where => "WHERE",
+            Clause::GroupBy => "GROUP BY",
+            Clause::PartitionBy => "PARTITION BY",
+            Clause::Having => "HAVING",
+            Clause::JoinOn => "JOIN ON",
+        }
+    }
+}
+
+/// Functions whose first argument is a unit of time.
+const UNIT_FUNCTIONS: [&str; 6] =
+    ["TIMESTAMPADD", "TIMESTAMPSUB", "DATEADD", "DATESUB", "TIMEADD", "TIMESUB"];
+
+impl Scope {
+    pub fn new(relation: &Relation, catalog: &Catalog) -> Result<Scope> {
+        let sources =
+            std::iter::once(&relation.first).chain(relation.joins.iter().map(|j| &j.right));
+        let mut inputs: Vec<Input> = Vec::new();
+        for named in sources {
+            let source = find_source(catalog, &named.name)?;
+            let alias = named.exposed().value.clone();
+            if let Some(same) = inputs.iter().find(|i| i.source.name == source.name) {
+                let (a, b) = (&same.source.name, &source.name);
+                let message =
+                    format!("Can not join '{a}' to '{b}': self joins are not yet supported.");
+                let hint = format!("register the topic of '{a}' under a second name");
+                return Err(SqlError::invalid(message).at(named.name.span()).hint(hint));
+            }
+            if inputs.iter().any(|i| i.alias == alias) {
+                let message = format!("The name or alias '{alias}' is used more than once.");
+                return Err(SqlError::invalid(message).at(named.exposed().span()));
+            }
+            inputs.push(Input { alias, source: source.clone() });
+        }
+        Ok(Scope { inputs, synthetic: None, windowed_aggregate: false })
+    }
+
+    pub fn is_join(&self) -> bool {
+        self.inputs.len() > 1
+    }
+
+    /// A copy of `expr` in which every column carries its source and every unit of time is one.
+    pub fn qualify(&self, expr: &Expr, clause: Clause) -> Result<Expr> {
+        tree::rewrite(expr, &mut |e| match &e.kind {
+            ExprKind::Column { source, name } => {
+                self.qualify_column(source.as_ref(), name, clause).map(Some)
+            }
+            ExprKind::Call { name, args } if is_unit_function(name) => {
+                self.qualify_unit_call(e, name, args, clause)
+            }
+            ExprKind::Lambda { .. } => {
+                Err(SqlError::not_supported("A lambda function").at(e.span()))
+            }
+            _ => Ok(None),
+        })
+    }
+
+    fn qualify_unit_call(
+        &self,
+        call: &Expr,
+        name: &Ident,
+        args: &[Expr],
+        clause: Clause,
+    ) -> Result<Option<Expr>> {
+        let Some((first, rest)) = args.split_first() else { return Ok(None) };
+        let Some(unit) = first.as_unit() else { return Ok(None) };
+        let mut qualified = vec![Expr::new(ExprKind::Unit(unit), first.span())];
+        for arg in rest {
+            qualified.push(self.qualify(arg, clause)?);
+        }
+        let kind = ExprKind::Call { name: name.clone(), args: qualified };
+        Ok(Some(Expr::new(kind, call.span())))
+    }
+
+    fn qualify_column(&self, source: Option<&Ident>, name: &Ident, clause: Clause) -> Result<Expr> {
+        let span = source.map_or(name.span(), |s| s.span().to(name.span()));
+        if source.is_none() && self.is_own_column(&name.value, clause)? {
+            let kind = ExprKind::Column { source: None, name: name.clone() };
+            return Ok(Expr::new(kind, span));
+        }
+        let found = self.resolve(source, name, clause)?;
+        let alias = Ident { loc: name.loc, ..Ident::new(&self.inputs[found.input].alias) };
+        let kind = ExprKind::Column { source: Some(alias), name: name.clone() };
+        Ok(Expr::new(kind, span))
+    }
+
+    /// Columns that belong to the query and to none of its sources.
+    fn is_own_column(&self, name: &str, clause: Clause) -> Result<bool> {
+        if self.synthetic.as_ref().is_some_and(|s| s.name == name) {
+            return Ok(true);
+        }
+        let bounds = name == pseudo::WINDOWSTART || name == pseudo::WINDOWEND;
+        if !bounds || !self.windowed_aggregate || self.is_join() {
+            return Ok(false);
+        }
+        if clause != Clause::Select {
+            return Err(window_bounds_misplaced(name));
+        }
+        Ok(true)
+    }
+
+    /// Finds the column that a name means.
+    pub fn resolve(
+        &self,
+        source: Option<&Ident>,
+        name: &Ident,
+        clause: Clause,
+    ) -> Result<ColumnRef> {
+        let candidates: Vec<ColumnRef> = self
+            .inputs
+            .iter()
+            .enumerate()
+            .filter(|(_, input)| source.is_none_or(|s| s.value == input.alias))
+            .filter_map(|(input, i)| Some(ColumnRef { input, column: i.column(&name.value)? }))
+            .collect();
+        match candidates.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => Err(self.unresolved(source, name, clause)),
+            several => {
+                let names: Vec<String> = several
+                    .iter()
+                    .map(|c| format!("{}.{}", self.inputs[c.input].alias, name.value))
+                    .collect();
+                let names = names.join(" or ");
+                let message = format!("Column '{}' is ambiguous. Could be {names}.", name.value);
+                Err(SqlError::invalid(message).at(name.span()))
+            }
+        }
+    }
+
+    fn unresolved(&self, source: Option<&Ident>, name: &Ident, clause: Clause) -> SqlError {
+        let full = match source {
+            Some(source) => format!("{}.{}", source.value, name.value),
+            None => name.value.clone(),
+        };
+        let mut message = format!("{} column '{full}' cannot be resolved.", clause.name());
+        if clause == Clause::PartitionBy {
+            message.push_str(&format!(
+                " '{full}' must be a column in the source schema since PARTITION BY is applied on \
+                 the input."
+            ));
+        }
+        let span = source.map_or(name.span(), |s| s.span().to(name.span()));
+        let error = SqlError::invalid(message).at(span);
+        match self.similar(&name.value) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error,
+        }
+    }
+
+    fn similar(&self, name: &str) -> Option<String> {
+        let columns = self.inputs.iter().flat_map(|i| i.source.columns.iter());
+        super::names::nearest(name, columns.map(|c| c.name.as_str()))
+    }
+
+    /// The column that a qualified reference of this scope means.
+    pub fn column_of(&self, source: &str, name: &str) -> Option<ColumnRef> {
+        let input = self.inputs.iter().position(|i| i.alias == source)?;
+        Some(ColumnRef { input, column: self.inputs[input].column(name)? })
+    }
+
+    /// The name that the plan uses for a column: bare, or with its source's name in a join.
+    pub fn internal_name(&self, column: &ColumnRef) -> String {
+        let input = &self.inputs[column.input];
+        let name = input.column_name(&column.column);
+        if self.is_join() { format!("{}_{name}", input.alias) } else { name.to_string() }
+    }
+
+    pub fn type_of(&self, column: &ColumnRef) -> SqlType {
+        self.inputs[column.input].column_type(&column.column)
+    }
+}
+
+impl Input {
+    /// Looks up a declared or pseudo column.
+    pub fn column(&self, name: &str) -> Option<ScanColumn> {
+        if let Some(i) = self.source.columns.iter().position(|c| c.name == name) {
+            return Some(ScanColumn::Declared(i));
+        }
+        match name {
+            pseudo::ROWTIME => Some(ScanColumn::Rowtime),
+            pseudo::ROWPARTITION => Some(ScanColumn::Rowpartition),
+            pseudo::ROWOFFSET => Some(ScanColumn::Rowoffset),
+            pseudo::WINDOWSTART if self.source.window.is_some() => Some(ScanColumn::WindowStart),
+            pseudo::WINDOWEND if self.source.window.is_some() => Some(ScanColumn::WindowEnd),
+            _ => None,
+        }
+    }
+
+    pub fn column_name(&self, column: &ScanColumn) -> &str {
+        match column {
+            ScanColumn::Declared(i) => &self.source.columns[*i].name,
+            ScanColumn::Rowtime => pseudo::ROWTIME,
+            ScanColumn::Rowpartition => pseudo::ROWPARTITION,
+            ScanColumn::Rowoffset => pseudo::ROWOFFSET,
+            ScanColumn::WindowStart => pseudo::WINDOWSTART,
+            ScanColumn::WindowEnd => pseudo::WINDOWEND,
+        }
+    }
+
+    fn column_type(&self, column: &ScanColumn) -> SqlType {
+        match column {
+            ScanColumn::Declared(i) => self.source.columns[*i].ty.clone(),
+            ScanColumn::Rowpartition => SqlType::Integer,
+            _ => SqlType::Bigint,
+        }
+    }
+
+    pub fn is_stream(&self) -> bool {
+        self.source.kind == SourceKind::Stream
+    }
+}
+
+/// # Errors
+/// When there is no such source; the hint names the nearest one.
+pub(super) fn find_source<'a>(catalog: &'a Catalog, name: &Ident) -> Result<&'a Arc<Source>> {
+    catalog.source(&name.value).ok_or_else(|| {
+        let message = format!("{} does not exist.", name.value);
+        let error = SqlError::invalid(message).at(name.span());
+        let known = catalog.sources.keys().map(String::as_str);
+        match super::names::nearest(&name.value, known) {
+            Some(near) => error.hint(super::names::did_you_mean(name, &near)),
+            None => error.hint("SHOW STREAMS and SHOW TABLES list what there is"),
+        }
+    })
+}
+
+pub(super) fn window_bounds_misplaced(name: &str) -> SqlError {
+    SqlError::invalid(format!(
+        "Window bounds column {name} can only be used in the SELECT clause of windowed aggregations"
+    ))
+}
+
+fn is_unit_function(name: &Ident) -> bool {
+    UNIT_FUNCTIONS.iter().any(|f| f.eq_ignore_ascii_case(&name.value))
+}

@@ -1,0 +1,39 @@
+//! Session properties that the language depends on.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Result, SqlError};
+
+/// The server's settings overlaid with those of the request, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(pub BTreeMap<String, String>);
+
+impl From<&BTreeMap<String, String>> for Settings {
+    fn from(map: &BTreeMap<String, String>) -> Self {
+        Settings(map.clone())
+    }
+}
+
+impl Settings {
+    /// The value of a property; empty values count as unset.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A switch that is `default` unless set to `true` or `false`.
+    pub fn is_on(&self, name: &str, default: bool) -> bool {
+        match self.get(name) {
+            Some(value) => value.eq_ignore_ascii_case("true"),
+            None => default,
+        }
+    }
+
+    /// Refuses the statement when the switch is off.
+    pub(super) fn require(&self, name: &str, what: &str) -> Result<()> {
+        if self.is_on(name, true) {
+            return Ok(());
+        }
+        let message = format!("{what} is disabled on this server");
+        Err(SqlError::invalid(message).hint(format!("set '{name}'='true' to allow it")))
+    }
+}

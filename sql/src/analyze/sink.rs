@@ -1,0 +1,161 @@
+//! CREATE STREAM / TABLE ... AS SELECT: the query and the source that it writes.
+
+use std::sync::Arc;
+
+use super::create::{default_format, partitions, replicas, timestamp};
+use super::query::{Purpose, Selected, select};
+use super::settings::Settings;
+use super::with::{self, Formats, With};
+use super::{Analyzed, NewQuery, TopicWish, exists, formats};
+use crate::ast::CreateAs;
+use crate::catalog::{Catalog, ColumnRole, FormatKind, FormatSpec, Source, SourceKind};
+use crate::error::{Result, SqlError};
+use crate::plan::{self, QueryPlan, ResultKind, SinkNode};
+
+/// # Errors
+/// Whatever ksqlDB refuses about the query, its key, and the sink's formats.
+pub(super) fn create_as(
+    create: &CreateAs,
+    text: &str,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> Result<Analyzed> {
+    if let Some(same) = exists::check(create, catalog, settings)? {
+        return Ok(same);
+    }
+    let verb = match create.kind {
+        SourceKind::Stream => "CREATE STREAM AS SELECT",
+        SourceKind::Table => "CREATE TABLE AS SELECT",
+    };
+    if create.query.limit.is_some() {
+        let message = format!("{verb} statements don't support LIMIT clause.");
+        return Err(SqlError::invalid(message).at(create.query.loc.0));
+    }
+    let with = With::new(&create.properties, with::CREATE_AS)?;
+    let key_format = with.format("KEY_FORMAT")?;
+    let purpose = Purpose::Persistent { sink: &create.name.value, verb };
+    let selected = select(&create.query, catalog, settings, purpose)?;
+    check_kind(create, &selected)?;
+    let formats = formats_of(&with, key_format, &selected, settings)?;
+    formats::check(&selected.columns, &formats.key, &formats.value)?;
+    let topic = topic_wish(&with, &selected)?;
+    let source = source(create, text, &with, &selected, formats, topic.partitions, settings)?;
+    let plan = persistent_plan(selected, Arc::new(source.clone()));
+    Ok(Analyzed::CreateAs(Box::new(NewQuery {
+        source,
+        plan,
+        topic,
+        if_not_exists: create.if_not_exists,
+    })))
+}
+
+fn check_kind(create: &CreateAs, selected: &Selected) -> Result<()> {
+    let (got, want) = match (selected.kind, create.kind) {
+        (ResultKind::Table, SourceKind::Stream) => ("TABLE", "TABLE"),
+        (ResultKind::Stream, SourceKind::Table) => ("STREAM", "STREAM"),
+        _ => return Ok(()),
+    };
+    Err(SqlError::invalid(format!(
+        "Invalid result type. Your SELECT query produces a {got}. Please use CREATE {want} AS \
+         SELECT statement instead."
+    ))
+    .at(create.name.span()))
+}
+
+fn formats_of(
+    with: &With<'_>,
+    key_wish: Option<FormatKind>,
+    selected: &Selected,
+    settings: &Settings,
+) -> Result<Formats> {
+    let inherited = &selected.leftmost;
+    let has_key = !selected.key.is_empty();
+    if !has_key && key_wish.is_some_and(|kind| kind != FormatKind::None) {
+        let message = "Key format specified for stream without key columns.";
+        return Err(with.located("KEY_FORMAT", SqlError::invalid(message)));
+    }
+    let key_kind = match (key_wish, inherited.key_format.kind) {
+        (Some(kind), _) => kind,
+        _ if selected.unkeyed => FormatKind::None,
+        (None, FormatKind::None) if has_key => {
+            default_format(settings, "key")?.unwrap_or(FormatKind::Kafka)
+        }
+        (None, kind) => kind,
+    };
+    let value_wish = with.format("VALUE_FORMAT")?;
+    let value_kind = value_wish.unwrap_or(inherited.value_format.kind);
+    let key_delimiter = with.delimiter("KEY_DELIMITER", key_kind)?;
+    let value_delimiter = with.delimiter("VALUE_DELIMITER", value_kind)?;
+    let same = |kind: FormatKind, old: &FormatSpec| (kind == old.kind).then_some(old.delimiter);
+    let key_delimiter = key_delimiter.or(same(key_kind, &inherited.key_format));
+    let value_delimiter = value_delimiter.or(same(value_kind, &inherited.value_format));
+    let values = selected.columns.iter().filter(|c| c.role == ColumnRole::Value).count();
+    Ok(Formats {
+        key: with::key_format(key_kind, key_delimiter),
+        value: with::value_format(with, value_kind, value_delimiter, values, settings)?,
+    })
+}
+
+fn topic_wish(with: &With<'_>, selected: &Selected) -> Result<TopicWish> {
+    let explicit = with.number("RETENTION_MS", -1)?;
+    let windowed = selected.window.is_some();
+    if explicit.is_some() && selected.kind == ResultKind::Table && !windowed {
+        let message = "Invalid config variable in the WITH clause: RETENTION_MS. Non-windowed \
+                       tables do not support retention.";
+        return Err(with.located("RETENTION_MS", SqlError::invalid(message)));
+    }
+    let window_ms = selected.aggregate_window.map(|w| w.retention_ms);
+    let retention_ms = match (explicit, window_ms) {
+        // -1 is without end.
+        (Some(-1), _) => Some(-1),
+        (a, b) => a.max(b),
+    };
+    let partitions = partitions(with)?.unwrap_or(selected.leftmost.partitions);
+    Ok(TopicWish { partitions, replicas: replicas(with)?, retention_ms })
+}
+
+fn source(
+    create: &CreateAs,
+    text: &str,
+    with: &With<'_>,
+    selected: &Selected,
+    formats: Formats,
+    partitions: u32,
+    settings: &Settings,
+) -> Result<Source> {
+    let name = create.name.value.clone();
+    let prefix = settings.get("ksql.output.topic.name.prefix").unwrap_or("");
+    let topic = with.text("KAFKA_TOPIC")?.filter(|t| !t.is_empty());
+    Ok(Source {
+        topic: topic.unwrap_or_else(|| format!("{prefix}{name}")),
+        name,
+        kind: create.kind,
+        columns: selected.columns.clone(),
+        partitions,
+        key_format: formats.key,
+        value_format: formats.value,
+        window: selected.window,
+        timestamp: timestamp(with, &selected.columns)?,
+        sql: text.to_string(),
+        query: None,
+    })
+}
+
+/// The plan that writes a result to `sink`, whose columns are the result's.
+pub(super) fn persistent_plan(selected: Selected, sink: Arc<Source>) -> QueryPlan {
+    // An aggregation is queried at its own store.
+    let stored = selected.kind == ResultKind::Table && !selected.aggregated;
+    let root = SinkNode {
+        input: selected.plan,
+        sink,
+        kind: selected.kind,
+        materialize: stored.then(|| "Project".to_string()),
+    };
+    QueryPlan {
+        plan: plan::node(root),
+        reads: selected.reads,
+        result: selected.kind,
+        key: selected.key,
+        limit: None,
+    }
+}

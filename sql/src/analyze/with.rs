@@ -1,0 +1,317 @@
+//! What WITH says. Every property is understood or refused; none is ignored.
+
+use crate::ast::{Literal, Properties, Property};
+use crate::catalog::{FormatKind, FormatSpec, KeyWindow};
+use crate::error::{Result, SqlError};
+
+use super::settings::Settings;
+
+/// Properties of CREATE over a topic.
+pub(super) const CREATE: &[&str] = &[
+    "KAFKA_TOPIC",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "FORMAT",
+    "KEY_FORMAT",
+    "VALUE_FORMAT",
+    "KEY_DELIMITER",
+    "VALUE_DELIMITER",
+    "WRAP_SINGLE_VALUE",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+    "WINDOW_TYPE",
+    "WINDOW_SIZE",
+];
+
+/// Properties of CREATE ... AS SELECT.
+pub(super) const CREATE_AS: &[&str] = &[
+    "KAFKA_TOPIC",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "FORMAT",
+    "KEY_FORMAT",
+    "VALUE_FORMAT",
+    "KEY_DELIMITER",
+    "VALUE_DELIMITER",
+    "WRAP_SINGLE_VALUE",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+];
+
+/// Properties of INSERT INTO ... SELECT.
+pub(super) const INSERT_INTO: &[&str] = &["QUERY_ID"];
+
+/// ksqlDB knows these; this version does not.
+const LATER: &[&str] = &[
+    "KEY_SCHEMA_ID",
+    "VALUE_SCHEMA_ID",
+    "KEY_SCHEMA_FULL_NAME",
+    "VALUE_SCHEMA_FULL_NAME",
+    "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
+    "SOURCED_BY_CONNECTOR",
+    "SOURCE_CONNECTOR",
+];
+
+/// Formats that ksqlDB knows and this version does not.
+const FORMATS_LATER: &[&str] = &["AVRO", "JSON_SR", "PROTOBUF", "PROTOBUF_NOSR"];
+
+/// The WITH clause of a statement, checked for unknown names.
+pub(super) struct With<'a>(&'a Properties);
+
+impl<'a> With<'a> {
+    /// # Errors
+    /// A property that the statement does not take.
+    pub fn new(properties: &'a Properties, allowed: &[&str]) -> Result<Self> {
+        for property in &properties.list {
+            let name = property.name.value.to_uppercase();
+            if allowed.contains(&name.as_str()) {
+                continue;
+            }
+            let error = if LATER.contains(&name.as_str()) {
+                SqlError::not_supported(format!("The property {name}"))
+            } else {
+                let message = format!("Invalid config variable(s) in the WITH clause: {name}");
+                SqlError::invalid(message)
+            };
+            return Err(error.at(property.name.span()));
+        }
+        Ok(With(properties))
+    }
+
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        self.value(name, "STRING", |value| match value {
+            Literal::String(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    /// A number that is at least `min`; text is read as a number, as ksqlDB does.
+    pub fn number(&self, name: &str, min: i64) -> Result<Option<i64>> {
+        let number = self.value(name, "number", |value| match value {
+            Literal::Integer(n) => Some(i64::from(*n)),
+            Literal::Bigint(n) => Some(*n),
+            Literal::String(text) => text.trim().parse().ok(),
+            _ => None,
+        })?;
+        match number {
+            Some(n) if n < min => {
+                let message = format!("Invalid value {n} for property {name}: at least {min}");
+                Err(self.located(name, SqlError::invalid(message)))
+            }
+            other => Ok(other),
+        }
+    }
+
+    pub fn switch(&self, name: &str) -> Result<Option<bool>> {
+        self.value(name, "BOOLEAN", |value| match value {
+            Literal::Boolean(b) => Some(*b),
+            Literal::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Literal::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        })
+    }
+
+    fn value<T>(
+        &self,
+        name: &str,
+        wanted: &str,
+        read: impl Fn(&Literal) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(Property { value, value_loc, .. }) = self.0.get(name) else { return Ok(None) };
+        match read(value) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                let message = format!("Invalid value for property {name}: expected a {wanted}");
+                Err(SqlError::invalid(message).at(value_loc.0))
+            }
+        }
+    }
+
+    /// Puts an error under the value of a property.
+    pub fn located(&self, name: &str, error: SqlError) -> SqlError {
+        match self.0.get(name) {
+            Some(property) => error.at(property.value_loc.0),
+            None => error.at(self.0.loc.0),
+        }
+    }
+
+    /// The format of the key or the value, if the statement names one.
+    pub fn format(&self, name: &str) -> Result<Option<FormatKind>> {
+        let both = self.text("FORMAT")?;
+        let own = self.text(name)?;
+        if both.is_some() && own.is_some() {
+            let message = format!(
+                "Cannot supply both '{name}' and 'FORMAT' properties, as 'FORMAT' sets both key \
+                 and value formats. Either use just 'FORMAT', or use 'KEY_FORMAT' and \
+                 'VALUE_FORMAT'."
+            );
+            return Err(self.located("FORMAT", SqlError::invalid(message)));
+        }
+        let property = if own.is_some() { name } else { "FORMAT" };
+        let kind = own.or(both).map(|text| format_kind(&text)).transpose();
+        kind.map_err(|e| self.located(property, e))
+    }
+
+    /// KEY_DELIMITER or VALUE_DELIMITER.
+    ///
+    /// # Errors
+    /// When the format takes none, or it is not one character, SPACE or TAB.
+    pub fn delimiter(&self, name: &str, kind: FormatKind) -> Result<Option<char>> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        delimiter(name, &text, kind).map(Some).map_err(|e| self.located(name, e))
+    }
+
+    /// WINDOW_TYPE and WINDOW_SIZE of an existing topic.
+    pub fn key_window(&self) -> Result<Option<KeyWindow>> {
+        let size = self.text("WINDOW_SIZE")?;
+        let Some(kind) = self.text("WINDOW_TYPE")? else {
+            return match size {
+                None => Ok(None),
+                Some(_) => {
+                    let message = "'WINDOW_SIZE' is given without 'WINDOW_TYPE'.";
+                    Err(self.located("WINDOW_SIZE", SqlError::invalid(message)))
+                }
+            };
+        };
+        let size_ms = size.map(|text| duration_ms(&text)).transpose();
+        let size_ms = size_ms.map_err(|e| self.located("WINDOW_SIZE", e))?;
+        let window = key_window(&kind.to_uppercase(), size_ms);
+        window.map(Some).map_err(|e| self.located("WINDOW_TYPE", e))
+    }
+}
+
+/// # Errors
+/// An unknown format, or one that this version does not have.
+pub(super) fn format_kind(text: &str) -> Result<FormatKind> {
+    let name = text.trim().to_uppercase();
+    match name.as_str() {
+        "JSON" => Ok(FormatKind::Json),
+        "DELIMITED" => Ok(FormatKind::Delimited),
+        "KAFKA" => Ok(FormatKind::Kafka),
+        "NONE" => Ok(FormatKind::None),
+        _ if FORMATS_LATER.contains(&name.as_str()) => {
+            let hint = "this version reads and writes JSON, DELIMITED, KAFKA and NONE";
+            Err(SqlError::not_supported(format!("The format {name}")).hint(hint))
+        }
+        _ => Err(SqlError::invalid(format!("Unknown format: {name}"))),
+    }
+}
+
+fn delimiter(name: &str, text: &str, kind: FormatKind) -> Result<char> {
+    if kind != FormatKind::Delimited {
+        let message =
+            format!("{} does not support the following configs: [delimiter]", kind.name());
+        return Err(SqlError::invalid(message));
+    }
+    if text.is_empty() {
+        return Err(SqlError::invalid(format!(
+            "Configuration {name} is invalid: Delimiter cannot be empty, if you meant to have a \
+             tab or space for delimiter, please use the special values 'TAB' or 'SPACE'\n\
+             Example valid value: ';'"
+        )));
+    }
+    let mut chars = text.chars();
+    match (chars.next(), chars.next(), text.to_uppercase().as_str()) {
+        (_, _, "TAB") => Ok('\t'),
+        (_, _, "SPACE") => Ok(' '),
+        (Some(c), None, _) => Ok(c),
+        _ => Err(SqlError::invalid(format!(
+            "Configuration {name} is invalid: Invalid delimiter value: '{text}'. Delimiter must \
+             be a single character or TAB,SPACE\nExample valid value: ';'"
+        ))),
+    }
+}
+
+fn key_window(kind: &str, size_ms: Option<i64>) -> Result<KeyWindow> {
+    match (kind, size_ms) {
+        ("SESSION", None) => Ok(KeyWindow::Session),
+        ("SESSION", Some(_)) => {
+            let message = "'WINDOW_SIZE' should not be set for SESSION windows.";
+            Err(SqlError::invalid(message))
+        }
+        ("TUMBLING", Some(size_ms)) => Ok(KeyWindow::Time { size_ms, hopping: false }),
+        ("HOPPING", Some(size_ms)) => Ok(KeyWindow::Time { size_ms, hopping: true }),
+        ("TUMBLING" | "HOPPING", None) => Err(SqlError::invalid(format!(
+            "{kind} windows require 'WINDOW_SIZE' to be provided in the WITH clause. For example: \
+             'WINDOW_SIZE'='10 SECONDS'"
+        ))),
+        _ => Err(SqlError::invalid(format!(
+            "Configuration WINDOW_TYPE is invalid: Invalid value {kind} for configuration \
+             WINDOW_TYPE: String must be one of: SESSION, HOPPING, TUMBLING, null"
+        ))),
+    }
+}
+
+/// Length of e.g. `10 SECONDS` in milliseconds.
+fn duration_ms(text: &str) -> Result<i64> {
+    let invalid = |why: String| {
+        let message =
+            format!("Configuration WINDOW_SIZE is invalid: Invalid duration: '{text}'. {why}");
+        Err(SqlError::invalid(message))
+    };
+    let mut words = text.split_whitespace();
+    let (Some(number), Some(unit), None) = (words.next(), words.next(), words.next()) else {
+        return invalid("Expected 2 tokens".to_string());
+    };
+    let Ok(number) = number.parse::<i64>() else {
+        return invalid(format!("Size must be numeric, got '{number}'"));
+    };
+    let unit = unit.to_uppercase();
+    match crate::ast::IntervalUnit::from_word(&unit) {
+        None => invalid(format!("Unknown time unit: '{unit}'")),
+        Some(unit) => match number.checked_mul(unit.millis()) {
+            Some(ms) if ms > 0 => Ok(ms),
+            _ => invalid("Size must be positive".to_string()),
+        },
+    }
+}
+
+/// How keys and values of a new source are written.
+pub(super) struct Formats {
+    pub key: FormatSpec,
+    pub value: FormatSpec,
+}
+
+/// A key format with its options. Keys are never wrapped.
+pub(super) fn key_format(kind: FormatKind, delimiter: Option<char>) -> FormatSpec {
+    FormatSpec { kind, delimiter: delimiter.unwrap_or(','), wrapped: false }
+}
+
+/// A value format with its options; `columns` is the number of value columns.
+///
+/// # Errors
+/// WRAP_SINGLE_VALUE where it makes no sense.
+pub(super) fn value_format(
+    with: &With<'_>,
+    kind: FormatKind,
+    delimiter: Option<char>,
+    columns: usize,
+    settings: &Settings,
+) -> Result<FormatSpec> {
+    let wish = with.switch("WRAP_SINGLE_VALUE")?;
+    if let Some(wrap) = wish {
+        let refuse =
+            |message: String| Err(with.located("WRAP_SINGLE_VALUE", SqlError::invalid(message)));
+        let fixed = match kind {
+            FormatKind::Json => None,
+            _ => Some(false),
+        };
+        if fixed.is_some_and(|fixed| fixed != wrap) {
+            return refuse(format!(
+                "Format '{}' does not support 'WRAP_SINGLE_VALUE' set to '{wrap}'.",
+                kind.name()
+            ));
+        }
+        if columns != 1 {
+            let message = "'WRAP_SINGLE_VALUE' is only valid for single-field value schemas";
+            return refuse(message.to_string());
+        }
+    }
+    let default = settings.is_on("ksql.persistence.wrap.single.values", true);
+    let wrapped = kind == FormatKind::Json && (columns != 1 || wish.unwrap_or(default));
+    Ok(FormatSpec { kind, delimiter: delimiter.unwrap_or(','), wrapped })
+}
