@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, DataFusionError, Result as DfResult};
 use datafusion::execution::context::ExecutionProps;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
-use super::frame::RowError;
+use super::frame::{self, Frame, RowError};
+use super::kernel::true_rows;
+use super::op::{OpExpr, as_op};
 use crate::error::{Result, SqlError};
 
 /// A compiled expression.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Evaluator {
     root: Arc<dyn PhysicalExpr>,
 }
@@ -27,18 +30,22 @@ impl Evaluator {
     pub fn new(expr: &Expr, schema: &DFSchema) -> Result<Self> {
         let props = ExecutionProps::new();
         let context = PhysicalPlanningContext::default();
-        let root = create_physical_expr(expr, schema, &props, &context).map_err(internal)?;
-        Ok(Evaluator { root })
+        let root = create_physical_expr(expr, schema, &props, &context);
+        let root = root.and_then(|root| root.transform_up(lower)).map_err(internal)?;
+        Ok(Evaluator { root: root.data })
     }
 
-    /// The value per row. Rows that could not be computed are NULL and told in `errors`.
+    /// The value per row. Rows that could not be computed are NULL and told in `errors`, once.
     ///
     /// # Errors
     /// When the batch does not have the columns of the schema.
     pub fn column(&self, batch: &RecordBatch, errors: &mut Vec<RowError>) -> Result<ArrayRef> {
-        let _ = &errors;
-        let value = self.root.evaluate(batch).map_err(internal)?;
-        value.into_array(batch.num_rows()).map_err(internal)
+        let rows = batch.num_rows();
+        let evaluate = || self.root.evaluate(batch).and_then(|value| value.into_array(rows));
+        let (array, frame) = frame::within(Frame::default(), evaluate);
+        let array = frame.null_faulty(array.map_err(internal)?).map_err(|e| internal(e.into()))?;
+        errors.extend(frame.into_errors());
+        Ok(array)
     }
 
     /// The rows for which the expression is TRUE. Rows that could not be computed are not, and are
@@ -52,14 +59,19 @@ impl Evaluator {
         errors: &mut Vec<RowError>,
     ) -> Result<BooleanBuffer> {
         let column = self.column(batch, errors)?;
-        let Some(values) = column.as_boolean_opt() else {
-            return Err(SqlError::invalid("a predicate must be BOOLEAN"));
-        };
-        Ok(match values.nulls() {
-            Some(valid) => values.values() & valid.inner(),
-            None => values.values().clone(),
-        })
+        true_rows(&column).map_err(|error| internal(error.into()))
     }
+}
+
+/// Puts our own physical form in the place of a call of one of our operations.
+fn lower(expr: Arc<dyn PhysicalExpr>) -> DfResult<Transformed<Arc<dyn PhysicalExpr>>> {
+    let ours = expr
+        .downcast_ref::<ScalarFunctionExpr>()
+        .and_then(|call| Some(OpExpr { op: as_op(call.fun())?.clone(), args: call.args().into() }));
+    Ok(match ours {
+        Some(ours) => Transformed::yes(Arc::new(ours)),
+        None => Transformed::no(expr),
+    })
 }
 
 fn internal(error: DataFusionError) -> SqlError {

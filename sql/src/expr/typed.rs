@@ -6,6 +6,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 
+use super::text::sql_text;
 use crate::error::{Result, SqlError};
 use crate::types::{DECIMAL_PRECISION_MAX, SqlType};
 
@@ -115,6 +116,15 @@ impl Typed {
         }
     }
 
+    /// Gives the literal NULL the type `ty`; leaves everything else.
+    pub(crate) fn typed_null(self, ty: &SqlType) -> Self {
+        if !self.is_null() {
+            return self;
+        }
+        let null = ScalarValue::try_from(ty.to_arrow()).unwrap_or(ScalarValue::Null);
+        Typed::literal(null, ty.clone())
+    }
+
     /// True for the literal NULL.
     pub fn is_null(&self) -> bool {
         self.ty.is_none()
@@ -133,6 +143,6 @@ pub(crate) fn type_name(ty: &Option<SqlType>) -> String {
 /// The expression as messages show it.
 impl fmt::Display for Typed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.expr.human_display())
+        f.write_str(&sql_text(&self.expr))
     }
 }

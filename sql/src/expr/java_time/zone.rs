@@ -1,0 +1,113 @@
+//! Time zones: fixed offsets and the regions of the tz database.
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
+use chrono_tz::Tz;
+
+/// A time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zone {
+    /// Seconds east of UTC.
+    Fixed(i32),
+    Region(Tz),
+}
+
+/// Java's largest offset, in seconds.
+const OFFSET_MAX_SECONDS: i32 = 18 * 3600;
+
+impl Zone {
+    pub const UTC: Zone = Zone::Fixed(0);
+
+    /// A zone by its Java id: `UTC`, `Z`, `+02:00`, `GMT+2`, `Europe/Paris`. `None`: no such zone.
+    pub fn parse(id: &str) -> Option<Zone> {
+        if ["Z", "z", "UTC", "GMT", "UT"].contains(&id) {
+            return Some(Zone::UTC);
+        }
+        let bare = ["UTC", "GMT", "UT"].iter().find_map(|prefix| id.strip_prefix(prefix));
+        let bare = bare.unwrap_or(id);
+        if bare.starts_with(['+', '-']) {
+            return parse_offset(bare).map(Zone::Fixed);
+        }
+        id.parse().ok().map(Zone::Region)
+    }
+
+    /// The id, as Java prints it.
+    pub(crate) fn id(self) -> String {
+        match self {
+            Zone::Region(tz) => tz.name().to_string(),
+            Zone::Fixed(0) => "Z".to_string(),
+            Zone::Fixed(seconds) => offset_text(seconds, ":", true),
+        }
+    }
+
+    /// Seconds east of UTC at a time (milliseconds since the epoch).
+    pub(crate) fn offset_at(self, ms: i64) -> i32 {
+        match self {
+            Zone::Fixed(seconds) => seconds,
+            Zone::Region(tz) => DateTime::from_timestamp_millis(ms).map_or(0, |time| {
+                tz.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc()
+            }),
+        }
+    }
+
+    /// Milliseconds since the epoch of local milliseconds. Of two candidates the earlier, as Java;
+    /// a local time that a gap skips moves on by the length of the gap.
+    pub(crate) fn to_utc_ms(self, local_ms: i64) -> i64 {
+        let offset = match self {
+            Zone::Fixed(seconds) => seconds,
+            Zone::Region(tz) => DateTime::from_timestamp_millis(local_ms)
+                .map_or(0, |local| local_offset(tz, local.naive_utc())),
+        };
+        local_ms.saturating_sub(i64::from(offset) * 1000)
+    }
+
+    /// The abbreviation at a time: `UTC`, `CEST`.
+    pub(crate) fn short_name(self, ms: i64) -> String {
+        match self {
+            Zone::Fixed(0) => "UTC".to_string(),
+            Zone::Fixed(_) => self.id(),
+            Zone::Region(tz) => DateTime::from_timestamp_millis(ms)
+                .map_or_else(|| self.id(), |time| time.with_timezone(&tz).format("%Z").to_string()),
+        }
+    }
+}
+
+fn local_offset(tz: Tz, local: NaiveDateTime) -> i32 {
+    match tz.offset_from_local_datetime(&local) {
+        LocalResult::Single(offset) | LocalResult::Ambiguous(offset, _) => {
+            offset.fix().local_minus_utc()
+        }
+        LocalResult::None => {
+            let before = local - TimeDelta::days(1);
+            tz.offset_from_utc_datetime(&before).fix().local_minus_utc()
+        }
+    }
+}
+
+/// `+02`, `+0200`, `+02:00`, `+2`, with optional seconds; in seconds.
+pub(super) fn parse_offset(text: &str) -> Option<i32> {
+    let (sign, rest) = match text.split_at_checked(1)? {
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let digits: String = rest.chars().filter(|c| *c != ':').collect();
+    if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+    let part = |at: usize| digits.get(at..at + 2).map_or(Some(0), |two| two.parse::<i32>().ok());
+    let (hours, minutes, seconds) = (part(0)?, part(2)?, part(4)?);
+    let total = (hours * 60 + minutes) * 60 + seconds;
+    (minutes < 60 && seconds < 60 && total <= OFFSET_MAX_SECONDS).then_some(sign * total)
+}
+
+/// `+02:00` with the given separator; minutes may be left out when they are zero.
+pub(super) fn offset_text(seconds: i32, separator: &str, minutes: bool) -> String {
+    let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.abs());
+    let (hour, minute, second) = (size / 3600, size / 60 % 60, size % 60);
+    match (minutes || minute != 0, second) {
+        (false, _) => format!("{sign}{hour:02}"),
+        (true, 0) => format!("{sign}{hour:02}{separator}{minute:02}"),
+        (true, _) => format!("{sign}{hour:02}{separator}{minute:02}{separator}{second:02}"),
+    }
+}
