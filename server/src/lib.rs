@@ -5,3 +5,4 @@ pub mod config;
 pub mod http;
 pub mod limits;
 pub mod rows;
+mod statements;

@@ -1,0 +1,267 @@
+//! PRINT: raw records of a topic as text, with their formats guessed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::DateTime;
+use millrace_engine::api::TopicReader;
+use millrace_engine::log::RawBatch;
+use millrace_sql::ast::Print;
+
+use super::error::HttpError;
+use super::state::{Place, Server};
+use super::stream::{BodyWriter, Gone};
+use crate::limits;
+
+/// Prints records until the limit, the client or somebody else ends it.
+pub struct Printer {
+    reader: Box<dyn TopicReader>,
+    stopped: Arc<AtomicBool>,
+    /// Every n-th record is shown.
+    interval: u64,
+    limit: Option<u64>,
+    seen: u64,
+    shown: u64,
+    key: Guess,
+    value: Guess,
+}
+
+impl Printer {
+    /// The printer, and what ends it.
+    pub fn new(
+        print: &Print,
+        reader: Box<dyn TopicReader>,
+    ) -> (Printer, Arc<dyn Fn() + Send + Sync>) {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&stopped);
+        let printer = Printer {
+            reader,
+            stopped,
+            interval: print.interval.unwrap_or(1).max(1),
+            limit: print.limit,
+            seen: 0,
+            shown: 0,
+            key: Guess::default(),
+            value: Guess::default(),
+        };
+        (printer, Arc::new(move || stop.store(true, Ordering::Release)))
+    }
+
+    /// Writes lines.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub fn run(
+        mut self,
+        server: &Arc<Server>,
+        mut body: BodyWriter,
+        place: Place,
+    ) -> Result<(), Gone> {
+        let _place = place;
+        while !self.is_done() && !server.is_stopping() {
+            match self.reader.next(limits::PUSH_WAIT) {
+                Ok(batches) => {
+                    for batch in &batches {
+                        self.batch(&mut body, batch)?;
+                    }
+                }
+                Err(e) => {
+                    let message = HttpError::from_api("", e).message;
+                    body.buffer().extend_from_slice(format!("error: {message}\n").as_bytes());
+                    return body.flush();
+                }
+            }
+            body.idle(b"")?;
+        }
+        body.flush()
+    }
+
+    fn is_done(&self) -> bool {
+        self.stopped.load(Ordering::Acquire) || self.limit.is_some_and(|limit| self.shown >= limit)
+    }
+
+    fn batch(&mut self, body: &mut BodyWriter, batch: &RawBatch) -> Result<(), Gone> {
+        for i in 0..batch.records.len() {
+            let shown = self.seen.is_multiple_of(self.interval);
+            self.seen += 1;
+            if shown {
+                self.record(body.buffer(), batch, i);
+                body.roll()?;
+            }
+            if self.is_done() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, out: &mut Vec<u8>, batch: &RawBatch, i: usize) {
+        let (key, value) = (batch.key(i), batch.value(i));
+        if let Some(line) = self.key.learn("Key", key) {
+            out.extend_from_slice(line.as_bytes());
+        }
+        if let Some(line) = self.value.learn("Value", value) {
+            out.extend_from_slice(line.as_bytes());
+        }
+        let line = format!(
+            "rowtime: {}, key: {}, value: {}, partition: {}\n",
+            rowtime(batch.records[i].timestamp.0),
+            text(key, true),
+            text(value, false),
+            batch.tp.partition
+        );
+        out.extend_from_slice(line.as_bytes());
+        self.shown += 1;
+    }
+}
+
+/// Formats that all records so far could have.
+#[derive(Debug, Default)]
+struct Guess {
+    formats: Option<Vec<String>>,
+}
+
+impl Guess {
+    /// The line that tells the formats, when the record changed them.
+    fn learn(&mut self, what: &str, bytes: Option<&[u8]>) -> Option<String> {
+        let found = formats(bytes?, what == "Key");
+        let known = match &self.formats {
+            None => found,
+            Some(known) => {
+                let both: Vec<String> =
+                    known.iter().filter(|f| found.contains(f)).cloned().collect();
+                if both == *known || known.iter().any(|f| f.starts_with("MIXED")) {
+                    return None;
+                }
+                if both.is_empty() { vec![format!("MIXED ({})", known.join(", "))] } else { both }
+            }
+        };
+        let line = format!("{what} format: {}\n", known.join(" or "));
+        self.formats = Some(known);
+        Some(line)
+    }
+}
+
+/// What `bytes` could be, most telling first; never empty.
+fn formats(bytes: &[u8], key: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(text) = plain_text(bytes) {
+        if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+            found.push("JSON".to_string());
+        }
+        found.push("KAFKA_STRING".to_string());
+        return found;
+    }
+    if key && let Some((inner, _, session)) = windowed(bytes) {
+        let inner = formats(inner, false).pop().unwrap_or_default();
+        return match session {
+            true => vec![format!("SESSION({inner})")],
+            false => vec![format!("HOPPING({inner})"), format!("TUMBLING({inner})")],
+        };
+    }
+    match bytes.len() {
+        4 => found.push("KAFKA_INT".to_string()),
+        8 => found.extend(["KAFKA_BIGINT".to_string(), "KAFKA_DOUBLE".to_string()]),
+        _ => found.push("UNRECOGNISED_BYTES".to_string()),
+    }
+    found
+}
+
+/// The value as PRINT shows it.
+fn text(bytes: Option<&[u8]>, key: bool) -> String {
+    let Some(bytes) = bytes else { return "<null>".to_string() };
+    if let Some(text) = plain_text(bytes) {
+        return text.to_string();
+    }
+    if key && let Some((inner, bounds, _)) = windowed(bytes) {
+        return format!("[{}@{bounds}]", text(Some(inner), false));
+    }
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return i32::from_be_bytes(four).to_string();
+    }
+    if let Ok(eight) = <[u8; 8]>::try_from(bytes) {
+        return i64::from_be_bytes(eight).to_string();
+    }
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// UTF-8 without control characters, except white space.
+fn plain_text(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.chars().all(|c| !c.is_control() || c.is_whitespace()).then_some(text)
+}
+
+/// A windowed key: the inner key, the bounds as text, and whether it is a session's.
+fn windowed(bytes: &[u8]) -> Option<(&[u8], String, bool)> {
+    let (rest, last) = bytes.split_last_chunk::<8>()?;
+    let last = i64::from_be_bytes(*last);
+    if !is_time(last) || rest.is_empty() {
+        return None;
+    }
+    if let Some((inner, end)) = rest.split_last_chunk::<8>() {
+        let end = i64::from_be_bytes(*end);
+        if !inner.is_empty() && is_time(end) && end >= last {
+            return Some((inner, format!("{last}/{end}"), true));
+        }
+    }
+    Some((rest, format!("{last}/-"), false))
+}
+
+/// Milliseconds from the epoch to the year 2286.
+fn is_time(ms: i64) -> bool {
+    (0..10_000_000_000_000).contains(&ms)
+}
+
+fn rowtime(ms: i64) -> String {
+    match DateTime::from_timestamp_millis(ms) {
+        Some(time) => time.format("%Y/%m/%d %H:%M:%S%.3f Z").to_string(),
+        None => ms.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], key: bool, expected_formats: &[&str], expected_text: &str) {
+        assert_eq!(formats(bytes, key), expected_formats);
+        assert_eq!(text(Some(bytes), key), expected_text);
+    }
+
+    #[test]
+    fn formats_are_guessed() {
+        check(b"{\"a\":1}", false, &["JSON", "KAFKA_STRING"], "{\"a\":1}");
+        check(b"a,b", false, &["KAFKA_STRING"], "a,b");
+        check(b"", false, &["KAFKA_STRING"], "");
+        check(&7i32.to_be_bytes(), true, &["KAFKA_INT"], "7");
+        check(&7i64.to_be_bytes(), true, &["KAFKA_BIGINT", "KAFKA_DOUBLE"], "7");
+        check(&[0xff, 0x00, 0x01], false, &["UNRECOGNISED_BYTES"], "ff0001");
+        let mut key = b"JFK".to_vec();
+        key.extend_from_slice(&1_357_035_300_000i64.to_be_bytes());
+        let windows = ["HOPPING(KAFKA_STRING)", "TUMBLING(KAFKA_STRING)"];
+        check(&key, true, &windows, "[JFK@1357035300000/-]");
+        let mut key = b"JFK".to_vec();
+        key.extend_from_slice(&20i64.to_be_bytes());
+        key.extend_from_slice(&10i64.to_be_bytes());
+        check(&key, true, &["SESSION(KAFKA_STRING)"], "[JFK@10/20]");
+    }
+
+    #[test]
+    fn formats_that_differ_are_mixed() {
+        let mut guess = Guess::default();
+        let line = guess.learn("Value", Some(b"1"));
+        assert_eq!(line.as_deref(), Some("Value format: JSON or KAFKA_STRING\n"));
+        assert_eq!(guess.learn("Value", None), None);
+        let line = guess.learn("Value", Some(b"x"));
+        assert_eq!(line.as_deref(), Some("Value format: KAFKA_STRING\n"));
+        let line = guess.learn("Value", Some(&[0xff]));
+        assert_eq!(line.as_deref(), Some("Value format: MIXED (KAFKA_STRING)\n"));
+        assert_eq!(guess.learn("Value", Some(&[0xff])), None);
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(rowtime(1_357_041_720_005), "2013/01/01 12:02:00.005 Z");
+        assert_eq!(rowtime(i64::MAX), i64::MAX.to_string());
+    }
+}

@@ -1,0 +1,257 @@
+//! SHOW TOPICS, FUNCTIONS, PROPERTIES, TYPES, VARIABLES; DESCRIBE FUNCTION.
+
+use std::collections::BTreeMap;
+
+use millrace_engine::api::{Api, Properties};
+use millrace_engine::log::TopicInfo;
+use millrace_sql::catalog::Catalog;
+use millrace_sql::functions::{self, FunctionDoc};
+use serde_json::{Map, Value, json};
+
+use super::entity::entity;
+use crate::config::known::{self, KNOWN, Reach};
+use crate::config::{Config, type_name};
+use crate::http::error::HttpError;
+
+/// `SHOW [ALL] TOPICS [EXTENDED]`.
+///
+/// # Errors
+/// When the log cannot be asked.
+pub fn topics(
+    api: &dyn Api,
+    statement: &str,
+    all: bool,
+    extended: bool,
+) -> Result<Value, HttpError> {
+    let mut topics = api.topics().map_err(|e| HttpError::from_api(statement, e))?;
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    let catalog = api.catalog();
+    let shown = topics.iter().filter(|t| all || !is_hidden(&t.name));
+    let lines: Vec<Value> = shown.map(|t| topic(t, &catalog, extended)).collect();
+    let kind = if extended { "kafka_topics_extended" } else { "kafka_topics" };
+    Ok(entity(kind, statement, json!({ "topics": lines })))
+}
+
+fn topic(topic: &TopicInfo, catalog: &Catalog, extended: bool) -> Value {
+    let mut line = json!({
+        "name": topic.name,
+        "replicaInfo": vec![topic.replicas; topic.partitions as usize],
+    });
+    if extended {
+        let reads = |name: &String| catalog.source(name).is_some_and(|s| s.topic == topic.name);
+        let readers = catalog.queries.values().filter(|q| q.reads.iter().any(reads)).count();
+        line["consumerCount"] = json!(readers);
+        line["consumerGroupCount"] = json!(readers);
+    }
+    line
+}
+
+/// Topics that ksqlDB hides unless ALL is said, and our own internal ones.
+pub fn is_hidden(topic: &str) -> bool {
+    const PREFIXES: [&str; 8] = [
+        "_confluent",
+        "__confluent",
+        "_schemas",
+        "__consumer_offsets",
+        "__transaction_state",
+        "connect-configs",
+        "connect-offsets",
+        "connect-status",
+    ];
+    PREFIXES.iter().any(|p| topic.starts_with(p)) || topic.ends_with("_progress")
+}
+
+/// `SHOW FUNCTIONS`.
+pub fn functions(statement: &str) -> Value {
+    let mut all: Vec<&FunctionDoc> = functions::all().collect();
+    all.sort_by_key(|f| f.name);
+    let line =
+        |f: &&FunctionDoc| json!({"name": f.name, "type": f.kind.name(), "category": f.category});
+    entity(
+        "function_names",
+        statement,
+        json!({ "functions": all.iter().map(line).collect::<Vec<_>>() }),
+    )
+}
+
+/// `DESCRIBE FUNCTION f`.
+///
+/// # Errors
+/// When there is no such function.
+pub fn describe_function(name: &str, statement: &str) -> Result<Value, HttpError> {
+    let found = functions::all().find(|f| f.name.eq_ignore_ascii_case(name));
+    let Some(doc) = found else {
+        let message = format!(
+            "Can't find any functions with the name '{name}'. SHOW FUNCTIONS lists them all."
+        );
+        return Err(HttpError::refused(statement, message));
+    };
+    let overloads: Vec<Value> = doc.signatures.iter().map(|s| overload(s, doc)).collect();
+    let members = json!({
+        "name": doc.name,
+        "description": format!("{}\nExample: {}", doc.description, doc.example),
+        "author": "Millrace",
+        "version": "",
+        "path": "internal",
+        "functions": overloads,
+        "type": doc.kind.name(),
+    });
+    Ok(entity("describe_function", statement, members))
+}
+
+/// From `(STRING, INT...) -> STRING`.
+fn overload(signature: &str, doc: &FunctionDoc) -> Value {
+    let (arguments, returns) = signature.rsplit_once("->").unwrap_or((signature, ""));
+    let arguments = arguments.trim().trim_start_matches('(').trim_end_matches(')');
+    let arguments: Vec<Value> = split_arguments(arguments)
+        .into_iter()
+        .enumerate()
+        .map(|(i, ty)| {
+            let variadic = ty.ends_with("...");
+            json!({
+                "name": format!("arg{}", i + 1),
+                "type": ty.trim_end_matches("..."),
+                "description": "",
+                "isVariadic": variadic,
+            })
+        })
+        .collect();
+    json!({
+        "arguments": arguments,
+        "returnType": returns.trim(),
+        "description": doc.description,
+    })
+}
+
+/// At commas that stand in no bracket.
+fn split_arguments(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0i32, 0);
+    for (i, c) in text.char_indices() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            '>' | ')' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(text[start..i].trim());
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(text[start..].trim());
+    parts.retain(|p| !p.is_empty());
+    parts
+}
+
+/// `SHOW PROPERTIES`: known settings with their values, secrets hidden.
+pub fn properties(config: &Config, session: &Properties, statement: &str) -> Value {
+    let mut lines = Vec::new();
+    for known in KNOWN {
+        let set = config.settings.get(known.name).map(|s| s.value.as_str());
+        let value = session.get(known.name).map(String::as_str).or(set).unwrap_or(known.default);
+        lines.push(property(known.name, value, known.reach == Reach::Session, type_name(known.ty)));
+    }
+    for (name, setting) in &config.settings {
+        if known::find(name).is_none() {
+            lines.push(property(name, &setting.value, false, "STRING"));
+        }
+    }
+    let overwritten: Vec<&String> = session
+        .iter()
+        .filter(|(name, value)| config.session.get(*name) != Some(*value))
+        .map(|(name, _)| name)
+        .collect();
+    let defaults: Vec<&str> = KNOWN
+        .iter()
+        .filter(|k| !config.settings.contains_key(k.name) && !session.contains_key(k.name))
+        .map(|k| k.name)
+        .collect();
+    let members = json!({
+        "properties": lines,
+        "overwrittenProperties": overwritten,
+        "defaultProperties": defaults,
+    });
+    entity("properties", statement, members)
+}
+
+fn property(name: &str, value: &str, editable: bool, ty: &str) -> Value {
+    let scope = if name.starts_with("ksql.") || name.starts_with("millrace.") {
+        "KSQL"
+    } else {
+        "KAFKA_STREAMS"
+    };
+    json!({
+        "name": name,
+        "scope": scope,
+        "value": known::shown(name, value),
+        "editable": editable,
+        "level": if editable { "QUERY" } else { "SERVER" },
+        "type": ty,
+    })
+}
+
+/// `SHOW TYPES`: there are none, CREATE TYPE is not supported yet.
+pub fn types(statement: &str) -> Value {
+    entity("type_list", statement, json!({ "types": Map::new() }))
+}
+
+/// `SHOW VARIABLES`.
+pub fn variables(variables: &BTreeMap<String, String>, statement: &str) -> Value {
+    let line = |(name, value): (&String, &String)| json!({ "name": name, "value": value });
+    entity(
+        "variables",
+        statement,
+        json!({ "variables": variables.iter().map(line).collect::<Vec<_>>() }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigBuilder;
+
+    #[test]
+    fn overloads_are_read_from_signatures() {
+        static DOC: FunctionDoc = FunctionDoc {
+            name: "F",
+            kind: functions::FunctionKind::Scalar,
+            category: "OTHER",
+            signatures: &[],
+            description: "d",
+            example: "F(1)",
+        };
+        let got = overload("(STRING, MAP<STRING, INT>, INT...) -> ARRAY<INT>", &DOC);
+        let types: Vec<&str> = got["arguments"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|a| a["type"].as_str())
+            .collect();
+        assert_eq!(types, ["STRING", "MAP<STRING, INT>", "INT"]);
+        assert_eq!(got["arguments"][2]["isVariadic"], true);
+        assert_eq!(got["returnType"], "ARRAY<INT>");
+        assert_eq!(overload("() -> BIGINT", &DOC)["arguments"], json!([]));
+    }
+
+    #[test]
+    fn secrets_are_not_listed() {
+        let mut builder = ConfigBuilder::default();
+        builder.flag("sasl.jaas.config", Some("user=u password=hunter2"));
+        builder.flag("ssl.keystore.password", Some("hunter2"));
+        let config = builder.build().unwrap();
+        let text = properties(&config, &Properties::new(), "SHOW PROPERTIES;").to_string();
+        assert!(!text.contains("hunter2") && text.contains("[hidden]"));
+    }
+
+    #[test]
+    fn internal_topics_are_hidden() {
+        for (topic, hidden) in [
+            ("_confluent-ksql-default_command_topic", true),
+            ("default_progress", true),
+            ("__consumer_offsets", true),
+            ("default_ksql_processing_log", false),
+            ("orders", false),
+        ] {
+            assert_eq!(is_hidden(topic), hidden, "{topic}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What SET and DEFINE change, for the rest of one request.
+
+use std::collections::BTreeMap;
+
+use millrace_engine::api::Properties;
+use millrace_sql::ast::Statement;
+use serde_json::{Map, Value};
+
+use super::Part;
+use crate::config::{check_session, known};
+use crate::http::error::HttpError;
+use crate::limits;
+
+/// Properties and variables of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Session {
+    /// The server's defaults overlaid with the request's.
+    pub properties: Properties,
+    /// Upper or lower case as DEFINE wrote them.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Session {
+    /// # Errors
+    /// A property that a request may not set, a value that does not fit, too many of them.
+    pub fn new(
+        defaults: &Properties,
+        properties: &Map<String, Value>,
+        variables: &Map<String, Value>,
+    ) -> Result<Session, HttpError> {
+        if properties.len() + variables.len() > limits::PROPERTIES_MAX {
+            let max = limits::PROPERTIES_MAX;
+            return Err(HttpError::bad_request(format!(
+                "more than {max} properties and variables in one request"
+            )));
+        }
+        let mut session = Session { properties: defaults.clone(), variables: BTreeMap::new() };
+        for (name, value) in properties {
+            if value.is_null() {
+                continue;
+            }
+            let checked = check_session(name, &text_of(value)).map_err(HttpError::bad_request)?;
+            session.properties.insert(checked.0, checked.1);
+        }
+        for (name, value) in variables {
+            session.variables.insert(name.clone(), text_of(value));
+        }
+        Ok(session)
+    }
+
+    /// SET, UNSET, DEFINE, UNDEFINE.
+    ///
+    /// # Errors
+    /// A property that a request may not set; a variable that is not defined.
+    pub fn apply(&mut self, part: &Part) -> Result<(), HttpError> {
+        match &part.statement {
+            Statement::Set { name, value } => {
+                let (name, value) =
+                    check_session(name, value).map_err(|e| HttpError::refused(&part.text, e))?;
+                self.properties.insert(name, value);
+            }
+            Statement::Unset { name } => {
+                self.properties.remove(known::canonical(name));
+            }
+            Statement::Define { name, value } => {
+                self.variables.insert(name.value.clone(), value.clone());
+            }
+            Statement::Undefine { name } => {
+                self.variables.remove(&name.value);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// JSON clients send numbers and booleans as such.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
