@@ -1,9 +1,38 @@
 //! The `millrace` binary: the ksqlDB REST API, the CLI, the demo. The engine is reached through
 //! [`millrace_engine::api::Api`] only; `wiring` makes one.
 
+mod args;
 pub mod cli;
 pub mod config;
+mod demo;
 pub mod http;
 pub mod limits;
+mod load;
 pub mod rows;
-mod statements;
+pub mod serve;
+pub mod statements;
+pub mod wiring;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Runs the command line of this process; the exit code. Wrong usage ends the process with code 2.
+pub fn run() -> u8 {
+    let args = Args::parse();
+    start_logging();
+    match &args.command {
+        Command::Server(args) => serve::run(args),
+        Command::Cli(args) => cli::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Demo(args) => demo::run(args),
+    }
+}
+
+/// Lines of the log go to the standard error; `MILLRACE_LOG` chooses them, e.g. `debug`.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG");
+    let filter =
+        filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,millrace=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

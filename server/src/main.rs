@@ -1,1 +1,7 @@
-fn main() {}
+//! The `millrace` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(millrace_server::run())
+}

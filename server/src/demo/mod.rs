@@ -1,0 +1,213 @@
+//! `millrace demo`: a week of flights, replayed through the embedded log.
+
+mod feed;
+mod screen;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use millrace_engine::api::Api;
+use millrace_engine::ids::Timestamp;
+use millrace_engine::log::Record;
+use serde_json::{Map, json};
+use tokio::net::TcpListener;
+
+use crate::cli::exit;
+use crate::config::{Config, ConfigBuilder};
+use crate::http;
+use crate::http::state::Server;
+use crate::serve;
+use crate::statements::{self, Session};
+use feed::Event;
+use screen::{Progress, Screen};
+
+const SQL: &str = include_str!("../../demo/flights.sql");
+/// Lanes, and partitions of the topics in `flights.sql`.
+const LANES: u32 = 2;
+/// Address unless it is taken or another is asked for.
+const LISTEN: &str = "127.0.0.1:8088";
+/// Time between two batches of the replay, and between two frames.
+const TICK: Duration = Duration::from_millis(100);
+const FRAME: Duration = Duration::from_millis(500);
+/// After the replay, the last results are waited for that long.
+const SETTLE: Duration = Duration::from_secs(15);
+const DAY_MS: i64 = 86_400_000;
+
+/// Arguments of `millrace demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// How many times faster than the flights flew; 15000 is a week in 40 seconds
+    #[arg(long, value_name = "N", default_value = "15000")]
+    pace: u32,
+    /// Address to serve on [default: 127.0.0.1:8088, or a free port]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Keep state here and find it again [default: a temporary directory]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Runs the demo until Ctrl-C; the exit code.
+pub fn run(args: &DemoArgs) -> u8 {
+    let temporary = std::env::temp_dir().join(format!("millrace-demo-{}", std::process::id()));
+    let dir = args.state_dir.clone().unwrap_or_else(|| temporary.clone());
+    let outcome = config(&dir).and_then(|config| serve::runtime()?.block_on(demo(args, config)));
+    if args.state_dir.is_none() {
+        // Left behind when it cannot be removed: it is in the temporary directory.
+        let _ = std::fs::remove_dir_all(&temporary);
+    }
+    match outcome {
+        Ok(()) => exit::FINE,
+        Err(e) => {
+            eprintln!("error: {e}");
+            exit::FAILED
+        }
+    }
+}
+
+fn config(dir: &std::path::Path) -> Result<Config, String> {
+    let mut builder = ConfigBuilder::default();
+    builder.flag("millrace.state.dir", dir.to_str());
+    builder.flag("ksql.service.id", Some("demo_"));
+    builder.flag("millrace.lanes", Some(&LANES.to_string()));
+    builder.flag("auto.offset.reset", Some("earliest"));
+    builder.build()
+}
+
+async fn demo(args: &DemoArgs, config: Config) -> Result<(), String> {
+    let listener = listen(args).await?;
+    let url = format!("http://{}", serve::local_address(&listener)?);
+    let api = serve::engine(&config).await?;
+    let server = Server::new(Arc::clone(&api), config, url.replace("http://", ""));
+    let stopped = Arc::new(AtomicBool::new(false));
+    let serving = tokio::spawn(http::serve(listener, Arc::clone(&server), serve::stop_signal()));
+    let pace = i64::from(args.pace.max(1));
+    let replaying = {
+        let (server, stopped) = (Arc::clone(&server), Arc::clone(&stopped));
+        tokio::task::spawn_blocking(move || {
+            let replayed = replay(&server, pace, &stopped);
+            if replayed.is_ok() && !stopped.load(Ordering::Acquire) {
+                println!("{}", next_steps(&url));
+            }
+            replayed
+        })
+    };
+    let abort = replaying.abort_handle();
+    let outcome = tokio::select! {
+        replayed = replaying => match replayed {
+            Ok(Ok(())) => serving.await.map(|_| ()).map_err(|e| e.to_string()),
+            Ok(Err(e)) => Err(e),
+            Err(e) => Err(format!("the replay failed: {e}")),
+        },
+        () = serve::stop_signal() => Ok(()),
+    };
+    stopped.store(true, Ordering::Release);
+    abort.abort();
+    println!("\nshutting down");
+    serve::shutdown(api).await;
+    outcome
+}
+
+async fn listen(args: &DemoArgs) -> Result<TcpListener, String> {
+    match &args.listen {
+        Some(address) => serve::listen(address).await,
+        None => match serve::listen(LISTEN).await {
+            Ok(listener) => Ok(listener),
+            Err(_) => serve::listen("127.0.0.1:0").await,
+        },
+    }
+}
+
+/// Makes streams and tables, then feeds the week. Blocks.
+fn replay(server: &Server, pace: i64, stopped: &AtomicBool) -> Result<(), String> {
+    let api = server.api.as_ref();
+    let events = feed::events()?;
+    let first = events.first().map_or(0, |e| e.record.timestamp.0);
+    if api.catalog().source("HOURLY_DEPARTURES").is_none() {
+        setup(server, first - DAY_MS)?;
+    }
+    let mut screen = Screen::new();
+    let (started, mut drawn, mut sent) = (Instant::now(), Instant::now(), 0);
+    while sent < events.len() && !stopped.load(Ordering::Acquire) {
+        let now_ms = first + started.elapsed().as_millis() as i64 * pace;
+        let due = events[sent..].partition_point(|e| e.record.timestamp.0 <= now_ms);
+        send(api, &events[sent..sent + due])?;
+        sent += due;
+        if drawn.elapsed() >= FRAME {
+            screen.show(api, Progress { now_ms, sent, total: events.len() }, false);
+            drawn = Instant::now();
+        }
+        std::thread::sleep(TICK);
+    }
+    let now_ms = events.last().map_or(0, |e| e.record.timestamp.0);
+    let progress = Progress { now_ms, sent, total: events.len() };
+    settle(api, &mut screen, progress, stopped);
+    Ok(())
+}
+
+fn setup(server: &Server, before_ms: i64) -> Result<(), String> {
+    let session = Session::new(&server.config.session, &Map::new(), &Map::new());
+    let session = session.map_err(|e| e.message)?;
+    statements::run(server, SQL, session)
+        .map_err(|e| format!("flights.sql: {}\n{}", e.message, json!(e.statement)))?;
+    let airlines = feed::airlines(Timestamp(before_ms))?;
+    load(server.api.as_ref(), "airlines", airlines)
+}
+
+fn send(api: &dyn Api, due: &[Event]) -> Result<(), String> {
+    for topic in ["departures", "arrivals"] {
+        let of_topic = due.iter().filter(|e| e.topic == topic);
+        let records: Vec<Record> = of_topic.map(|e| e.record.clone()).collect();
+        if !records.is_empty() {
+            load(api, topic, records)?;
+        }
+    }
+    Ok(())
+}
+
+fn load(api: &dyn Api, topic: &str, records: Vec<Record>) -> Result<(), String> {
+    api.load(topic, records).map_err(|e| {
+        let error = http::error::HttpError::from_api("", e);
+        format!("cannot write to topic {topic}: {}", error.message)
+    })
+}
+
+/// Waits until every departure has been counted, within reason, and draws the last state.
+fn settle(api: &dyn Api, screen: &mut Screen, progress: Progress, stopped: &AtomicBool) {
+    let until = Instant::now() + SETTLE;
+    let departures = feed_departures();
+    while Instant::now() < until && !stopped.load(Ordering::Acquire) {
+        let rows = screen::pull(api, "SELECT flights FROM airline_delays;");
+        let counted: usize = rows.iter().flatten().filter_map(|c| c.parse::<usize>().ok()).sum();
+        if counted >= departures {
+            break;
+        }
+        std::thread::sleep(FRAME);
+        screen.show(api, progress, false);
+    }
+    screen.show(api, progress, true);
+}
+
+fn feed_departures() -> usize {
+    feed::events().map_or(0, |events| events.iter().filter(|e| e.topic == "departures").count())
+}
+
+fn next_steps(url: &str) -> String {
+    format!(
+        r#"
+The week is over; the server stays up at {url}. Try in another terminal:
+
+  a pull query, answered from the state:
+    curl -s {url}/query -d '{{"ksql": "SELECT * FROM airline_delays;"}}'
+
+  a push query in the shell, which follows every change (Ctrl-C ends it):
+    millrace cli {url} -e "SET 'auto.offset.reset'='earliest'; SELECT * FROM trips EMIT CHANGES LIMIT 20;"
+
+  the plan of a query, in the shell:
+    millrace cli {url}        then        SHOW QUERIES;  EXPLAIN <Query ID>;
+
+Ctrl-C here stops the server."#
+    )
+}

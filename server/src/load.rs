@@ -1,0 +1,198 @@
+//! `millrace load TOPIC FILE.jsonl`: lines of a file become records of a topic.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::cli::client::{Client, ClientError};
+use crate::cli::exit;
+use crate::cli::shell::percent;
+use crate::http::records::KeyFormat;
+use crate::limits;
+
+/// Lines of one request.
+const BATCH_LINES_MAX: usize = 5000;
+/// Bytes of one request, well below the server's limit.
+const BATCH_BYTES_MAX: usize = limits::LOAD_BODY_BYTES_MAX / 8;
+
+/// Arguments of `millrace load`.
+#[derive(Debug, clap::Args)]
+pub struct LoadArgs {
+    /// Topic to write to; it must exist
+    pub topic: String,
+    /// File with a JSON object a line; `-` reads the standard input
+    pub file: PathBuf,
+    /// Field whose value becomes the key
+    #[arg(long, value_name = "FIELD")]
+    pub key: Option<String>,
+    /// `kafka`: the key is the text of the value; `json`: its JSON
+    #[arg(long, value_enum, default_value = "kafka")]
+    pub key_format: KeyFormat,
+    /// Field with the record's time in epoch milliseconds [default: now]
+    #[arg(long, value_name = "FIELD")]
+    pub timestamp: Option<String>,
+    /// Take the lines as they are, without looking at them
+    #[arg(long, conflicts_with_all = ["key", "timestamp"])]
+    pub raw: bool,
+    /// The server that writes them, to its Kafka or its embedded log
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8088")]
+    pub server: String,
+}
+
+/// Loads the file; the exit code.
+pub fn run(args: &LoadArgs) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let loaded = match runtime {
+        Ok(runtime) => runtime.block_on(load(args)),
+        Err(e) => Err(Failure { code: exit::FAILED, message: format!("cannot start: {e}") }),
+    };
+    match loaded {
+        Ok(records) => {
+            println!("{records} records written to topic {}", args.topic);
+            exit::FINE
+        }
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            failure.code
+        }
+    }
+}
+
+/// One line, and the exit code.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+fn failed(message: String) -> Failure {
+    Failure { code: exit::FAILED, message }
+}
+
+async fn load(args: &LoadArgs) -> Result<u64, Failure> {
+    let client = Client::new(&args.server).map_err(failed)?;
+    let mut lines = open(&args.file).map_err(failed)?;
+    let (mut number, mut written) = (1u64, 0u64);
+    loop {
+        let batch = Batch::read(&mut lines, number)
+            .map_err(|e| failed(format!("{}: {e}", args.file.display())))?;
+        if batch.lines == 0 {
+            return Ok(written);
+        }
+        let path = path(args, number);
+        let answer = client.post(&path, Bytes::from(batch.bytes)).await;
+        let answer = answer.map_err(|e| refused(args, &e, written))?;
+        written += answer["records"].as_u64().unwrap_or(0);
+        number += batch.lines;
+    }
+}
+
+fn refused(args: &LoadArgs, error: &ClientError, written: u64) -> Failure {
+    let code = match error {
+        ClientError::Unreachable(_) => exit::UNREACHABLE,
+        ClientError::Refused { .. } => exit::FAILED,
+    };
+    let file = args.file.display();
+    let message = format!("{file}: {} ({written} records were written before)", error.message());
+    Failure { code, message }
+}
+
+fn open(file: &Path) -> Result<Box<dyn BufRead>, String> {
+    if file == Path::new("-") {
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let opened = File::open(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    Ok(Box::new(BufReader::new(opened)))
+}
+
+/// Lines of one request.
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+impl Batch {
+    fn read(lines: &mut dyn BufRead, first: u64) -> Result<Batch, String> {
+        let mut batch = Batch::default();
+        while batch.bytes.len() < BATCH_BYTES_MAX && batch.lines < BATCH_LINES_MAX as u64 {
+            let at = batch.bytes.len();
+            let number = first + batch.lines;
+            let mut limited = Read::take(&mut *lines, limits::BODY_BYTES_MAX as u64 + 1);
+            let read = limited.read_until(b'\n', &mut batch.bytes);
+            let read = read.map_err(|e| format!("line {number}: cannot read: {e}"))?;
+            if read == 0 {
+                break;
+            }
+            if batch.bytes.len() - at > limits::BODY_BYTES_MAX {
+                let max = limits::BODY_BYTES_MAX;
+                return Err(format!("line {number}: longer than {max} bytes"));
+            }
+            batch.lines += 1;
+        }
+        Ok(batch)
+    }
+}
+
+fn path(args: &LoadArgs, first_line: u64) -> String {
+    let mut path =
+        format!("/millrace/topics/{}/records?first_line={first_line}", percent(&args.topic));
+    if let Some(key) = &args.key {
+        path.push_str(&format!("&key={}", percent(key)));
+    }
+    if args.key_format == KeyFormat::Json {
+        path.push_str("&key_format=json");
+    }
+    if let Some(field) = &args.timestamp {
+        path.push_str(&format!("&timestamp={}", percent(field)));
+    }
+    if args.raw {
+        path.push_str("&raw=true");
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_end_at_lines() {
+        let text = "{\"a\":1}\n".repeat(BATCH_LINES_MAX + 3);
+        let mut lines: &[u8] = text.as_bytes();
+        let mut counts = Vec::new();
+        loop {
+            let batch = Batch::read(&mut lines, 1).unwrap();
+            if batch.lines == 0 {
+                break;
+            }
+            assert!(batch.bytes.ends_with(b"\n"));
+            counts.push(batch.lines);
+        }
+        assert_eq!(counts, [BATCH_LINES_MAX as u64, 3]);
+    }
+
+    #[test]
+    fn endless_lines_are_refused() {
+        let text = "x".repeat(limits::BODY_BYTES_MAX * 2);
+        let error = Batch::read(&mut text.as_bytes(), 7).unwrap_err();
+        assert!(error.starts_with("line 7: longer than"), "{error}");
+    }
+
+    #[test]
+    fn options_travel_in_the_path() {
+        let args = LoadArgs {
+            topic: "a b".into(),
+            file: "f".into(),
+            key: Some("flight id".into()),
+            key_format: KeyFormat::Json,
+            timestamp: None,
+            raw: false,
+            server: String::new(),
+        };
+        let expected =
+            "/millrace/topics/a%20b/records?first_line=1&key=flight%20id&key_format=json";
+        assert_eq!(path(&args, 1), expected);
+    }
+}
