@@ -11,6 +11,8 @@ mod load;
 pub mod rows;
 pub mod serve;
 pub mod statements;
+#[cfg(test)]
+mod testing;
 pub mod wiring;
 
 use clap::Parser;
@@ -20,7 +22,11 @@ use args::{Args, Command};
 /// Runs the command line of this process; the exit code. Wrong usage ends the process with code 2.
 pub fn run() -> u8 {
     let args = Args::parse();
-    start_logging();
+    start_logging(match args.command {
+        Command::Server(_) => "warn,millrace=info",
+        // Lines would run through the tables.
+        _ => "error",
+    });
     match &args.command {
         Command::Server(args) => serve::run(args),
         Command::Cli(args) => cli::run(args),
@@ -30,9 +36,8 @@ pub fn run() -> u8 {
 }
 
 /// Lines of the log go to the standard error; `MILLRACE_LOG` chooses them, e.g. `debug`.
-fn start_logging() {
+fn start_logging(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG");
-    let filter =
-        filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,millrace=info"));
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

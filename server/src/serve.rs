@@ -12,6 +12,7 @@ use crate::cli::exit;
 use crate::config::{Config, ConfigBuilder};
 use crate::http;
 use crate::http::state::Server;
+use crate::limits;
 use crate::wiring::start_engine;
 
 /// Threads of the HTTP side; the engine has its own.
@@ -21,7 +22,11 @@ const HTTP_THREADS: usize = 2;
 pub fn run(args: &ServerArgs) -> u8 {
     let outcome = settings(args).and_then(|config| {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        runtime()?.block_on(serve(config))
+        let runtime = runtime()?;
+        let served = runtime.block_on(serve(config));
+        // A call of the engine that hangs must not keep the process.
+        runtime.shutdown_timeout(limits::SHUTDOWN_WAIT);
+        served
     });
     match outcome {
         Ok(()) => exit::FINE,

@@ -125,9 +125,11 @@ fn replay(server: &Server, pace: i64, stopped: &AtomicBool) -> Result<(), String
     let api = server.api.as_ref();
     let events = feed::events()?;
     let first = events.first().map_or(0, |e| e.record.timestamp.0);
-    if api.catalog().source("HOURLY_DEPARTURES").is_none() {
-        setup(server, first - DAY_MS)?;
+    if api.catalog().source("HOURLY_DEPARTURES").is_some() {
+        println!("Found the state of an earlier run: nothing is replayed again.");
+        return Ok(());
     }
+    setup(server, first - DAY_MS)?;
     let mut screen = Screen::new();
     let (started, mut drawn, mut sent) = (Instant::now(), Instant::now(), 0);
     while sent < events.len() && !stopped.load(Ordering::Acquire) {

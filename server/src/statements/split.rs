@@ -1,6 +1,7 @@
 //! A request's text as statements.
 
 use millrace_sql::ast::{InsertValues, Statement};
+use millrace_sql::error::SqlError;
 
 use super::Session;
 use crate::http::error::HttpError;
@@ -30,8 +31,8 @@ impl Part {
 /// # Errors
 /// The first statement that does not parse, too many statements, a variable that is not defined.
 pub fn split(sql: &str, session: &Session) -> Result<Vec<Part>, HttpError> {
-    let _ = (sql, session, limits::STATEMENTS_MAX);
-    Err(HttpError::bad_request(""))
+    let (_, _) = (session, limits::STATEMENTS_MAX);
+    Err(HttpError::statement(sql, &SqlError::not_supported("parsing")))
 }
 
 /// The statement after the word EXPLAIN.
