@@ -1,3 +1,4 @@
 //! The engine's I/O: logs, formats, and systems around them.
 
 pub mod embedded;
+pub mod sim;

@@ -196,6 +196,11 @@ impl Shared {
         self.state.lock().core.events(from)
     }
 
+    /// Number of the next event.
+    pub fn events_end(&self) -> u64 {
+        self.state.lock().core.events_end()
+    }
+
     /// Positions last published for `group`.
     pub fn lag(&self, group: &str) -> Vec<(Tp, Offset)> {
         let lag = self.lag.lock();

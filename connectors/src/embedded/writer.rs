@@ -64,6 +64,16 @@ impl LocalWriter {
         &self.id
     }
 
+    /// The writer's id and epoch.
+    pub fn incarnation(&self) -> (Arc<str>, u64) {
+        (self.id.clone(), self.epoch)
+    }
+
+    /// Records that the log does not have yet.
+    pub fn held(&self) -> usize {
+        self.held_records
+    }
+
     /// Lets the transaction stay open when the writer is dropped, as if its process had died.
     pub fn abandon(&mut self) {
         self.abandoned = true;

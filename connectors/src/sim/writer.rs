@@ -1,0 +1,220 @@
+//! A writer of a simulated node. Dropping it leaves its transaction open, as a dead process does.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use millrace_engine::ids::{TopicId, Tp};
+use millrace_engine::log::{Ending, Lost, Outcome, RecordRef, SendError, TxnState, Writer};
+
+use super::cluster::{LateEnd, SimCluster};
+use super::faults::{Fault, Op, Point};
+use super::node::Node;
+use crate::embedded::LocalWriter;
+use crate::embedded::core::txn::CommitFault;
+
+pub struct SimWriter {
+    cluster: Arc<SimCluster>,
+    node: Arc<Node>,
+    inner: LocalWriter,
+    /// Polls that show records as not acknowledged.
+    slow: u32,
+}
+
+impl SimWriter {
+    pub(super) fn new(cluster: &Arc<SimCluster>, node: &Arc<Node>, mut inner: LocalWriter) -> Self {
+        inner.abandon();
+        SimWriter { cluster: cluster.clone(), node: node.clone(), inner, slow: 0 }
+    }
+
+    fn fault(&self, op: Op, tp: Option<Tp>) -> Fault {
+        let (node, id) = (self.node.name.as_str(), self.inner.id());
+        self.cluster.faults.at(&Point { node, op, id, tp })
+    }
+
+    /// Does to the transaction what others would do to it.
+    fn strike(&self, fault: Fault) {
+        match fault {
+            Fault::Fence => self.cluster.fence(self.inner.id()),
+            Fault::TimeOut => self.cluster.time_out(self.inner.id()),
+            _ => {}
+        }
+    }
+
+    fn ending(self, commit: bool) -> Box<dyn Ending> {
+        let fault = self.fault(if commit { Op::Commit } else { Op::Abort }, None);
+        let (before, after) = match fault {
+            Fault::Slow { before, after } => (before, after),
+            _ => (0, 0),
+        };
+        Box::new(SimEnding { stage: Stage::Before(Box::new(self)), commit, fault, before, after })
+    }
+}
+
+fn crashed() -> Lost {
+    Lost::Fatal("the node has crashed".to_owned())
+}
+
+impl Writer for SimWriter {
+    fn send(&mut self, to: Tp, record: &RecordRef<'_>) -> Result<(), SendError> {
+        if self.node.crashed() {
+            return Err(SendError::Dead(crashed()));
+        }
+        let fault = self.fault(Op::Send, Some(to));
+        match fault {
+            Fault::Full => return Err(SendError::Full),
+            Fault::CrashBefore => {
+                self.node.crash();
+                return Err(SendError::Dead(crashed()));
+            }
+            Fault::CrashAfter | Fault::CrashLate => {
+                self.inner.send(to, record)?;
+                self.inner.flush();
+                self.node.crash();
+                return Err(SendError::Dead(crashed()));
+            }
+            _ => self.strike(fault),
+        }
+        self.inner.send(to, record)
+    }
+
+    fn poll(&mut self) -> TxnState {
+        if self.node.crashed() {
+            return TxnState::Dead(crashed());
+        }
+        let fault = match self.slow {
+            0 => self.fault(Op::WriterPoll, None),
+            _ => Fault::None,
+        };
+        match fault {
+            Fault::Slow { before, after } => self.slow = before + after,
+            Fault::CrashBefore => self.node.crash(),
+            Fault::CrashAfter | Fault::CrashLate => {
+                self.inner.flush();
+                self.node.crash();
+            }
+            _ => self.strike(fault),
+        }
+        if self.node.crashed() {
+            return TxnState::Dead(crashed());
+        }
+        if self.slow > 0 && self.inner.held() > 0 {
+            self.slow -= 1;
+            return TxnState::Open { unacked: self.inner.held() };
+        }
+        self.slow = 0;
+        self.inner.poll()
+    }
+
+    fn commit(self: Box<Self>) -> Box<dyn Ending> {
+        self.ending(true)
+    }
+
+    fn abort(self: Box<Self>) -> Box<dyn Ending> {
+        self.ending(false)
+    }
+}
+
+struct SimEnding {
+    stage: Stage,
+    commit: bool,
+    fault: Fault,
+    before: u32,
+    after: u32,
+}
+
+enum Stage {
+    Before(Box<SimWriter>),
+    /// Decided; the answer is on its way.
+    After(Outcome),
+    Over,
+}
+
+impl Ending for SimEnding {
+    fn poll(&mut self) -> Poll<Outcome> {
+        loop {
+            match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Before(writer) if self.before > 0 => {
+                    self.before -= 1;
+                    self.stage = Stage::Before(writer);
+                    return Poll::Pending;
+                }
+                Stage::Before(writer) => match self.decide(writer) {
+                    Some(outcome) => self.stage = Stage::After(outcome),
+                    None => return Poll::Pending,
+                },
+                Stage::After(outcome) if self.after > 0 => {
+                    self.after -= 1;
+                    self.stage = Stage::After(outcome);
+                    return Poll::Pending;
+                }
+                Stage::After(outcome) => return Poll::Ready(outcome),
+                // The node is dead, or it was polled again after the end: no answer ever.
+                Stage::Over => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl SimEnding {
+    /// Ends the transaction under the fault; `None` when the node dies of it.
+    fn decide(&mut self, mut writer: Box<SimWriter>) -> Option<Outcome> {
+        let node = writer.node.clone();
+        if node.crashed() {
+            return None;
+        }
+        let unknown = Lost::Unknown("the answer to the end was lost".to_owned());
+        let unknown = Some(Outcome::Lost(unknown));
+        match self.fault {
+            Fault::CrashBefore => node.crash(),
+            Fault::CrashAfter => {
+                let _ = finish(writer, self.commit);
+                node.crash();
+            }
+            Fault::CrashLate => {
+                self.send_late(&mut writer);
+                node.crash();
+            }
+            Fault::Late => {
+                self.send_late(&mut writer);
+                return unknown;
+            }
+            Fault::Unknown { done: true } => {
+                let _ = finish(writer, self.commit);
+                return unknown;
+            }
+            Fault::Unknown { done: false } => {
+                writer.inner.flush();
+                return unknown;
+            }
+            fault => {
+                writer.strike(fault);
+                return Some(finish(writer, self.commit));
+            }
+        }
+        None
+    }
+
+    fn send_late(&self, writer: &mut SimWriter) {
+        writer.inner.flush();
+        let (id, epoch) = writer.inner.incarnation();
+        writer.cluster.send_late(LateEnd { id, epoch, commit: self.commit });
+    }
+}
+
+fn finish(mut writer: Box<SimWriter>, commit: bool) -> Outcome {
+    if !commit {
+        return aborted(writer, Vec::new());
+    }
+    match writer.inner.finish_commit() {
+        Ok(done) => Outcome::Committed { writer, ends: done.ends },
+        Err(CommitFault::Lost(lost)) => Outcome::Lost(lost),
+        Err(CommitFault::Poisoned(poison)) => aborted(writer, poison.culprits),
+    }
+}
+
+fn aborted(mut writer: Box<SimWriter>, culprits: Vec<TopicId>) -> Outcome {
+    match writer.inner.finish_abort() {
+        Ok(()) => Outcome::Aborted { writer, culprits },
+        Err(lost) => Outcome::Lost(lost),
+    }
+}

@@ -1,0 +1,4 @@
+//! The one integration-test binary.
+
+#[path = "it/embedded.rs"]
+mod embedded;
