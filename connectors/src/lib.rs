@@ -1,4 +1,5 @@
 //! The engine's I/O: logs, formats, and systems around them.
 
 pub mod embedded;
+pub mod kafka;
 pub mod sim;

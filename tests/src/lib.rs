@@ -1,3 +1,4 @@
-//! What the tests of the whole share.
+//! What the tests of the whole share: the contract of the log, and real servers.
 
 pub mod contract;
+pub mod rig;

@@ -1,0 +1,131 @@
+//! What all parts of a Kafka log share: the administrative client, names and ids, the request pool.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use millrace_engine::ids::{Offset, TopicId, Tp};
+use millrace_engine::log::{Ends, LogError, LogEvent, TopicInfo};
+use parking_lot::Mutex;
+
+use super::admin::Admin;
+use super::append::Appender;
+use super::config::KafkaConfig;
+use super::ids::{Ids, Known, Seen};
+use super::partitions::Filled;
+use super::requests::{Key, Requests};
+use super::signal::Signal;
+use super::topics::Settings;
+
+pub(super) struct Inner {
+    pub config: KafkaConfig,
+    pub admin: Admin,
+    pub ids: Ids,
+    pub signal: Arc<Signal>,
+    pub requests: Requests,
+    pub events: Mutex<Vec<LogEvent>>,
+    /// Made at the first append.
+    pub appender: Mutex<Option<Arc<Appender>>>,
+}
+
+impl Inner {
+    /// A topic by id, or `None` when it is gone.
+    pub fn topic(self: &Arc<Self>, id: TopicId) -> Poll<Option<Seen>> {
+        match self.ids.using(id) {
+            Known::Alive(seen) => return Poll::Ready(Some(seen)),
+            Known::Gone(_) => return Poll::Ready(None),
+            Known::Unknown => {}
+        }
+        let inner = self.clone();
+        let looked = self
+            .requests
+            .ask(|k| *k == Key::Resolve, || (Key::Resolve, move || inner.list_now().map(drop)));
+        match looked {
+            // Somebody else's look may have been the one that found it.
+            Poll::Ready(Ok(())) => match self.ids.using(id) {
+                Known::Alive(seen) => Poll::Ready(Some(seen)),
+                Known::Gone(_) | Known::Unknown => Poll::Ready(None),
+            },
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "cannot look up a topic's name yet");
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Blocks.
+    pub fn topic_now(&self, id: TopicId) -> Result<Seen, LogError> {
+        if self.ids.get(id) == Known::Unknown {
+            self.list_now()?;
+        }
+        match self.ids.using(id) {
+            Known::Alive(seen) => Ok(seen),
+            Known::Gone(name) => Err(LogError::Gone(name.to_string())),
+            Known::Unknown => Err(LogError::Gone(id.to_string())),
+        }
+    }
+
+    /// Blocks.
+    pub fn describe_now(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
+        let found = self.admin.describe(name).map_err(|e| e.to_log(name))?;
+        if found.is_none() {
+            self.tell(self.ids.missed(name));
+        }
+        Ok(found.map(|(info, settings)| self.note(info, &settings)))
+    }
+
+    /// Blocks.
+    pub fn list_now(&self) -> Result<Vec<TopicInfo>, LogError> {
+        let failed = |e: super::native::NativeError| e.to_log("list of topics");
+        let names = self.admin.names().map_err(failed)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let all = self.admin.describe_all(&names).map_err(failed)?;
+        Ok(all.into_iter().map(|(info, settings)| self.note(info, &settings)).collect())
+    }
+
+    /// Blocks.
+    pub fn ends_now(&self, tps: &[Tp]) -> Result<Vec<Ends>, LogError> {
+        if tps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let topics: Vec<Seen> =
+            tps.iter().map(|tp| self.topic_now(tp.topic)).collect::<Result<_, _>>()?;
+        let at: Vec<(&str, u32)> =
+            topics.iter().zip(tps).map(|(t, tp)| (&*t.name, tp.partition.0)).collect();
+        let all = self.admin.all_ends(&at).map_err(|e| e.to_log(&e.text))?;
+        let [starts, stable, high] = all;
+        at.iter()
+            .map(|at| {
+                let (start, lso, hw) = (find(&starts, at)?, find(&stable, at)?, find(&high, at)?);
+                // Asked in parallel: the later answer may be ahead of the earlier one.
+                Ok(Ends { start, lso: lso.max(start), hw: hw.max(lso) })
+            })
+            .collect()
+    }
+
+    /// Remembers a topic as it is now.
+    pub fn note(&self, info: TopicInfo, settings: &Settings) -> TopicInfo {
+        let event = self.ids.saw(Seen {
+            id: info.id,
+            name: info.name.as_str().into(),
+            partitions: info.partitions,
+            record_bytes_max: settings.record_bytes_max,
+        });
+        self.tell(event);
+        info
+    }
+
+    pub fn tell(&self, event: Option<LogEvent>) {
+        if let Some(event) = event {
+            self.events.lock().push(event);
+            self.signal.raise();
+        }
+    }
+}
+
+fn find(all: &[Filled], at: &(&str, u32)) -> Result<Offset, LogError> {
+    all.iter()
+        .find(|f| f.topic == at.0 && f.partition == at.1)
+        .map(|f| Offset(f.offset))
+        .ok_or_else(|| LogError::Other(format!("no answer about {}-{}", at.0, at.1)))
+}

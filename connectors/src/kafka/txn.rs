@@ -1,0 +1,320 @@
+//! Transactions: a writer, and the thread that begins and ends its transactions.
+//!
+//! librdkafka's transaction calls block. Each writer has one thread for them, so that a lane never
+//! waits and lanes do not wait for each other. While an ending runs the writer is inside of it, so
+//! writer and thread never use the producer at the same time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::Poll;
+
+use millrace_engine::ids::{Offset, TopicId, Tp};
+use millrace_engine::log::{
+    Ending, LogError, Lost, Outcome, RecordRef, SendError, TxnState, Writer,
+};
+use parking_lot::Mutex;
+use rdkafka_sys as sys;
+
+use super::config::KafkaConfig;
+use super::deliveries::{Deliveries, Reports};
+use super::endings::{Enders, Verdict};
+use super::inner::Inner;
+use super::native::{Client, Kind, NativeError, code};
+use super::producer::Producer;
+
+/// A transactional producer. See the module.
+pub(super) struct TxnWriter {
+    inner: Arc<Inner>,
+    producer: Producer,
+    reports: Arc<Reports>,
+    slots: HashMap<Tp, usize>,
+    /// Whether librdkafka has a transaction open.
+    open: bool,
+    sent: usize,
+    /// Why the transaction can only be aborted.
+    doomed: Option<(Vec<TopicId>, String)>,
+    thread: Sender<Job>,
+}
+
+/// How a transaction is to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    Commit,
+    Abort,
+}
+
+struct Job {
+    how: How,
+    verdict: Arc<Mutex<Option<Verdict>>>,
+}
+
+impl TxnWriter {
+    /// Fences older writers of `id` and waits until their transactions are decided. Blocks.
+    pub fn open(inner: Arc<Inner>, id: &str) -> Result<TxnWriter, LogError> {
+        let reports = Arc::new(Reports::new(inner.signal.clone()));
+        let settings = settings(&inner.config, id);
+        let client = Client::new(Kind::Producer, &settings, Box::new(Deliveries(reports.clone())))?;
+        let client = Arc::new(client);
+        let enders = Enders::new(client.clone(), reports.clone(), &inner.config);
+        enders.init(id)?;
+        let (thread, jobs) = channel();
+        let signal = inner.signal.clone();
+        std::thread::Builder::new()
+            .name(format!("txn-{id}"))
+            .spawn(move || serve(&enders, &jobs, || signal.raise()))
+            .map_err(|e| LogError::Other(format!("no thread for writer {id}: {e}")))?;
+        Ok(TxnWriter {
+            inner,
+            producer: Producer::new(client),
+            reports,
+            slots: HashMap::new(),
+            open: false,
+            sent: 0,
+            doomed: None,
+            thread,
+        })
+    }
+
+    /// Ends the transaction and waits for it.
+    pub fn end_now(&mut self, how: How) -> Verdict {
+        let Some(verdict) = self.start_ending(how) else { return Verdict::nothing(how) };
+        loop {
+            if let Some(found) = verdict.lock().take() {
+                return found;
+            }
+            self.inner.signal.wait(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Offset of the last record that this transaction wrote to a partition.
+    pub fn last_of(&self, tp: Tp) -> Option<Offset> {
+        let ends = self.reports.ends();
+        ends.iter().find(|(at, _)| *at == tp).map(|(_, end)| Offset(end.0 - 1))
+    }
+
+    /// `None` when there is nothing to end.
+    fn start_ending(&self, how: How) -> Option<Arc<Mutex<Option<Verdict>>>> {
+        if !self.open {
+            return None;
+        }
+        // An empty transaction ends without a request; aborting it could only go wrong.
+        let how = if self.sent == 0 { How::Commit } else { how };
+        let how = if self.doomed.is_some() { How::Abort } else { how };
+        let verdict = Arc::new(Mutex::new(None));
+        if self.thread.send(Job { how, verdict: verdict.clone() }).is_err() {
+            *verdict.lock() = Some(Verdict::Lost(Lost::Fatal("the writer's thread ended".into())));
+        }
+        Some(verdict)
+    }
+
+    /// Ready for the next transaction.
+    fn reset(&mut self) {
+        self.open = false;
+        self.sent = 0;
+        self.doomed = None;
+        self.reports.reset();
+    }
+
+    /// The handle of a topic; `false` when it is not known yet or gone.
+    fn open_topic(&mut self, topic: TopicId) -> bool {
+        if self.producer.has(topic) {
+            return true;
+        }
+        match self.inner.topic(topic) {
+            Poll::Pending => false,
+            Poll::Ready(None) => {
+                self.doom(vec![topic], format!("topic {topic} is gone"));
+                false
+            }
+            Poll::Ready(Some(seen)) => {
+                match self.producer.open(topic, &seen.name, seen.record_bytes_max) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        self.doom(vec![topic], error.to_string());
+                        false
+                    }
+                }
+            }
+        }
+    }
+
+    fn doom(&mut self, culprits: Vec<TopicId>, reason: String) {
+        self.doomed.get_or_insert((culprits, reason));
+    }
+
+    fn begin(&mut self) -> Result<(), SendError> {
+        // SAFETY: the client is alive; the error is ours.
+        let began = unsafe {
+            NativeError::take(sys::rd_kafka_begin_transaction(self.producer.client.ptr()))
+        };
+        match began {
+            Ok(()) => {
+                self.open = true;
+                Ok(())
+            }
+            Err(error) => Err(SendError::Dead(self.lost(&error))),
+        }
+    }
+
+    fn lost(&self, error: &NativeError) -> Lost {
+        lost(&self.producer.client, error)
+    }
+
+    fn slot(&mut self, tp: Tp) -> usize {
+        let reports = &self.reports;
+        *self.slots.entry(tp).or_insert_with(|| reports.slot(tp))
+    }
+
+    fn refused(&mut self, to: Tp, error: &NativeError) -> SendError {
+        match error.code {
+            code::QUEUE_FULL => SendError::Full,
+            code::TOO_LARGE => SendError::TooLarge { bytes: 0, bytes_max: 0 },
+            _ if error.fatal || self.producer.client.fatal().is_some() => {
+                SendError::Dead(self.lost(error))
+            }
+            code::NO_PARTITION | code::NO_TOPIC | code::UNKNOWN_TOPIC => {
+                self.doom(vec![to.topic], format!("{to:?}: {}", error.text));
+                SendError::Full
+            }
+            // The transaction has failed meanwhile; polling tells why.
+            _ => {
+                self.doom(self.reports.culprits(), error.text.clone());
+                SendError::Full
+            }
+        }
+    }
+}
+
+/// A fence, or else the fatal error of a client.
+pub(super) fn lost(client: &Client, error: &NativeError) -> Lost {
+    let fatal = client.fatal();
+    let cause = fatal.as_ref().unwrap_or(error);
+    match cause.is_fence() {
+        true => Lost::Fenced(cause.text.clone()),
+        false => Lost::Fatal(cause.text.clone()),
+    }
+}
+
+fn settings(config: &KafkaConfig, id: &str) -> Vec<(String, String)> {
+    config.producer(&[
+        ("transactional.id", id),
+        ("transaction.timeout.ms", &config.transaction_timeout_ms.to_string()),
+        ("enable.idempotence", "true"),
+        ("linger.ms", "5"),
+        ("batch.size", "262144"),
+        ("batch.num.messages", "50000"),
+        ("compression.type", "lz4"),
+        // The defaults are 1 GiB and 100,000.
+        ("queue.buffering.max.kbytes", "65536"),
+        ("queue.buffering.max.messages", "500000"),
+        // The next transaction's first request meets the last one's markers being written; with
+        // the default of 100 ms each commit would cost that much.
+        ("retry.backoff.ms", "1"),
+        ("message.max.bytes", "67108864"),
+        ("allow.auto.create.topics", "false"),
+    ])
+}
+
+fn serve(enders: &Enders, jobs: &Receiver<Job>, done: impl Fn()) {
+    while let Ok(job) = jobs.recv() {
+        let verdict = enders.end(job.how);
+        *job.verdict.lock() = Some(verdict);
+        done();
+    }
+}
+
+impl Writer for TxnWriter {
+    fn send(&mut self, to: Tp, record: &RecordRef<'_>) -> Result<(), SendError> {
+        if self.doomed.is_some() || !self.open_topic(to.topic) {
+            return Err(SendError::Full);
+        }
+        if let Some((bytes, bytes_max)) = self.producer.too_large(to.topic, record) {
+            return Err(SendError::TooLarge { bytes, bytes_max });
+        }
+        if !self.open {
+            self.begin()?;
+        }
+        let slot = self.slot(to);
+        match self.producer.produce(to.topic, to.partition.0, record, slot) {
+            Ok(()) => {
+                self.sent += 1;
+                Ok(())
+            }
+            Err(error) => Err(self.refused(to, &error)),
+        }
+    }
+
+    fn poll(&mut self) -> TxnState {
+        self.producer.client.poll(0);
+        if let Some(fatal) = self.producer.client.fatal() {
+            return TxnState::Dead(self.lost(&fatal));
+        }
+        if self.doomed.is_none() {
+            self.doomed = self.reports.failure();
+        }
+        match &self.doomed {
+            Some((culprits, reason)) => {
+                TxnState::MustAbort { culprits: culprits.clone(), reason: reason.clone() }
+            }
+            None if self.open => {
+                TxnState::Open { unacked: self.sent.saturating_sub(self.reports.done()) }
+            }
+            None => TxnState::Idle,
+        }
+    }
+
+    fn commit(self: Box<Self>) -> Box<dyn Ending> {
+        TxnEnding::start(self, How::Commit)
+    }
+
+    fn abort(self: Box<Self>) -> Box<dyn Ending> {
+        TxnEnding::start(self, How::Abort)
+    }
+}
+
+struct TxnEnding {
+    writer: Option<Box<TxnWriter>>,
+    how: How,
+    verdict: Option<Arc<Mutex<Option<Verdict>>>>,
+}
+
+impl TxnEnding {
+    fn start(writer: Box<TxnWriter>, how: How) -> Box<dyn Ending> {
+        let verdict = writer.start_ending(how);
+        Box::new(TxnEnding { writer: Some(writer), how, verdict })
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        match &self.verdict {
+            None => Some(Verdict::nothing(self.how)),
+            Some(verdict) => verdict.lock().take(),
+        }
+    }
+}
+
+impl Ending for TxnEnding {
+    fn poll(&mut self) -> Poll<Outcome> {
+        let Some(verdict) = self.verdict() else { return Poll::Pending };
+        let Some(mut writer) = self.writer.take() else {
+            return Poll::Ready(Outcome::Lost(Lost::Fatal("polled after its end".into())));
+        };
+        let ends: Vec<(Tp, Offset)> = writer.reports.ends();
+        let doomed = writer.doomed.take().map(|(culprits, _)| culprits);
+        let empty = writer.sent == 0;
+        writer.reset();
+        Poll::Ready(match verdict {
+            Verdict::Committed if self.how == How::Abort && empty => {
+                Outcome::Aborted { writer, culprits: doomed.unwrap_or_default() }
+            }
+            Verdict::Committed => Outcome::Committed { writer, ends },
+            Verdict::Aborted { culprits } => {
+                let culprits =
+                    if culprits.is_empty() { doomed.unwrap_or_default() } else { culprits };
+                Outcome::Aborted { writer, culprits }
+            }
+            // Dropping the writer destroys its producer: the poison rule.
+            Verdict::Lost(lost) => Outcome::Lost(lost),
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! A real Kafka: from the published jars with a local JDK, or one that runs already.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::process::{Guarded, await_port, free_ports};
+
+/// A cluster. Dropping it kills its nodes and removes their data.
+pub struct Kafka {
+    /// `host:port,...` of its nodes.
+    pub bootstrap: String,
+    nodes: Vec<Node>,
+    /// Removed after the nodes are dead: fields drop in order.
+    _data: Option<tempfile::TempDir>,
+}
+
+struct Node {
+    port: u16,
+    dir: PathBuf,
+    process: Mutex<Option<Guarded>>,
+}
+
+/// Names an external cluster for all tests; it is never stopped or killed.
+const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+const JAVA_MIN: u32 = 17;
+const POM: &str = include_str!("../../rig/kafka-pom.xml");
+
+impl Kafka {
+    /// Starts a cluster of `nodes` combined brokers and controllers.
+    ///
+    /// # Errors
+    /// What is missing (Java, Maven, memory) and what to do about it.
+    pub fn start(nodes: usize) -> Result<Kafka, String> {
+        if let Ok(bootstrap) = std::env::var(BOOTSTRAP_VARIABLE) {
+            return Ok(Kafka { bootstrap, nodes: Vec::new(), _data: None });
+        }
+        check_java()?;
+        let jars = jars()?;
+        let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
+        let ports = free_ports(2 * nodes)?;
+        let (brokers, controllers) = ports.split_at(nodes);
+        let cluster = Cluster { brokers, controllers };
+        for index in 0..nodes {
+            let dir = data.path().join(index.to_string());
+            std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+            write(&dir.join("server.properties"), &cluster.properties(index, &dir))?;
+            write(&dir.join("log4j2.xml"), LOG4J)?;
+            format_storage(&jars, &dir)?;
+        }
+        let bootstrap: Vec<String> = brokers.iter().map(|p| format!("127.0.0.1:{p}")).collect();
+        let node = |(index, port): (usize, &u16)| Node {
+            port: *port,
+            dir: data.path().join(index.to_string()),
+            process: Mutex::new(None),
+        };
+        let nodes = brokers.iter().enumerate().map(node).collect();
+        let kafka = Kafka { bootstrap: bootstrap.join(","), nodes, _data: Some(data) };
+        for index in 0..kafka.nodes.len() {
+            kafka.boot(index)?;
+        }
+        kafka.await_nodes()?;
+        Ok(kafka)
+    }
+
+    /// One single-node cluster for all tests of the process that do not hurt it.
+    ///
+    /// # Panics
+    /// It cannot be started; the message says why.
+    pub fn shared() -> &'static Kafka {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(|| match Kafka::start(1) {
+            Ok(kafka) => kafka,
+            Err(reason) => panic!("no Kafka for the tests: {reason}"),
+        })
+    }
+
+    /// Whether nodes can be killed: an external cluster is left alone.
+    pub fn is_ours(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
+    /// Ends all nodes in order.
+    pub fn stop(&self) {
+        let taken: Vec<Guarded> =
+            self.nodes.iter().filter_map(|n| n.process.lock().take()).collect();
+        for process in &taken {
+            process.signal("TERM");
+        }
+        for process in taken {
+            process.stop(STOP_TIME_MAX);
+        }
+    }
+
+    /// Kills a node without warning.
+    pub fn kill9(&self, node: usize) {
+        if let Some(node) = self.nodes.get(node) {
+            drop(node.process.lock().take());
+        }
+    }
+
+    /// Starts a killed node again on its own data, and waits until it listens.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn revive(&self, node: usize) -> Result<(), String> {
+        self.boot(node)?;
+        self.await_nodes()
+    }
+
+    fn boot(&self, index: usize) -> Result<(), String> {
+        let Some(node) = self.nodes.get(index) else { return Err(format!("no node {index}")) };
+        let jars = jars()?;
+        let args = java_args(&jars, &node.dir, "kafka.Kafka", &[node.properties()]);
+        let process = Guarded::start("java", &args, &node.dir.join("out.log"))?;
+        *node.process.lock() = Some(process);
+        Ok(())
+    }
+
+    fn await_nodes(&self) -> Result<(), String> {
+        for node in self.nodes.iter().filter(|n| n.process.lock().is_some()) {
+            if !await_port(node.port, START_TIME_MAX) {
+                let log = std::fs::read_to_string(node.dir.join("out.log")).unwrap_or_default();
+                return Err(format!("Kafka did not start; its log ends:\n{}", tail(&log)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn properties(&self) -> String {
+        self.dir.join("server.properties").display().to_string()
+    }
+}
+
+struct Cluster<'a> {
+    brokers: &'a [u16],
+    controllers: &'a [u16],
+}
+
+impl Cluster<'_> {
+    fn properties(&self, node: usize, dir: &Path) -> String {
+        let voter = |(i, port): (usize, &u16)| format!("{i}@127.0.0.1:{port}");
+        let voters: Vec<String> = self.controllers.iter().enumerate().map(voter).collect();
+        let replicas = self.brokers.len().min(3);
+        let in_sync = if replicas < 3 { 1 } else { 2 };
+        let (voters, data) = (voters.join(","), dir.join("data"));
+        let (broker, controller, data) =
+            (self.brokers[node], self.controllers[node], data.display());
+        format!(
+            "process.roles=broker,controller\n\
+             node.id={node}\n\
+             controller.quorum.voters={voters}\n\
+             listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             log.dirs={data}\n\
+             num.partitions=4\n\
+             log.retention.ms=-1\n\
+             default.replication.factor={replicas}\n\
+             min.insync.replicas={in_sync}\n\
+             offsets.topic.replication.factor={replicas}\n\
+             offsets.topic.num.partitions=8\n\
+             transaction.state.log.replication.factor={replicas}\n\
+             transaction.state.log.min.isr={in_sync}\n\
+             transaction.state.log.num.partitions=8\n\
+             share.coordinator.state.topic.replication.factor={replicas}\n\
+             share.coordinator.state.topic.min.isr={in_sync}\n\
+             group.initial.rebalance.delay.ms=0\n\
+             auto.create.topics.enable=false\n\
+             transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n"
+        )
+    }
+}
+
+const LOG4J: &str = r#"<Configuration status="WARN">
+<Appenders><Console name="c"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders>
+<Loggers><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers>
+</Configuration>
+"#;
+
+/// Where the jars are, fetched if they are not there yet.
+fn jars() -> Result<PathBuf, String> {
+    let version = version().ok_or("no Kafka version in kafka-pom.xml")?;
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
+    let cache = cache.or(home).ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
+    let dir = cache.join("millrace").join(format!("kafka-{version}"));
+    let complete = dir.join(".complete");
+    if !complete.exists() {
+        fetch(&dir)?;
+        write(&complete, "")?;
+    }
+    Ok(dir)
+}
+
+fn fetch(dir: &Path) -> Result<(), String> {
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join("kafka-pom.xml");
+    let fetched = Command::new("mvn")
+        .args(["-q", "-B", "-f"])
+        .arg(pom)
+        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
+        .arg(format!("-DoutputDirectory={}", dir.display()))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| {
+            format!(
+                "mvn cannot be run ({e}): install Maven to fetch Kafka's jars once, or set \
+                 {BOOTSTRAP_VARIABLE} to a running cluster"
+            )
+        })?;
+    match fetched.status.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&fetched.stdout);
+            Err(format!("mvn could not fetch Kafka's jars:\n{}", tail(&said)))
+        }
+    }
+}
+
+/// Kafka's version in the pom.
+fn version() -> Option<&'static str> {
+    let (_, rest) = POM.split_once("<artifactId>kafka_2.13</artifactId>")?;
+    let (_, rest) = rest.split_once("<version>")?;
+    Some(rest.split_once("</version>")?.0)
+}
+
+fn check_java() -> Result<(), String> {
+    let hint = format!(
+        "install a JDK of {JAVA_MIN} or newer, or set {BOOTSTRAP_VARIABLE} to a running cluster"
+    );
+    let asked = Command::new("java").arg("-version").output();
+    let said = asked.map_err(|e| format!("java cannot be run ({e}): {hint}"))?;
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let quoted = said.split('"').nth(1).unwrap_or_default();
+    let major = quoted.split(['.', '-']).next().and_then(|m| m.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= JAVA_MIN => Ok(()),
+        _ => Err(format!("java is too old ({quoted}): {hint}")),
+    }
+}
+
+fn format_storage(jars: &Path, dir: &Path) -> Result<(), String> {
+    let properties = dir.join("server.properties").display().to_string();
+    let args = ["format", "-t", CLUSTER_ID, "-c", &properties].map(str::to_owned);
+    let done = Command::new("java")
+        .args(java_args(jars, dir, "kafka.tools.StorageTool", &args))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("java cannot be run: {e}"))?;
+    match done.status.success() {
+        true => Ok(()),
+        false => {
+            let said = [done.stdout, done.stderr].concat();
+            Err(format!("formatting failed:\n{}", tail(&String::from_utf8_lossy(&said))))
+        }
+    }
+}
+
+/// All clusters may have the same: they never meet.
+const CLUSTER_ID: &str = "bWlsbHJhY2UtdGVzdC1yaQ";
+
+fn java_args(jars: &Path, dir: &Path, main: &str, args: &[String]) -> Vec<String> {
+    let log4j = dir.join("log4j2.xml");
+    let mut all: Vec<String> = [
+        "-Xmx512m".to_owned(),
+        // Starts in half the time; tests are too short for the optimising compiler.
+        "-XX:TieredStopAtLevel=1".to_owned(),
+        "-XX:+UseSerialGC".to_owned(),
+        format!("-Dlog4j2.configurationFile={}", log4j.display()),
+        "-cp".to_owned(),
+        format!("{}/*", jars.display()),
+        main.to_owned(),
+    ]
+    .into();
+    all.extend_from_slice(args);
+    all
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
