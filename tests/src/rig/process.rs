@@ -58,8 +58,8 @@ impl Guarded {
     /// Sends a signal by name, e.g. `TERM`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         let pid = self.pid.to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).stderr(Stdio::null());
-        drop(sent.status());
+        let mut kill = Command::new("kill");
+        drop(kill.args([&format!("-{name}"), &pid]).stderr(Stdio::null()).status());
     }
 
     /// Whether the program still runs.
