@@ -99,7 +99,8 @@ impl Batch {
     }
 }
 
-fn take_rows(rows: &RecordBatch, index: &UInt32Array) -> Result<RecordBatch> {
+/// The rows at `index`, in that order.
+pub(crate) fn take_rows(rows: &RecordBatch, index: &UInt32Array) -> Result<RecordBatch> {
     let columns: Vec<ArrayRef> = rows
         .columns()
         .iter()

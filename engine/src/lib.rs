@@ -1,5 +1,6 @@
 //! Runs plans exactly once; owns state and time.
 
+pub mod aggs;
 pub mod api;
 pub mod batch;
 pub mod build;

@@ -1,9 +1,13 @@
 //! Operators: synchronous, no I/O, no clock. Batches and a state view in, batches out.
 
+pub mod aggregate;
+mod args;
 pub mod filter;
 pub mod input;
 pub mod keep;
 pub mod project;
+#[cfg(test)]
+mod testing;
 
 use arrow::array::RecordBatch;
 use millrace_sql::expr::RowError;

@@ -1,0 +1,118 @@
+//! Input rows made ready: group keys encoded, arguments evaluated, changes of a table split into
+//! what is taken back and what is added.
+
+use arrow::array::{Array, ArrayRef, BooleanBufferBuilder, RecordBatch};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute;
+
+use super::spec::Spec;
+use crate::batch::{Batch, take_rows};
+use crate::codec::key::KeyBuffer;
+use crate::error::{EngineError, Result};
+use crate::format::RejectKind;
+use crate::operators::{RowReject, StepContext};
+
+/// Rows that belong to a group.
+pub(super) struct Input {
+    /// Columns of the input, to take group columns from.
+    pub rows: RecordBatch,
+    pub times: Vec<i64>,
+    /// Rows to take back.
+    pub undo: Option<BooleanBuffer>,
+    pub keys: KeyBuffer,
+    /// Arrays per call.
+    pub args: Vec<Vec<ArrayRef>>,
+}
+
+/// `None` when no row is left.
+pub(super) fn prepare(
+    spec: &Spec,
+    batch: Batch,
+    mut keys: KeyBuffer,
+    ctx: &mut StepContext<'_>,
+) -> Result<Option<Input>> {
+    let (batch, undo) = if spec.table_input { changes(batch)? } else { (facts(batch)?, None) };
+    let (batch, undo) = drop_null_groups(spec, batch, undo, ctx)?;
+    if batch.is_empty() {
+        return Ok(None);
+    }
+    let columns: Vec<ArrayRef> = spec.group.iter().map(|i| batch.column(*i).clone()).collect();
+    spec.keys.encode(&columns, &mut keys)?;
+    let mut args = Vec::with_capacity(spec.args.len());
+    for call in &spec.args {
+        let arrays = call.iter().map(|arg| arg.evaluate(&batch.rows, &batch.times, ctx));
+        args.push(arrays.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(Some(Input { rows: batch.rows, times: batch.times, undo, keys, args }))
+}
+
+/// Rows of a stream; those without a value count for nothing.
+fn facts(batch: Batch) -> Result<Batch> {
+    match &batch.live {
+        Some(live) => batch.filter(live),
+        None => Ok(batch),
+    }
+}
+
+/// The rows of a table's changes: old values first, each followed by the new one, with a bit that
+/// says which are old.
+fn changes(batch: Batch) -> Result<(Batch, Option<BooleanBuffer>)> {
+    let Some(old) = &batch.old else {
+        let what = "aggregating a table needs the old values, and the input gave none";
+        return Err(EngineError::Bug(what.into()));
+    };
+    let len = batch.len();
+    let mut picked = Vec::with_capacity(2 * len);
+    let mut times = Vec::with_capacity(2 * len);
+    let mut undo = BooleanBufferBuilder::new(2 * len);
+    for row in 0..len {
+        if old.live.value(row) {
+            picked.push(row as u32);
+            times.push(batch.times[row]);
+            undo.append(true);
+        }
+        if batch.is_live(row) {
+            picked.push((len + row) as u32);
+            times.push(batch.times[row]);
+            undo.append(false);
+        }
+    }
+    let both = compute::concat_batches(&batch.rows.schema(), [&old.rows, &batch.rows])?;
+    let rows = take_rows(&both, &picked.into())?;
+    Ok((Batch::new(rows, times), Some(undo.finish())))
+}
+
+/// Drops rows with a NULL in the group and reports those that would have been added.
+fn drop_null_groups(
+    spec: &Spec,
+    batch: Batch,
+    undo: Option<BooleanBuffer>,
+    ctx: &mut StepContext<'_>,
+) -> Result<(Batch, Option<BooleanBuffer>)> {
+    let valid = spec.group.iter().fold(None, |valid: Option<NullBuffer>, i| {
+        NullBuffer::union(valid.as_ref(), batch.column(*i).logical_nulls().as_ref())
+    });
+    let Some(valid) = valid.filter(|valid| valid.null_count() > 0) else {
+        return Ok((batch, undo));
+    };
+    let keep = valid.inner();
+    for row in (0..batch.len()).filter(|row| !keep.value(*row)) {
+        if undo.as_ref().is_none_or(|undo| !undo.value(row)) {
+            report_null_group(spec, &batch, row, ctx);
+        }
+    }
+    let undo = undo.map(|undo| keep.set_indices().map(|row| undo.value(row)).collect());
+    Ok((batch.filter(keep)?, undo))
+}
+
+fn report_null_group(spec: &Spec, batch: &Batch, row: usize, ctx: &mut StepContext<'_>) {
+    let column = spec.group.iter().find(|i| batch.column(**i).is_null(row));
+    let name = column.map(|i| batch.rows.schema().field(*i).name().clone()).unwrap_or_default();
+    ctx.rejects.push(RowReject {
+        kind: RejectKind::Processing,
+        reason: format!("grouping column {name} is NULL: the row belongs to no group"),
+        time_ms: batch.times[row],
+        row: Some(batch.rows.slice(row, 1)),
+        row_index: None,
+    });
+}

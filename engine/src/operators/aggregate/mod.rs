@@ -1,0 +1,79 @@
+//! GROUP BY: running values per group, and per window if there is one.
+//!
+//! | aggregation         | store shape  | store key                          |
+//! |---------------------|--------------|------------------------------------|
+//! | un-windowed         | `KeyValue`   | group key                          |
+//! | tumbling, hopping   | `WindowFirst`| window start, group key            |
+//! | session             | `KeyFirst`   | group key, end, start              |
+//! | session, second one | `WindowFirst`| end, group key, start: who expires |
+//!
+//! The store value is a version byte, the group's latest event time and the state of each
+//! aggregate; [`AggregateReader`] turns entries into rows.
+
+mod emit;
+mod groups;
+mod input;
+mod read;
+mod slots;
+mod spec;
+mod states;
+mod window;
+mod windowed;
+
+use millrace_sql::error::SqlError;
+use millrace_sql::plan::{AggregateNode, WindowKind};
+
+use self::spec::Spec;
+use self::windowed::TimeAggregate;
+use crate::error::{EngineError, Result};
+use crate::operators::Operator;
+use crate::state::{Shape, StoreId};
+
+pub use self::read::AggregateReader;
+
+/// Memory that one aggregation of one task keeps between commits, unless set otherwise.
+pub const AGGREGATE_CACHE_BYTES: usize = 128 << 20;
+
+/// What the pipeline decides about an aggregation.
+#[derive(Debug, Clone)]
+pub struct AggregateOptions {
+    /// One store per entry of [`stores`].
+    pub stores: Vec<StoreId>,
+    /// Fill [`crate::batch::Batch::old`] in what is emitted: something downstream needs it.
+    pub with_old: bool,
+    /// Groups beyond this are left to the store after a commit.
+    pub cache_bytes_max: usize,
+}
+
+/// The stores that an aggregation needs, in order; the first is the one to query.
+pub fn stores(node: &AggregateNode) -> Vec<Shape> {
+    match node.window.map(|window| window.kind) {
+        None => vec![Shape::KeyValue],
+        Some(WindowKind::Session { .. }) => vec![Shape::KeyFirst, Shape::WindowFirst],
+        Some(_) => vec![Shape::WindowFirst],
+    }
+}
+
+/// The operator of an aggregation.
+///
+/// # Errors
+/// `User` when the plan asks for something that is not supported.
+pub fn aggregate(node: &AggregateNode, options: AggregateOptions) -> Result<Box<dyn Operator>> {
+    let spec = Spec::new(node)?;
+    let AggregateOptions { stores: given, with_old, cache_bytes_max } = options;
+    match (stores(node).as_slice(), given.as_slice()) {
+        ([Shape::KeyFirst, _], _) => {
+            Err(SqlError::not_supported("an aggregation over session windows").into())
+        }
+        ([_], [store]) => {
+            Ok(Box::new(TimeAggregate::new(spec, *store, with_old, cache_bytes_max)?))
+        }
+        (needed, given) => Err(EngineError::Bug(format!(
+            "an aggregation needs stores {needed:?} and was given {} of them",
+            given.len()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
