@@ -6,6 +6,7 @@ use millrace_sql::types::SqlType;
 
 use crate::error::{EngineError, Result};
 use crate::operators::Operator;
+use crate::operators::aggregate::{AGGREGATE_CACHE_BYTES, AggregateOptions, aggregate};
 use crate::operators::filter::FilterOperator;
 use crate::operators::input::InputOperator;
 use crate::operators::keep::KeepOperator;
@@ -57,6 +58,14 @@ fn operator(
         Op::Filter(LogicalPlan::Filter(filter)) => Box::new(FilterOperator::new(filter, table)?),
         Op::Project(LogicalPlan::Projection(projection)) => {
             Box::new(ProjectOperator::new(projection)?)
+        }
+        Op::Aggregate { node: aggregation, stores } => {
+            let options = AggregateOptions {
+                stores: stores.iter().map(|at| store(*at)).collect(),
+                with_old: node.needs_old,
+                cache_bytes_max: AGGREGATE_CACHE_BYTES,
+            };
+            aggregate(aggregation, options)?
         }
         Op::Materialize { store: kept } => {
             let (types, key) = sink_shape(&sub.output)?;

@@ -9,6 +9,7 @@ use millrace_sql::plan::{
 };
 
 use crate::error::{EngineError, Result};
+use crate::operators::aggregate::stores;
 use crate::state::Shape;
 
 /// A query cut at its repartition topics, upstream first.
@@ -76,9 +77,10 @@ pub enum Op {
     },
     Filter(LogicalPlan),
     Project(LogicalPlan),
+    /// The first store is the one to query.
     Aggregate {
         node: AggregateNode,
-        store: usize,
+        stores: Vec<usize>,
     },
     Join {
         node: JoinNode,
@@ -123,7 +125,7 @@ impl Topology {
     /// The one aggregate whose store answers pull queries, if the query has one.
     pub fn aggregate(&self) -> Option<(&AggregateNode, usize)> {
         self.subs.last()?.nodes.iter().rev().find_map(|node| match &node.op {
-            Op::Aggregate { node, store } => Some((node, *store)),
+            Op::Aggregate { node, stores } => Some((node, *stores.first()?)),
             _ => None,
         })
     }
@@ -215,14 +217,13 @@ impl Builder {
 
     fn add_aggregate(&mut self, piece: &mut Piece, node: &AggregateNode) -> Result<usize> {
         let child = self.add(piece, &node.input)?;
-        let shape = match node.window.map(|w| w.kind) {
-            None => Shape::KeyValue,
-            Some(millrace_sql::plan::WindowKind::Session { .. }) => Shape::KeyFirst,
-            Some(_) => Shape::WindowFirst,
-        };
-        let name = format!("{}-Aggregate-Materialize", node.step);
-        let store = self.store_of(piece, name, shape, node.window.is_some());
-        let op = Op::Aggregate { node: node.clone(), store };
+        let windowed = node.window.is_some();
+        let stores = stores(node).into_iter().map(|need| {
+            let name = format!("{}-Aggregate-Materialize{}", node.step, need.suffix);
+            self.store_of(piece, name, need.shape, windowed)
+        });
+        let stores = stores.collect();
+        let op = Op::Aggregate { node: node.clone(), stores };
         Ok(piece.push(op, ResultKind::Table, &[child]))
     }
 

@@ -45,12 +45,24 @@ pub struct AggregateOptions {
     pub cache_bytes_max: usize,
 }
 
+/// A store that an aggregation needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreNeed {
+    /// What follows `<step>-Aggregate-Materialize` in its name.
+    pub suffix: &'static str,
+    pub shape: Shape,
+}
+
 /// The stores that an aggregation needs, in order; the first is the one to query.
-pub fn stores(node: &AggregateNode) -> Vec<Shape> {
+pub fn stores(node: &AggregateNode) -> Vec<StoreNeed> {
+    let main = |shape| StoreNeed { suffix: "", shape };
     match node.window.map(|window| window.kind) {
-        None => vec![Shape::KeyValue],
-        Some(WindowKind::Session { .. }) => vec![Shape::KeyFirst, Shape::WindowFirst],
-        Some(_) => vec![Shape::WindowFirst],
+        None => vec![main(Shape::KeyValue)],
+        Some(WindowKind::Session { .. }) => {
+            let ends = StoreNeed { suffix: "-ends", shape: Shape::WindowFirst };
+            vec![main(Shape::KeyFirst), ends]
+        }
+        Some(_) => vec![main(Shape::WindowFirst)],
     }
 }
 
@@ -61,17 +73,14 @@ pub fn stores(node: &AggregateNode) -> Vec<Shape> {
 pub fn aggregate(node: &AggregateNode, options: AggregateOptions) -> Result<Box<dyn Operator>> {
     let spec = Spec::new(node)?;
     let AggregateOptions { stores: given, with_old, cache_bytes_max } = options;
-    match (stores(node).as_slice(), given.as_slice()) {
-        ([Shape::KeyFirst, _], _) => {
-            Err(SqlError::not_supported("an aggregation over session windows").into())
+    match given.as_slice() {
+        [_, _] => Err(SqlError::not_supported("an aggregation over session windows").into()),
+        [store] => Ok(Box::new(TimeAggregate::new(spec, *store, with_old, cache_bytes_max)?)),
+        given => {
+            let needed = stores(node).len();
+            let what = format!("an aggregation needs {needed} stores, not {}", given.len());
+            Err(EngineError::Bug(what))
         }
-        ([_], [store]) => {
-            Ok(Box::new(TimeAggregate::new(spec, *store, with_old, cache_bytes_max)?))
-        }
-        (needed, given) => Err(EngineError::Bug(format!(
-            "an aggregation needs stores {needed:?} and was given {} of them",
-            given.len()
-        ))),
     }
 }
 

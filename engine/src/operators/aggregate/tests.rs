@@ -177,7 +177,7 @@ pub(super) fn key_columns(node: &AggregateNode) -> usize {
 
 /// Rows of the queried store, as text.
 pub(super) fn stored(node: &AggregateNode, state: &MemState) -> Vec<String> {
-    let shape: Shape = stores(node)[0];
+    let shape: Shape = stores(node)[0].shape;
     let Some(entries) = state.stores.get(&(store(0), shape)) else { return vec![] };
     let entries: Vec<(&[u8], &[u8])> =
         entries.iter().map(|(k, v)| (k.as_slice(), v.as_slice())).collect();
