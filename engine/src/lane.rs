@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::error::{EngineError, Kind, Result};
 use crate::format::Formats;
-use crate::ids::{LaneId, Offset, Tp};
+use crate::ids::{LaneId, Offset, TopicId, Tp};
 use crate::lane_recovery::Recovery;
 pub use crate::lane_recovery::TOMBSTONE_LIFE;
 use crate::limits::Limits;
@@ -46,7 +46,7 @@ pub struct World {
     /// This node's id and URL, as lane headers show them.
     pub node: String,
     pub url: String,
-    pub progress: Tp,
+    pub progress_topic: TopicId,
     pub processing_log: Tp,
 }
 
@@ -199,6 +199,11 @@ impl Lane {
         matches!(self.phase, Phase::Running { .. })
             && self.txn.since.is_none()
             && self.outbox.is_empty()
+    }
+
+    /// This lane's partition of the progress topic.
+    pub fn progress_tp(&self) -> Tp {
+        Tp::new(self.world.progress_topic, self.id.0)
     }
 
     pub fn stats(&self) -> &LaneStats {
@@ -376,8 +381,9 @@ impl Lane {
             self.outbox.push(to, now, Some(logger.as_bytes()), Some(&value));
         }
         self.collect_progress()?;
+        let progress_tp = self.progress_tp();
         for (key, value) in &self.pending_progress {
-            self.outbox.push(self.world.progress, now, Some(key.as_bytes()), value.as_deref());
+            self.outbox.push(progress_tp, now, Some(key.as_bytes()), value.as_deref());
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ impl Lane {
     }
 
     fn ask_progress(&mut self, recovery: &mut Recovery) -> Result<bool> {
-        let tp = self.world.progress;
+        let tp = self.progress_tp();
         let Poll::Ready(ends) = self.world.log.ends(&[tp]) else { return Ok(false) };
         let ends = one(ends?)?;
         self.progress.clear();
@@ -122,6 +122,7 @@ impl Lane {
         let Stage::ReadProgress { cursor, until } = &mut recovery.stage else {
             return Err(EngineError::Bug("not reading progress".to_owned()));
         };
+        let progress_tp = Tp::new(self.world.progress_topic, self.id.0);
         let mut batches = Vec::new();
         cursor.poll(&self.poll_limits(), &mut batches)?;
         for raw in &batches {
@@ -136,7 +137,7 @@ impl Lane {
             }
         }
         // The end is the high watermark, not the end of what is readable (R9).
-        let at = cursor.position(self.world.progress).map(|p| p.next);
+        let at = cursor.position(progress_tp).map(|p| p.next);
         if at.is_none_or(|at| at < *until) {
             return Ok(!batches.is_empty());
         }

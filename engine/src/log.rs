@@ -56,6 +56,9 @@ pub trait Log: Send + Sync {
 
     /// Sleeps until something may be ready, at most `at_most`. The simulator returns at once.
     fn park(&self, at_most: Duration);
+
+    /// Ends the sleep of whoever is parked: there is something to do that the log does not know of.
+    fn wake(&self) {}
 }
 
 /// A reader of partitions, read-committed. Many cursors may read one partition.

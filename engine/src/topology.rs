@@ -106,7 +106,19 @@ impl Topology {
     /// # Errors
     /// `Bug` when the plan has a node that no operator exists for.
     pub fn of(plan: &QueryPlan) -> Result<Topology> {
-        let mut builder = Builder::default();
+        Self::build(plan, Builder::default())
+    }
+
+    /// A plan as one piece, for a reader that sees all partitions itself: where equal keys meet in
+    /// one task anyway, no topic is needed between.
+    ///
+    /// # Errors
+    /// As [`Topology::of`].
+    pub fn in_one_piece(plan: &QueryPlan) -> Result<Topology> {
+        Self::build(plan, Builder { one_piece: true, ..Builder::default() })
+    }
+
+    fn build(plan: &QueryPlan, mut builder: Builder) -> Result<Topology> {
         let mut piece = Piece::default();
         let (input, output) = match as_node::<SinkNode>(&plan.plan) {
             Some(sink) => (&sink.input, Output::Sink(sink.clone())),
@@ -141,6 +153,7 @@ impl Topology {
 
 #[derive(Default)]
 struct Builder {
+    one_piece: bool,
     subs: Vec<SubTopology>,
     repartitions: Vec<Repartition>,
     stores: Vec<StoreSpec>,
@@ -204,6 +217,9 @@ impl Builder {
     }
 
     fn add_repartition(&mut self, piece: &mut Piece, node: &RepartitionNode) -> Result<usize> {
+        if self.one_piece {
+            return self.add(piece, &node.input);
+        }
         let mut upstream = Piece::default();
         let last = self.add(&mut upstream, &node.input)?;
         let kind = upstream.kind(last);

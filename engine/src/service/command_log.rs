@@ -44,8 +44,13 @@ pub struct CommandReader {
 
 impl CommandReader {
     pub fn new(log: &dyn Log, tp: Tp) -> Self {
+        Self::from(log, tp, Offset(0))
+    }
+
+    /// Starts at an offset.
+    pub fn from(log: &dyn Log, tp: Tp, at: Offset) -> Self {
         let mut cursor = log.cursor(ReadClass::Restore);
-        cursor.assign(&[(tp, Offset(0))]);
+        cursor.assign(&[(tp, at)]);
         CommandReader { cursor, tp }
     }
 

@@ -1,4 +1,191 @@
-//! The engine as one node runs it.
+//! The engine as one node runs it: boot, the catalog, statements, queries. [`Service`] is what a
+//! server talks to.
 
-pub mod command_log;
-pub mod facts;
+mod answer;
+mod apply;
+mod boot;
+mod command_log;
+mod control;
+mod ddl;
+mod explain;
+mod facts;
+mod insert;
+mod processing_stream;
+mod pull;
+mod push;
+mod raw;
+mod start_push;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread::JoinHandle;
+
+use millrace_sql::catalog::Catalog;
+use parking_lot::{Mutex, RwLock};
+
+use crate::api::{ApiError, Properties};
+use crate::error::{EngineError, Result};
+use crate::format::Formats;
+use crate::ids::{LaneId, Tp};
+use crate::lane::World;
+use crate::limits::Limits;
+use crate::log::Log;
+use crate::names::Names;
+use crate::registry::Registry;
+use crate::seams::{Clock, Entropy};
+use crate::service::command_log::CommandWriter;
+use crate::state::disk::DiskStore;
+use crate::worker::Workers;
+
+/// Opens the disk of a lane.
+pub type OpenDisk = Box<dyn Fn(LaneId) -> Result<Box<dyn DiskStore>> + Send + Sync>;
+
+/// How a node is set up.
+pub struct ServiceConfig {
+    pub service_id: String,
+    /// Lanes of the service; every node must agree.
+    pub lanes: u32,
+    /// Threads that step lanes.
+    pub workers: usize,
+    /// For messages; the disks are opened by `open_disk`.
+    pub state_dir: PathBuf,
+    /// Identity of this node, kept in its state directory.
+    pub node: String,
+    pub url: String,
+    pub version: String,
+    /// Identity of the log's cluster, for `/info`.
+    pub cluster_id: String,
+    pub limits: Limits,
+    /// Settings of the server that statements see, e.g. `auto.offset.reset`.
+    pub properties: Properties,
+    /// Replicas of internal topics; `None`: the broker's default.
+    pub internal_replicas: Option<u32>,
+    pub open_disk: OpenDisk,
+}
+
+/// The world a service runs in.
+#[derive(Clone)]
+pub struct Seams {
+    pub log: Arc<dyn Log>,
+    pub formats: Arc<dyn Formats>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A running node.
+pub struct Service {
+    inner: Arc<Inner>,
+    control: Mutex<Option<JoinHandle<()>>>,
+}
+
+pub(crate) struct Inner {
+    config: ServiceConfig,
+    seams: Seams,
+    limits: Arc<Limits>,
+    names: Names,
+    registry: Arc<Registry>,
+    catalog: RwLock<Arc<Catalog>>,
+    booted: OnceLock<Booted>,
+    /// Everything below is replayed from the command topic.
+    command_position: AtomicI64,
+    /// One statement at a time changes the catalog.
+    ddl: Mutex<()>,
+    /// Running push queries: what ends them.
+    pushes: Mutex<BTreeMap<String, Push>>,
+    /// Why the node is not healthy.
+    troubles: Mutex<BTreeMap<&'static str, String>>,
+    stop: AtomicBool,
+}
+
+/// A push query as the service knows it.
+struct Push {
+    sql: String,
+    stop: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// What exists once the log has answered.
+struct Booted {
+    world: World,
+    workers: Workers,
+    commands: CommandWriter,
+    command_tp: Tp,
+}
+
+impl Service {
+    /// Starts a node. It answers at once; until the log has answered, statements are refused as
+    /// not ready and `health` says why.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(config: ServiceConfig, seams: Seams) -> Result<Arc<Service>> {
+        let names = Names::new(&config.service_id);
+        let catalog = processing_stream::catalog(&names);
+        let inner = Arc::new(Inner {
+            limits: Arc::new(config.limits.clone()),
+            registry: Arc::new(Registry::new()),
+            catalog: RwLock::new(Arc::new(catalog)),
+            booted: OnceLock::new(),
+            command_position: AtomicI64::new(0),
+            ddl: Mutex::new(()),
+            pushes: Mutex::new(BTreeMap::new()),
+            troubles: Mutex::new(BTreeMap::new()),
+            stop: AtomicBool::new(false),
+            names,
+            config,
+            seams,
+        });
+        let controlled = inner.clone();
+        let thread = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || control::run(&controlled))
+            .map_err(|e| EngineError::Config(format!("cannot start the control thread: {e}")))?;
+        Ok(Arc::new(Service { inner, control: Mutex::new(Some(thread)) }))
+    }
+
+    /// True when the log has answered and all commands that it held are applied.
+    pub fn is_ready(&self) -> bool {
+        self.inner.booted.get().is_some() && !self.inner.has_trouble("boot")
+    }
+}
+
+impl Inner {
+    fn booted(&self) -> Result<&Booted, ApiError> {
+        let booted = self.booted.get().filter(|_| !self.has_trouble("boot"));
+        booted.ok_or_else(|| {
+            let troubles = self.troubles.lock();
+            let why = troubles.get("boot").cloned();
+            ApiError::Starting(why.unwrap_or_else(|| "the server is starting".to_owned()))
+        })
+    }
+
+    fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().clone()
+    }
+
+    /// Notes what is wrong, once per change, for `health` and the log.
+    fn trouble(&self, part: &'static str, why: String) {
+        let mut troubles = self.troubles.lock();
+        if troubles.get(part) != Some(&why) {
+            tracing::warn!(part, "{why}");
+            troubles.insert(part, why);
+        }
+    }
+
+    fn no_trouble(&self, part: &'static str) {
+        if self.troubles.lock().remove(part).is_some() {
+            tracing::info!(part, "all is well again");
+        }
+    }
+
+    fn has_trouble(&self, part: &str) -> bool {
+        self.troubles.lock().contains_key(part)
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}

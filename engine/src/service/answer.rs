@@ -1,0 +1,184 @@
+//! [`Service`] answers the server: each call goes to the file of its noun.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millrace_sql::catalog::Catalog;
+
+use crate::api::{
+    Api, ApiError, ApiResult, Executed, ExplainTarget, Explained, Health, Identity, Properties,
+    PullAnswer, PushQuery, QueryState, QueryStatus, TopicReader,
+};
+use crate::error::EngineError;
+use crate::log::{Record, TopicInfo};
+use crate::query::QueryDef;
+use crate::service::command_log::wait;
+use crate::service::{Inner, Service};
+
+const LOG_TIMEOUT: Duration = Duration::from_secs(30);
+/// A lane that has not stepped for this long is not running, whatever it says.
+const TICK_MAX: Duration = Duration::from_secs(10);
+const WAIT_PAUSE: Duration = Duration::from_millis(2);
+
+impl Api for Service {
+    fn catalog(&self) -> Arc<Catalog> {
+        self.inner.catalog()
+    }
+
+    fn validate(&self, catalog: &mut Catalog, sql: &str, properties: &Properties) -> ApiResult<()> {
+        self.inner.validate(catalog, sql, properties)
+    }
+
+    fn execute(&self, sql: &str, properties: &Properties) -> ApiResult<Executed> {
+        self.inner.execute(sql, properties)
+    }
+
+    fn insert_values(&self, sql: &str, properties: &Properties) -> ApiResult<()> {
+        self.inner.insert_values(sql, properties)
+    }
+
+    fn push(&self, sql: &str, properties: &Properties) -> ApiResult<Box<dyn PushQuery>> {
+        self.inner.push(sql, properties)
+    }
+
+    fn pull(&self, sql: &str, properties: &Properties) -> ApiResult<PullAnswer> {
+        self.inner.pull(sql, properties)
+    }
+
+    fn explain(&self, target: ExplainTarget<'_>, properties: &Properties) -> ApiResult<Explained> {
+        self.inner.explain(target, properties)
+    }
+
+    fn queries(&self) -> Vec<QueryStatus> {
+        self.inner.queries()
+    }
+
+    fn topics(&self) -> ApiResult<Vec<TopicInfo>> {
+        self.inner.booted()?;
+        let log = self.inner.seams.log.as_ref();
+        let topics = wait(log, LOG_TIMEOUT, || log.list()).and_then(|topics| topics);
+        let mut topics = topics.map_err(|e| ApiError::Engine(EngineError::Log(e)))?;
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(topics)
+    }
+
+    fn print(&self, topic: &str, from_beginning: bool) -> ApiResult<Box<dyn TopicReader>> {
+        self.inner.print(topic, from_beginning)
+    }
+
+    fn load(&self, topic: &str, records: Vec<Record>) -> ApiResult<()> {
+        self.inner.load(topic, &records)
+    }
+
+    fn await_command(&self, sequence: i64, at_most: Duration) -> bool {
+        let start = Instant::now();
+        while self.inner.registry.command() < sequence {
+            if start.elapsed() > at_most {
+                return false;
+            }
+            std::thread::sleep(WAIT_PAUSE);
+        }
+        true
+    }
+
+    fn health(&self) -> Health {
+        let troubles = self.inner.troubles.lock();
+        let well = |parts: &[&str]| !parts.iter().any(|part| troubles.contains_key(part));
+        Health {
+            metastore: well(&["boot"]),
+            log: well(&["log", "control", "boot"]),
+            command_runner: well(&["commands"]),
+            reasons: troubles.values().cloned().collect(),
+        }
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let limits = self.inner.limits.list().into_iter();
+        let mut all: Vec<(String, String)> =
+            limits.map(|(name, value)| (format!("millrace.{name}"), value)).collect();
+        all.push(("millrace.lanes".to_owned(), self.inner.config.lanes.to_string()));
+        all.push(("millrace.workers".to_owned(), self.inner.config.workers.to_string()));
+        all.extend(self.inner.config.properties.clone());
+        all
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            cluster_id: self.inner.config.cluster_id.clone(),
+            service_id: self.inner.config.service_id.clone(),
+            version: self.inner.config.version.clone(),
+        }
+    }
+
+    fn shutdown(&self) {
+        self.stop();
+    }
+}
+
+impl Inner {
+    /// Persistent queries first, then push queries.
+    pub(super) fn queries(&self) -> Vec<QueryStatus> {
+        let mut all: Vec<QueryStatus> =
+            self.registry.all().iter().map(|query| self.status(query)).collect();
+        for (id, push) in self.pushes.lock().iter() {
+            all.push(QueryStatus {
+                id: id.clone(),
+                sql: push.sql.clone(),
+                persistent: false,
+                sink: None,
+                sink_topic: None,
+                state: QueryState::Running,
+                errors: Vec::new(),
+                records_in: 0,
+                records_out: 0,
+                late_records: 0,
+                rejects: 0,
+            });
+        }
+        all
+    }
+
+    fn status(&self, query: &QueryDef) -> QueryStatus {
+        use std::sync::atomic::Ordering::Relaxed;
+        let status = &query.status;
+        QueryStatus {
+            id: query.id.clone(),
+            sql: query.sql.clone(),
+            persistent: true,
+            sink: query.sink.as_ref().map(|sink| sink.name.clone()),
+            sink_topic: query.sink.as_ref().map(|sink| sink.topic.clone()),
+            state: self.true_state(query),
+            errors: status.errors(),
+            records_in: status.records_in.load(Relaxed),
+            records_out: status.records_out.load(Relaxed),
+            late_records: status.late_records.load(Relaxed),
+            rejects: status.rejects.load(Relaxed),
+        }
+    }
+
+    /// RUNNING only while the lanes that own its tasks tick.
+    fn true_state(&self, query: &QueryDef) -> QueryState {
+        let said = query.status.state();
+        if said != QueryState::Running {
+            return said;
+        }
+        let Some(booted) = self.booted.get() else { return QueryState::Restoring };
+        let reports = booted.workers.reports();
+        let now = self.seams.clock.elapsed();
+        let mut state = QueryState::Running;
+        for sub in &query.facts.subs {
+            for partition in 0..sub.partitions {
+                match reports.get(&sub.lane(partition, self.config.lanes)) {
+                    // Another node's lane; its headers will tell when nodes report to each other.
+                    None => {}
+                    Some(lane) if now.saturating_sub(lane.ticked) > TICK_MAX => {
+                        return QueryState::Unresponsive;
+                    }
+                    Some(lane) if !lane.running => state = QueryState::Restoring,
+                    Some(_) => {}
+                }
+            }
+        }
+        state
+    }
+}

@@ -1,0 +1,125 @@
+//! Applies commands to the catalog and to the registry of queries, in the order of the log. The same
+//! on every node and at every replay.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millrace_sql::analyze::{self, Analyzed, Settings};
+use millrace_sql::catalog::{Catalog, QueryInfo, Source};
+use millrace_sql::parser;
+use millrace_sql::plan::QueryPlan;
+
+use crate::command::{Command, CommandRecord, QueryFacts};
+use crate::error::{EngineError, Result};
+use crate::query::{QueryDef, QueryShared};
+use crate::service::Inner;
+use crate::service::command_log::Replayed;
+use crate::topology::Topology;
+
+/// Applies one record. A command that cannot be applied is told in `health`; it keeps its place.
+pub(super) fn apply(inner: &Inner, replayed: Replayed) {
+    let Replayed { offset, command } = replayed;
+    let applied =
+        command.map_err(EngineError::Config).and_then(|record| apply_record(inner, &record));
+    if let Err(error) = applied {
+        inner.trouble("commands", format!("command {offset} cannot be applied: {error}"));
+    }
+    inner.registry.applied(offset.0);
+}
+
+fn apply_record(inner: &Inner, record: &CommandRecord) -> Result<()> {
+    let mut catalog = inner.catalog().as_ref().clone();
+    match &record.command {
+        Command::CreateSource { source } => {
+            catalog.sources.insert(source.name.clone(), Arc::new(source.clone()));
+        }
+        Command::CreateQuery { sink, facts } => {
+            let query = query_of(inner, record, sink.as_ref(), facts, &catalog)?;
+            add_query(&mut catalog, &query, sink.as_ref());
+            inner.registry.add(Arc::new(query));
+        }
+        Command::Drop { source, queries } => {
+            remove_queries(inner, &mut catalog, queries);
+            catalog.sources.remove(source);
+        }
+        Command::Terminate { queries } => remove_queries(inner, &mut catalog, queries),
+        Command::Pause { queries } => set_paused(inner, &mut catalog, queries, true),
+        Command::Resume { queries } => set_paused(inner, &mut catalog, queries, false),
+    }
+    *inner.catalog.write() = Arc::new(catalog);
+    Ok(())
+}
+
+/// The query that a command created: its plan follows from the statement and the catalog as they
+/// were, everything else is in the facts.
+fn query_of(
+    inner: &Inner,
+    record: &CommandRecord,
+    sink: Option<&Source>,
+    facts: &QueryFacts,
+    catalog: &Catalog,
+) -> Result<QueryDef> {
+    let (plan, target) = plan_of(&record.statement, catalog, &record.properties)?;
+    let sink = sink.cloned().map(Arc::new).unwrap_or(target);
+    Ok(QueryDef {
+        id: facts.query.clone(),
+        sql: record.statement.clone(),
+        topology: Topology::of(&plan)?,
+        plan,
+        facts: facts.clone(),
+        sink: Some(sink),
+        names: inner.names.clone(),
+        status: QueryShared::default(),
+    })
+}
+
+/// The plan of a CREATE ... AS or INSERT INTO statement, and the source it writes.
+pub(super) fn plan_of(
+    statement: &str,
+    catalog: &Catalog,
+    properties: &BTreeMap<String, String>,
+) -> Result<(QueryPlan, Arc<Source>)> {
+    let parsed = parser::parse_statement(statement)?;
+    match analyze::analyze(&parsed, statement, catalog, &Settings::from(properties))? {
+        Analyzed::CreateAs(create) => Ok((create.plan, Arc::new(create.source))),
+        Analyzed::InsertInto(insert) => Ok((insert.plan, insert.target)),
+        _ => Err(EngineError::Config(format!("the command makes no query: {statement}"))),
+    }
+}
+
+fn add_query(catalog: &mut Catalog, query: &QueryDef, sink: Option<&Source>) {
+    if let Some(sink) = sink {
+        catalog.sources.insert(sink.name.clone(), Arc::new(sink.clone()));
+    }
+    let writes = query.sink.as_ref().map(|sink| sink.name.clone()).unwrap_or_default();
+    let materialized =
+        query.topology.aggregate().is_some() || query.topology.materialized().is_some();
+    let info = QueryInfo {
+        id: query.id.clone(),
+        sql: query.sql.clone(),
+        reads: query.plan.reads.clone(),
+        writes,
+        paused: false,
+        materialized,
+    };
+    catalog.queries.insert(query.id.clone(), Arc::new(info));
+}
+
+fn remove_queries(inner: &Inner, catalog: &mut Catalog, queries: &[String]) {
+    for id in queries {
+        inner.registry.remove(id, inner.config.lanes);
+        catalog.queries.remove(id);
+    }
+}
+
+fn set_paused(inner: &Inner, catalog: &mut Catalog, queries: &[String], paused: bool) {
+    for id in queries {
+        if let Some(query) = inner.registry.get(id) {
+            query.status.set_paused(paused);
+        }
+        if let Some(info) = catalog.queries.get_mut(id) {
+            let info = Arc::make_mut(info);
+            info.paused = paused;
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! From nothing to a node that takes statements.
+
+use crate::error::{EngineError, Result};
+use crate::ids::Tp;
+use crate::lane::World;
+use crate::service::command_log::CommandWriter;
+use crate::service::{Booted, Inner, topics};
+use crate::worker::Workers;
+
+/// Makes the service's topics and starts its workers.
+pub(super) fn boot(inner: &Inner) -> Result<()> {
+    let config = &inner.config;
+    let seams = &inner.seams;
+    let made =
+        topics::make(seams.log.as_ref(), &inner.names, config.lanes, config.internal_replicas)?;
+    let world = World {
+        log: seams.log.clone(),
+        formats: seams.formats.clone(),
+        clock: seams.clock.clone(),
+        entropy: seams.entropy.clone(),
+        limits: inner.limits.clone(),
+        names: inner.names.clone(),
+        lanes: config.lanes,
+        node: config.node.clone(),
+        url: config.url.clone(),
+        progress_topic: made.progress.id,
+        processing_log: Tp::new(made.processing_log.id, 0),
+    };
+    let workers = Workers::start(
+        config.workers,
+        seams.log.clone(),
+        seams.clock.clone(),
+        inner.limits.park_max,
+    )?;
+    let command_tp = Tp::new(made.command.id, 0);
+    let id = inner.names.command_writer();
+    let commands = CommandWriter::new(seams.log.clone(), command_tp, id);
+    let booted = Booted { world, workers, commands, command_tp };
+    inner
+        .booted
+        .set(booted)
+        .map_err(|_| EngineError::Bug("the service was booted twice".to_owned()))
+}

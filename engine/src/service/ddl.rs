@@ -1,0 +1,498 @@
+//! Distributed statements: external effects first (they are idempotent), then the command record,
+//! then this node's own applying of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use millrace_sql::analyze::{self, Analyzed, DropPlan, InsertQuery, NewQuery, NewSource, Settings};
+use millrace_sql::ast::QueryTarget;
+use millrace_sql::catalog::{Catalog, QueryInfo, Source, SourceKind};
+use millrace_sql::error::SqlError;
+use millrace_sql::parser;
+
+use crate::api::{ApiError, ApiResult, Executed, Properties};
+use crate::command::{COMMAND_FORMAT, Command, CommandRecord, QueryFacts};
+use crate::error::EngineError;
+use crate::ids::{Offset, TopicId};
+use crate::service::command_log::{Appended, wait};
+use crate::service::control::effective;
+use crate::service::facts::{self, FactFinder, Wish};
+use crate::service::{Booted, Inner};
+use crate::topology::Topology;
+
+/// Tries against other nodes that append at the same time.
+const APPEND_TRIES_MAX: usize = 20;
+/// Pause while waiting for this node's own replay.
+const REPLAY_PAUSE: Duration = Duration::from_millis(2);
+const LOG_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a statement comes to, before it is appended.
+struct Decision {
+    command: Command,
+    /// `stream/NAME/create`
+    id: String,
+    message: String,
+    query: Option<String>,
+    /// Topics to delete when the command is applied.
+    delete: Vec<TopicId>,
+}
+
+enum Outcome {
+    Do(Box<Decision>),
+    /// IF [NOT] EXISTS: nothing to do, with the message.
+    Nothing(String),
+}
+
+/// One statement, checked, with its canonical text.
+pub(super) struct Checked {
+    pub text: String,
+    pub analyzed: Analyzed,
+}
+
+/// Parses and checks one statement.
+pub(super) fn analyze(sql: &str, catalog: &Catalog, properties: &Properties) -> ApiResult<Checked> {
+    let refuse = |error: SqlError| ApiError::Statement { sql: sql.to_owned(), error };
+    let statement = parser::parse_statement(sql).map_err(refuse)?;
+    let text = sql.trim().to_owned();
+    let settings = Settings::from(properties);
+    let analyzed = analyze::analyze(&statement, &text, catalog, &settings).map_err(refuse)?;
+    Ok(Checked { text, analyzed })
+}
+
+impl Inner {
+    pub(super) fn execute(&self, sql: &str, properties: &Properties) -> ApiResult<Executed> {
+        let booted = self.booted()?;
+        let properties = effective(self, properties)?;
+        let _one_at_a_time = self.ddl.lock();
+        for _ in 0..APPEND_TRIES_MAX {
+            let end = booted.commands.end(LOG_TIMEOUT).map_err(ApiError::Engine)?;
+            self.await_applied(end)?;
+            let catalog = self.catalog();
+            let Checked { text, analyzed } = analyze(sql, &catalog, &properties)?;
+            let decision = match self.decide(booted, sql, &catalog, analyzed, &properties, end)? {
+                Outcome::Do(decision) => *decision,
+                Outcome::Nothing(message) => return Ok(nothing(message)),
+            };
+            let record = CommandRecord {
+                format: COMMAND_FORMAT,
+                uuid: self.uuid(),
+                statement: text,
+                properties: properties.clone(),
+                command: decision.command.clone(),
+            };
+            match self.append(booted, end, &decision.id, &record)? {
+                Some(offset) => return self.finish(booted, decision, offset),
+                None => continue,
+            }
+        }
+        let busy = "other nodes kept changing the catalog at the same time; try again";
+        Err(ApiError::Engine(EngineError::Config(busy.to_owned())))
+    }
+
+    /// `None`: somebody else was faster.
+    fn append(
+        &self,
+        booted: &Booted,
+        end: Offset,
+        key: &str,
+        record: &CommandRecord,
+    ) -> ApiResult<Option<Offset>> {
+        let now = self.seams.clock.now();
+        let appended = booted.commands.append(end, key, record, now, LOG_TIMEOUT);
+        match appended.map_err(ApiError::Engine)? {
+            Appended::At(offset) => Ok(Some(offset)),
+            Appended::Moved => Ok(None),
+            Appended::Unknown => self.look_for(booted, end, &record.uuid),
+        }
+    }
+
+    /// The outcome is unknown: reading settles it, for the next append of this id fences the ghost.
+    fn look_for(&self, booted: &Booted, from: Offset, uuid: &str) -> ApiResult<Option<Offset>> {
+        let log = self.seams.log.as_ref();
+        let end = booted.commands.end(LOG_TIMEOUT).map_err(ApiError::Engine)?;
+        let mut reader = super::command_log::CommandReader::from(log, booted.command_tp, from);
+        let start = Instant::now();
+        while reader.position() < end && start.elapsed() < LOG_TIMEOUT {
+            for replayed in reader.poll().map_err(ApiError::Engine)? {
+                if replayed.command.is_ok_and(|record| record.uuid == uuid) {
+                    return Ok(Some(replayed.offset));
+                }
+            }
+            log.park(REPLAY_PAUSE);
+        }
+        Ok(None)
+    }
+
+    fn finish(&self, booted: &Booted, decision: Decision, offset: Offset) -> ApiResult<Executed> {
+        self.await_applied(Offset(offset.0 + 1))?;
+        if !decision.delete.is_empty() {
+            self.delete_topics(booted, offset, &decision.delete);
+        }
+        Ok(Executed {
+            command_id: decision.id,
+            sequence: offset.0,
+            message: decision.message,
+            query_id: decision.query,
+            warning: None,
+        })
+    }
+
+    /// Waits until commands below `end` are applied here.
+    fn await_applied(&self, end: Offset) -> ApiResult<()> {
+        let start = Instant::now();
+        // Control records take offsets too, so the last command may stand below `end - 1`.
+        while self.command_position.load(Ordering::Acquire) < end.0 {
+            if start.elapsed() > self.limits.command_timeout {
+                return Err(ApiError::Engine(EngineError::Config(format!(
+                    "the command was not applied within {} s; it stays in the log",
+                    self.limits.command_timeout.as_secs()
+                ))));
+            }
+            std::thread::sleep(REPLAY_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Internal topics go when the lanes of this node no longer use them (R5). Best effort: what
+    /// cannot be deleted now is told in the log.
+    fn delete_topics(&self, booted: &Booted, command: Offset, topics: &[TopicId]) {
+        let start = Instant::now();
+        let passed = || booted.workers.reports().values().all(|lane| lane.command >= command.0);
+        while !passed() && start.elapsed() < self.limits.command_timeout {
+            std::thread::sleep(REPLAY_PAUSE);
+        }
+        let log = self.seams.log.as_ref();
+        for topic in topics {
+            let deleted = wait(log, LOG_TIMEOUT, || log.delete(*topic));
+            if let Err(error) | Ok(Err(error)) = deleted {
+                tracing::warn!(%topic, %error, "a topic could not be deleted");
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        booted: &Booted,
+        sql: &str,
+        catalog: &Catalog,
+        analyzed: Analyzed,
+        properties: &Properties,
+        end: Offset,
+    ) -> ApiResult<Outcome> {
+        match analyzed {
+            Analyzed::Nothing(nothing) => Ok(Outcome::Nothing(nothing.message)),
+            Analyzed::CreateSource(new) => self.decide_source(*new),
+            Analyzed::CreateAs(new) => {
+                self.decide_create_as(booted, catalog, *new, properties, end)
+            }
+            Analyzed::InsertInto(new) => self.decide_insert(booted, catalog, *new, properties, end),
+            Analyzed::Drop(drop) => self.decide_drop(catalog, drop),
+            Analyzed::Terminate(target) => {
+                let queries = self.targets(sql, catalog, &target)?;
+                let delete = queries.iter().flat_map(|id| self.internal_topics(id)).collect();
+                let id = query_command(&queries, "terminate");
+                let message = "Query terminated.".to_owned();
+                let command = Command::Terminate { queries };
+                Ok(Outcome::Do(Box::new(Decision { command, id, message, query: None, delete })))
+            }
+            Analyzed::Pause(target) => {
+                let queries = self.targets(sql, catalog, &target)?;
+                let id = query_command(&queries, "pause");
+                let message = "Query paused.".to_owned();
+                Ok(decided(Command::Pause { queries }, id, message, None))
+            }
+            Analyzed::Resume(target) => {
+                let queries = self.targets(sql, catalog, &target)?;
+                let id = query_command(&queries, "resume");
+                let message = "Query resumed.".to_owned();
+                Ok(decided(Command::Resume { queries }, id, message, None))
+            }
+            _ => Err(not_distributed(sql)),
+        }
+    }
+
+    /// The topic's partitions, made or found; the source with all its facts.
+    fn decide_source(&self, new: NewSource) -> ApiResult<Outcome> {
+        let source = self.with_topic(&new, true)?;
+        let kind = source_word(source.kind);
+        let id = format!("{}/{}/create", kind.to_lowercase(), source.name);
+        let message = format!("{} created", capitalised(kind));
+        Ok(decided(Command::CreateSource { source }, id, message, None))
+    }
+
+    /// `make`: make the topic if the statement may and it is missing.
+    fn with_topic(&self, new: &NewSource, make: bool) -> ApiResult<Source> {
+        let mut source = new.source.clone();
+        let log = self.seams.log.as_ref();
+        let found = wait(log, LOG_TIMEOUT, || log.describe(&source.topic)).and_then(|found| found);
+        let found = found.map_err(|e| ApiError::Engine(EngineError::Log(e)))?;
+        source.partitions = match (&found, &new.create_topic) {
+            (Some(topic), Some(wish)) if topic.partitions != wish.partitions => {
+                return Err(ApiError::Engine(EngineError::User(format!(
+                    "A Kafka topic with the name '{}' already exists, with different \
+                     partition/replica configuration than required. KSQL expects {} partitions \
+                     (topic has {})",
+                    source.topic, wish.partitions, topic.partitions
+                ))));
+            }
+            (Some(topic), _) => topic.partitions,
+            (None, Some(wish)) => {
+                source.partitions = wish.partitions;
+                if make {
+                    let spec = facts::sink_spec(&source, wish.replicas, wish.retention_ms);
+                    facts::ensure(log, &spec).map_err(ApiError::Engine)?;
+                }
+                wish.partitions
+            }
+            (None, None) => {
+                let error = EngineError::User(format!(
+                    "Kafka topic does not exist: {}. Add PARTITIONS to the WITH clause to have it \
+                     made",
+                    source.topic
+                ));
+                return Err(ApiError::Engine(error));
+            }
+        };
+        Ok(source)
+    }
+
+    fn decide_create_as(
+        &self,
+        booted: &Booted,
+        catalog: &Catalog,
+        new: NewQuery,
+        properties: &Properties,
+        end: Offset,
+    ) -> ApiResult<Outcome> {
+        let topology = Topology::of(&new.plan).map_err(ApiError::Engine)?;
+        let stream = new.source.kind == SourceKind::Stream;
+        let query =
+            format!("{}_{}_{}", if stream { "CSAS" } else { "CTAS" }, new.source.name, end.0);
+        let mut sink = Source { query: Some(query.clone()), ..new.source };
+        sink.partitions = new.topic.partitions;
+        let mut wish = self.wish(&query, &topology, &sink, properties);
+        wish.make_sink = true;
+        wish.sink_replicas = new.topic.replicas;
+        wish.sink_retention_ms = new.topic.retention_ms;
+        let facts = self.facts(booted, catalog, &wish, end)?;
+        let id = format!("{}/{}/create", source_word(sink.kind).to_lowercase(), sink.name);
+        let message = format!("Created query with ID {query}");
+        let command = Command::CreateQuery { sink: Some(sink), facts };
+        Ok(decided(command, id, message, Some(query)))
+    }
+
+    fn decide_insert(
+        &self,
+        booted: &Booted,
+        catalog: &Catalog,
+        new: InsertQuery,
+        properties: &Properties,
+        end: Offset,
+    ) -> ApiResult<Outcome> {
+        let topology = Topology::of(&new.plan).map_err(ApiError::Engine)?;
+        let query = new.query_id.unwrap_or_else(|| format!("INSERTQUERY_{}", end.0));
+        if catalog.queries.contains_key(&query) {
+            let message = format!("Query ID '{query}' already exists.");
+            return Err(ApiError::Engine(EngineError::User(message)));
+        }
+        let wish = self.wish(&query, &topology, &new.target, properties);
+        let facts = self.facts(booted, catalog, &wish, end)?;
+        let id = format!("stream/{}/create", new.target.name);
+        let message = format!("Created query with ID {query}");
+        Ok(decided(Command::CreateQuery { sink: None, facts }, id, message, Some(query)))
+    }
+
+    fn wish<'a>(
+        &self,
+        query: &'a str,
+        topology: &'a Topology,
+        sink: &'a Source,
+        properties: &Properties,
+    ) -> Wish<'a> {
+        let is = |name: &str, value: &str| {
+            properties.get(name).is_some_and(|v| v.trim().eq_ignore_ascii_case(value))
+        };
+        let cache = properties
+            .get("cache.max.bytes.buffering")
+            .or_else(|| properties.get("statestore.cache.max.bytes"));
+        Wish {
+            query,
+            topology,
+            sink,
+            sink_replicas: None,
+            sink_retention_ms: None,
+            make_sink: false,
+            from_earliest: is("auto.offset.reset", "earliest"),
+            coalesce: cache.is_none_or(|bytes| bytes.trim() != "0"),
+            replicas: self.config.internal_replicas,
+        }
+    }
+
+    fn facts(
+        &self,
+        booted: &Booted,
+        catalog: &Catalog,
+        wish: &Wish<'_>,
+        end: Offset,
+    ) -> ApiResult<QueryFacts> {
+        let running = self.registry.all();
+        let finder = FactFinder {
+            log: booted.world.log.as_ref(),
+            names: &self.names,
+            lanes: self.config.lanes,
+            running: &running,
+            catalog,
+        };
+        finder.find(wish, end).map_err(ApiError::Engine)
+    }
+
+    fn decide_drop(&self, catalog: &Catalog, drop: DropPlan) -> ApiResult<Outcome> {
+        let name = drop.source.name.clone();
+        if !catalog.sources.contains_key(&name) {
+            return Err(ApiError::Engine(EngineError::User(format!(
+                "Source {name} does not exist."
+            ))));
+        }
+        let queries: Vec<String> = drop.terminates.into_iter().collect();
+        let mut delete: Vec<TopicId> =
+            queries.iter().flat_map(|id| self.internal_topics(id)).collect();
+        if drop.delete_topic {
+            let topic = facts::describe(self.seams.log.as_ref(), &drop.source.topic);
+            // A topic that is gone already is as wanted.
+            delete.extend(topic.ok().map(|info| info.id));
+        }
+        let kind = source_word(drop.source.kind).to_lowercase();
+        let id = format!("{kind}/{name}/drop");
+        let message = format!("Source `{name}` (topic: {}) was dropped.", drop.source.topic);
+        let command = Command::Drop { source: name, queries };
+        Ok(Outcome::Do(Box::new(Decision { command, id, message, query: None, delete })))
+    }
+
+    /// Ids that TERMINATE, PAUSE or RESUME mean.
+    fn targets(
+        &self,
+        sql: &str,
+        catalog: &Catalog,
+        target: &QueryTarget,
+    ) -> ApiResult<Vec<String>> {
+        match target {
+            QueryTarget::All => Ok(catalog.queries.keys().cloned().collect()),
+            QueryTarget::Id(id) if catalog.queries.contains_key(&id.value) => {
+                Ok(vec![id.value.clone()])
+            }
+            QueryTarget::Id(id) => {
+                let error = SqlError::invalid(format!("Unknown queryId: {}", id.value));
+                let error = error.hint("SHOW QUERIES lists the ids");
+                Err(ApiError::Statement { sql: sql.to_owned(), error })
+            }
+        }
+    }
+
+    /// Repartition topics and changelogs of a query.
+    fn internal_topics(&self, query: &str) -> Vec<TopicId> {
+        let Some(query) = self.registry.get(query) else { return Vec::new() };
+        let prefix = format!("{}-", self.names.application(&query.id));
+        let topics = query.facts.topics.iter();
+        topics.filter(|(name, _)| name.starts_with(&prefix)).map(|(_, facts)| facts.id).collect()
+    }
+
+    /// The sandbox: what the statement would do to `catalog`, without any effect outside.
+    pub(super) fn validate(
+        &self,
+        catalog: &mut Catalog,
+        sql: &str,
+        properties: &Properties,
+    ) -> ApiResult<()> {
+        self.booted()?;
+        let properties = effective(self, properties)?;
+        let Checked { text, analyzed } = analyze(sql, catalog, &properties)?;
+        match analyzed {
+            Analyzed::CreateSource(new) => {
+                let source = self.with_topic(&new, false)?;
+                catalog.sources.insert(source.name.clone(), Arc::new(source));
+            }
+            Analyzed::CreateAs(new) => {
+                Topology::of(&new.plan).map_err(ApiError::Engine)?;
+                let mut sink = new.source;
+                sink.partitions = new.topic.partitions;
+                let id = format!("SANDBOX_{}", sink.name);
+                sink.query = Some(id.clone());
+                let info = QueryInfo {
+                    id: id.clone(),
+                    sql: text,
+                    reads: new.plan.reads.clone(),
+                    writes: sink.name.clone(),
+                    paused: false,
+                    materialized: sink.kind == SourceKind::Table,
+                };
+                catalog.queries.insert(id, Arc::new(info));
+                catalog.sources.insert(sink.name.clone(), Arc::new(sink));
+            }
+            Analyzed::InsertInto(new) => {
+                Topology::of(&new.plan).map_err(ApiError::Engine)?;
+            }
+            Analyzed::Drop(drop) => {
+                catalog.sources.remove(&drop.source.name);
+                if let Some(query) = drop.terminates {
+                    catalog.queries.remove(&query);
+                }
+            }
+            Analyzed::Terminate(target) => {
+                for query in self.targets(sql, catalog, &target)? {
+                    catalog.queries.remove(&query);
+                }
+            }
+            Analyzed::Pause(target) | Analyzed::Resume(target) => {
+                self.targets(sql, catalog, &target)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A random UUID from the node's entropy.
+    pub(super) fn uuid(&self) -> String {
+        let entropy = &self.seams.entropy;
+        let bits = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
+        uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string()
+    }
+}
+
+fn decided(command: Command, id: String, message: String, query: Option<String>) -> Outcome {
+    Outcome::Do(Box::new(Decision { command, id, message, query, delete: Vec::new() }))
+}
+
+fn nothing(message: String) -> Executed {
+    Executed {
+        command_id: String::new(),
+        sequence: -1,
+        message: message.clone(),
+        query_id: None,
+        warning: Some(message),
+    }
+}
+
+fn not_distributed(sql: &str) -> ApiError {
+    let error = SqlError::invalid("this statement is not run on all nodes");
+    ApiError::Statement { sql: sql.to_owned(), error }
+}
+
+/// `terminate/ID/execute`
+fn query_command(queries: &[String], verb: &str) -> String {
+    let one = if let [id] = queries { id.as_str() } else { "ALL" };
+    format!("{verb}/{one}/execute")
+}
+
+fn source_word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Stream => "STREAM",
+        SourceKind::Table => "TABLE",
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let lower = word.to_lowercase();
+    let mut chars = lower.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

@@ -1,0 +1,116 @@
+//! INSERT INTO ... VALUES: one row, evaluated and written by the node that was asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Int64Type, Schema};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::Expr;
+use millrace_sql::analyze::{Analyzed, InsertRow};
+use millrace_sql::error::SqlError;
+use millrace_sql::expr::Evaluator;
+
+use crate::api::{ApiError, ApiResult, Properties};
+use crate::error::EngineError;
+use crate::format::{EncodedRows, partition_for_key};
+use crate::ids::{Timestamp, Tp};
+use crate::log::Record;
+use crate::names::Names;
+use crate::service::command_log::wait;
+use crate::service::control::effective;
+use crate::service::{Inner, ddl, facts};
+
+const LOG_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Inner {
+    pub(super) fn insert_values(&self, sql: &str, properties: &Properties) -> ApiResult<()> {
+        self.booted()?;
+        let properties = effective(self, properties)?;
+        let checked = ddl::analyze(sql, &self.catalog(), &properties)?;
+        let Analyzed::InsertValues(row) = checked.analyzed else {
+            let error = SqlError::invalid("expected INSERT INTO ... VALUES");
+            return Err(ApiError::Statement { sql: sql.to_owned(), error });
+        };
+        if Names::is_internal(&row.target.topic) {
+            let message = format!("Cannot insert into read-only topic: {}", row.target.topic);
+            return Err(ApiError::Engine(EngineError::User(message)));
+        }
+        let now = self.seams.clock.now();
+        let random = || self.seams.entropy.next_u64();
+        let record = millrace_sql::expr::with_ambient(now.0, &random, || self.encode(&row, now))?;
+        self.write(&row, record)
+    }
+
+    fn encode(&self, insert: &InsertRow, now: Timestamp) -> ApiResult<InsertRecord> {
+        let values: Vec<ArrayRef> = insert.values.iter().map(evaluate).collect::<Result<_, _>>()?;
+        let fields: Vec<Field> = insert
+            .target
+            .columns
+            .iter()
+            .map(|column| Field::new(&column.name, column.ty.to_arrow(), true))
+            .collect();
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), values);
+        let rows = rows.map_err(|e| ApiError::Engine(EngineError::from(e)))?;
+        let mut encoder = self.seams.formats.encoder(&insert.target).map_err(ApiError::Engine)?;
+        let mut encoded = EncodedRows::default();
+        encoder.encode(&rows, None, &mut encoded).map_err(ApiError::Engine)?;
+        if let Some((_, reason)) = encoded.errors.first() {
+            return Err(user(format!("the row cannot be written: {reason}")));
+        }
+        let Some(row) = encoded.rows.first() else {
+            return Err(user("the row cannot be written".to_owned()));
+        };
+        let key = row.key.clone().map(|range| &encoded.data[range]);
+        let value = row.value.clone().map(|range| &encoded.data[range]);
+        let time = match &insert.rowtime {
+            Some(expr) => rowtime(expr)?,
+            None => now,
+        };
+        Ok(InsertRecord { record: Record::new(time, key, value), inner_key_len: row.inner_key_len })
+    }
+
+    fn write(&self, insert: &InsertRow, encoded: InsertRecord) -> ApiResult<()> {
+        let log = self.seams.log.as_ref();
+        let topic = facts::describe(log, &insert.target.topic).map_err(ApiError::Engine)?;
+        let partition = match &encoded.record.key {
+            Some(key) => partition_for_key(&key[..encoded.inner_key_len], topic.partitions),
+            None => (self.seams.entropy.next_u64() % u64::from(topic.partitions)) as u32,
+        };
+        let (tp, records) = (Tp::new(topic.id, partition), [encoded.record]);
+        let appended = wait(log, LOG_TIMEOUT, || log.append(tp, &records)).and_then(|a| a);
+        appended.map(|_| ()).map_err(|e| ApiError::Engine(EngineError::Log(e)))
+    }
+}
+
+struct InsertRecord {
+    record: Record,
+    inner_key_len: usize,
+}
+
+/// The value of an expression without columns, as an array of one.
+fn evaluate(expr: &Expr) -> ApiResult<ArrayRef> {
+    let refuse = |e: SqlError| user(e.to_string());
+    let evaluator = Evaluator::new(expr, &DFSchema::empty()).map_err(refuse)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one_row =
+        RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
+            .map_err(|e| ApiError::Engine(EngineError::from(e)))?;
+    let mut errors = Vec::new();
+    let value = evaluator.column(&one_row, &mut errors).map_err(refuse)?;
+    match errors.first() {
+        Some(error) => Err(user(error.message.clone())),
+        None => Ok(value),
+    }
+}
+
+fn rowtime(expr: &Expr) -> ApiResult<Timestamp> {
+    let value = evaluate(expr)?;
+    let time = value.as_primitive_opt::<Int64Type>().filter(|v| v.null_count() == 0);
+    let time = time.map(|values| values.value(0)).filter(|time| *time >= 0);
+    time.map(Timestamp).ok_or_else(|| user("ROWTIME must not be NULL or negative".to_owned()))
+}
+
+fn user(message: String) -> ApiError {
+    ApiError::Engine(EngineError::User(message))
+}

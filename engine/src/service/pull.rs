@@ -1,0 +1,305 @@
+//! Pull queries: a table's rows as of now. The committed entries of a store are read from the lanes
+//! that own them, become one Arrow batch, and go through what the persistent query computes above
+//! its store, then through the pull query's own filter and projection.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use datafusion::logical_expr::LogicalPlan;
+use millrace_sql::analyze::{Analyzed, Keys, PullPlan, above_store};
+use millrace_sql::catalog::{ColumnRole, pseudo};
+use millrace_sql::error::SqlError;
+use millrace_sql::expr::Evaluator;
+use millrace_sql::plan::{QueryPlan, ScanColumn, ScanNode, as_node};
+
+use crate::api::{ApiError, ApiResult, Properties, PullAnswer, PushEvent, PushQuery, ResultColumn};
+use crate::batch::Batch;
+use crate::build::sink_shape;
+use crate::codec::buffer::KeyBuffer;
+use crate::codec::key::KeyCodec;
+use crate::error::{EngineError, Result};
+use crate::ids::LaneId;
+use crate::operators::aggregate::AggregateReader;
+use crate::operators::keep::read_entries;
+use crate::operators::project::ProjectOperator;
+use crate::query::QueryDef;
+use crate::repartition::edge_types;
+use crate::service::control::effective;
+use crate::service::push::PushOptions;
+use crate::service::{Booted, Inner, ddl, push};
+use crate::state::{Shape, StoreId};
+use crate::worker::{Entry, ReadRequest, ReadWhat, Request};
+
+/// How long a lane may take to answer a read.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a scan of a stream may take.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Inner {
+    pub(super) fn pull(&self, sql: &str, properties: &Properties) -> ApiResult<PullAnswer> {
+        let booted = self.booted()?;
+        let properties = effective(self, properties)?;
+        match ddl::analyze(sql, &self.catalog(), &properties)?.analyzed {
+            Analyzed::Pull(plan) => {
+                let rows = self.pull_table(booted, &plan).map_err(ApiError::Engine)?;
+                let column = |c: &millrace_sql::catalog::Column| ResultColumn {
+                    name: c.name.clone(),
+                    ty: c.ty.clone(),
+                    key: c.role == ColumnRole::Key,
+                };
+                let columns = plan.columns.iter().map(column).collect();
+                let id = format!("query_{}", self.seams.entropy.next_u64());
+                Ok(PullAnswer { id, columns, rows: vec![rows], over_stream: false })
+            }
+            Analyzed::PullStream(plan) => self.scan_stream(&plan),
+            _ => {
+                let error = SqlError::invalid("expected a SELECT without EMIT");
+                Err(ApiError::Statement { sql: sql.to_owned(), error })
+            }
+        }
+    }
+
+    fn pull_table(&self, booted: &Booted, plan: &PullPlan) -> Result<RecordBatch> {
+        let query = self.registry.get(&plan.query).ok_or_else(|| {
+            EngineError::User(format!("query {} has just been terminated", plan.query))
+        })?;
+        let stored = match (query.topology.aggregate(), query.topology.materialized()) {
+            (Some((_, store)), None) => self.read_aggregate(booted, &query, store, plan)?,
+            (_, Some(store)) => self.read_rows(booted, &query, store, plan)?,
+            (None, None) => {
+                return Err(EngineError::User(format!("query {} keeps no store", query.id)));
+            }
+        };
+        let scanned = as_scan(&stored, plan)?;
+        let rows = apply_plan(&plan.plan, scanned)?.rows;
+        let limit = plan.limit.unwrap_or(u64::MAX).min(rows.num_rows() as u64);
+        Ok(rows.slice(0, limit as usize))
+    }
+
+    fn read_aggregate(
+        &self,
+        booted: &Booted,
+        query: &QueryDef,
+        store: usize,
+        plan: &PullPlan,
+    ) -> Result<Batch> {
+        let above = above_store(&query.plan).ok_or_else(|| {
+            EngineError::Bug(format!("query {} does not end in an aggregation", query.id))
+        })?;
+        let types = edge_types(&std::sync::Arc::new(above.aggregate.schema.as_arrow().clone()))?;
+        let group = above.aggregate.group.len();
+        let key_types: Vec<_> = types[..group].iter().map(|(_, ty)| ty.clone()).collect();
+        let what = self.read_what(plan, query.topology.stores[store].shape, &key_types)?;
+        let entries = self.read(booted, query, store, what)?;
+        let refs: Vec<(&[u8], &[u8])> =
+            entries.iter().map(|(k, v)| (k.as_slice(), v.as_slice())).collect();
+        let (rows, times) = AggregateReader::new(above.aggregate)?.rows(&refs)?;
+        let mut batch = Batch::new(rows, times);
+        for node in above.nodes {
+            batch = apply_node(node, batch)?;
+        }
+        Ok(batch)
+    }
+
+    fn read_rows(
+        &self,
+        booted: &Booted,
+        query: &QueryDef,
+        store: usize,
+        plan: &PullPlan,
+    ) -> Result<Batch> {
+        let sub = query.topology.subs.last();
+        let sub = sub.ok_or_else(|| EngineError::Bug("a query without sub-topology".to_owned()))?;
+        let (types, key) = sink_shape(&sub.output)?;
+        let key_types: Vec<_> = key.iter().map(|i| types[*i].clone()).collect();
+        let what = self.read_what(plan, Shape::KeyValue, &key_types)?;
+        let entries = self.read(booted, query, store, what)?;
+        let crate::topology::Output::Sink(sink) = &sub.output else {
+            return Err(EngineError::Bug("only a sink is materialised".to_owned()));
+        };
+        let schema = std::sync::Arc::new(sink.input.schema().as_arrow().clone());
+        read_entries(&types, schema, &entries)
+    }
+
+    /// What of the store must be read; the plan filters again.
+    fn read_what(
+        &self,
+        plan: &PullPlan,
+        shape: Shape,
+        key_types: &[millrace_sql::types::SqlType],
+    ) -> Result<ReadWhat> {
+        use std::ops::Bound;
+        match (shape, &plan.lookup.keys) {
+            (Shape::KeyValue, Keys::Exact(keys)) => {
+                let codec = KeyCodec::new(key_types);
+                let mut encoded = Vec::with_capacity(keys.len());
+                for key in keys {
+                    let columns: Vec<ArrayRef> = key
+                        .iter()
+                        .map(|value| value.to_array().map_err(EngineError::from))
+                        .collect::<Result<_>>()?;
+                    let mut buffer = KeyBuffer::new();
+                    codec.encode(&columns, &mut buffer)?;
+                    encoded.push(buffer.get(0).to_vec());
+                }
+                encoded.sort_unstable();
+                encoded.dedup();
+                Ok(ReadWhat::Keys(encoded))
+            }
+            (Shape::WindowFirst, _) => {
+                // Windows are first in the key: bounds on their start are a range of the store.
+                let bounds = &plan.lookup.window_start;
+                let from = match bounds.low {
+                    Bound::Included(ms) | Bound::Excluded(ms) => window_prefix(ms),
+                    Bound::Unbounded => Vec::new(),
+                };
+                let to = match bounds.high {
+                    Bound::Included(ms) | Bound::Excluded(ms) => {
+                        ms.checked_add(1).map(window_prefix).unwrap_or_default()
+                    }
+                    Bound::Unbounded => Vec::new(),
+                };
+                Ok(ReadWhat::Range(from, to))
+            }
+            _ => Ok(ReadWhat::Range(Vec::new(), Vec::new())),
+        }
+    }
+
+    /// Entries of all partitions of a store.
+    fn read(
+        &self,
+        booted: &Booted,
+        query: &QueryDef,
+        store: usize,
+        what: ReadWhat,
+    ) -> Result<Vec<Entry>> {
+        let spec = &query.topology.stores[store];
+        let sub = query.facts.subs.get(spec.sub);
+        let sub = sub.ok_or_else(|| EngineError::Bug("a store without facts".to_owned()))?;
+        let mut by_lane: BTreeMap<LaneId, Vec<StoreId>> = BTreeMap::new();
+        for partition in 0..sub.partitions {
+            let lane = sub.lane(partition, self.config.lanes);
+            by_lane.entry(lane).or_default().push(query.store_id(store, partition));
+        }
+        let reports = booted.workers.reports();
+        let mut answers = Vec::with_capacity(by_lane.len());
+        for (lane, stores) in by_lane {
+            if !reports.contains_key(&lane) {
+                return Err(EngineError::Config(format!(
+                    "lane {lane} of table data is not on this node; ask the node that owns it"
+                )));
+            }
+            let (reply, answer) = sync_channel(1);
+            let rows_max = self.limits.pull_rows_max;
+            let read =
+                ReadRequest { stores, shape: spec.shape, what: what.clone(), rows_max, reply };
+            booted.workers.send(Request::Read(lane, read))?;
+            answers.push(answer);
+        }
+        self.seams.log.wake();
+        let mut entries = Vec::new();
+        for answer in answers {
+            let answer = answer.recv_timeout(READ_TIMEOUT).map_err(|_| {
+                EngineError::Config("a lane did not answer in time; try again".to_owned())
+            })?;
+            entries.extend(answer?);
+        }
+        Ok(entries)
+    }
+
+    /// A bounded scan of a stream, from its beginning to its end as of now.
+    fn scan_stream(&self, plan: &QueryPlan) -> ApiResult<PullAnswer> {
+        let options = PushOptions { from_earliest: true, coalesce: false, bounded: true };
+        let mut running = self.run_push(plan, options)?;
+        let columns = push::result_columns(plan).map_err(ApiError::Engine)?;
+        let start = Instant::now();
+        let (mut rows, mut count) = (Vec::new(), 0);
+        loop {
+            match running.next(READ_TIMEOUT) {
+                PushEvent::Rows(batch, _) => {
+                    count += batch.num_rows();
+                    rows.push(batch);
+                }
+                PushEvent::Idle => {}
+                PushEvent::LimitReached | PushEvent::Ended => break,
+                PushEvent::Failed(reason) => {
+                    return Err(ApiError::Engine(EngineError::Config(reason)));
+                }
+            }
+            if count > self.limits.pull_rows_max || start.elapsed() > SCAN_TIMEOUT {
+                let message = "the scan of the stream is too large; add a LIMIT or a filter";
+                return Err(ApiError::Engine(EngineError::User(message.to_owned())));
+            }
+        }
+        Ok(PullAnswer { id: running.id().to_owned(), columns, rows, over_stream: true })
+    }
+}
+
+/// First bytes of all keys of a window of a `WindowFirst` store.
+fn window_prefix(start_ms: i64) -> Vec<u8> {
+    ((start_ms as u64) ^ (1 << 63)).to_be_bytes().to_vec()
+}
+
+/// Rows of the sink as the pull query's scan names them.
+fn as_scan(stored: &Batch, plan: &PullPlan) -> Result<Batch> {
+    let scan = scan_of(&plan.plan)?;
+    let schema = stored.rows.schema();
+    let find = |name: &str| -> Result<ArrayRef> {
+        let found = schema.index_of(name).map(|at| stored.column(at).clone());
+        found.map_err(|_| EngineError::Bug(format!("the store has no column {name}")))
+    };
+    let mut columns = Vec::with_capacity(scan.columns.len());
+    for column in &scan.columns {
+        columns.push(match column {
+            ScanColumn::Declared(i) => find(&scan.source.columns[*i].name)?,
+            ScanColumn::WindowStart => find(pseudo::WINDOWSTART)?,
+            ScanColumn::WindowEnd => find(pseudo::WINDOWEND)?,
+            ScanColumn::Rowtime => std::sync::Arc::new(Int64Array::from(stored.times.clone())),
+            ScanColumn::Rowpartition | ScanColumn::Rowoffset => {
+                return Err(EngineError::Bug("a table's rows have no offsets".to_owned()));
+            }
+        });
+    }
+    let schema = std::sync::Arc::new(scan.schema.as_arrow().clone());
+    let options = RecordBatchOptions::new().with_row_count(Some(stored.len()));
+    let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
+    Ok(Batch::new(rows, stored.times.clone()))
+}
+
+fn scan_of(plan: &LogicalPlan) -> Result<&ScanNode> {
+    match plan {
+        LogicalPlan::Filter(filter) => scan_of(&filter.input),
+        LogicalPlan::Projection(projection) => scan_of(&projection.input),
+        other => as_node::<ScanNode>(other)
+            .ok_or_else(|| EngineError::Bug("a pull query does not end in a scan".to_owned())),
+    }
+}
+
+fn apply_plan(plan: &LogicalPlan, batch: Batch) -> Result<Batch> {
+    match plan {
+        LogicalPlan::Filter(filter) => apply_node(plan, apply_plan(&filter.input, batch)?),
+        LogicalPlan::Projection(projection) => {
+            apply_node(plan, apply_plan(&projection.input, batch)?)
+        }
+        _ => Ok(batch),
+    }
+}
+
+/// A filter or a projection over a snapshot; what cannot be computed is NULL.
+fn apply_node(node: &LogicalPlan, batch: Batch) -> Result<Batch> {
+    match node {
+        LogicalPlan::Filter(filter) => {
+            let predicate = Evaluator::new(&filter.predicate, filter.input.schema())?;
+            let keep = predicate.predicate(&batch.rows, &mut Vec::new())?;
+            batch.filter(&keep)
+        }
+        LogicalPlan::Projection(projection) => {
+            let operator = ProjectOperator::new(projection)?;
+            let rows = operator.project(&batch.rows, &batch.times, &mut Vec::new())?;
+            Ok(Batch::new(rows, batch.times))
+        }
+        other => Err(EngineError::Bug(format!("no pull operator for {}", other.display()))),
+    }
+}
