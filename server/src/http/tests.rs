@@ -1,1 +1,379 @@
+//! The endpoints over a real socket, in front of a fake engine.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::rt::TokioExecutor;
+use millrace_engine::api::PushEvent;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::ConfigBuilder;
+use crate::testing::{FakeApi, rows};
+
+/// A running server.
+struct Rig {
+    api: Arc<FakeApi>,
+    server: Arc<Server>,
+    base: String,
+    http: HttpClient<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// An answer: status, content type, body.
+struct Answer {
+    status: u16,
+    media_type: String,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+}
+
+impl Rig {
+    async fn new() -> Rig {
+        Self::with(&[], false).await
+    }
+
+    async fn with(settings: &[(&str, &str)], http2: bool) -> Rig {
+        let api = FakeApi::new();
+        let mut config = ConfigBuilder::default();
+        settings.iter().for_each(|(name, value)| config.flag(name, Some(value)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let server = Server::new(api.clone(), config.build().unwrap(), host.clone());
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let serving = tokio::spawn(serve(listener, Arc::clone(&server), async {
+            let _ = stopped.await;
+        }));
+        let http = HttpClient::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        Rig { api, server, base: format!("http://{host}"), http, stop: Some(stop), serving }
+    }
+
+    async fn request(&self, method: &str, path: &str, accept: &str, body: String) -> Answer {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = request.header("accept", accept).body(Full::new(Bytes::from(body))).unwrap();
+        let response = self.http.request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let media_type = response.headers().get("content-type");
+        let media_type = media_type.map_or("", |m| m.to_str().unwrap()).to_string();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, media_type, text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "*/*", String::new()).await
+    }
+
+    async fn ksql(&self, sql: &str) -> Answer {
+        self.request("POST", "/ksql", "*/*", json!({ "ksql": sql }).to_string()).await
+    }
+
+    async fn query(&self, path: &str, accept: &str, sql: &str) -> Answer {
+        let member = if path == "/query" { "ksql" } else { "sql" };
+        self.request("POST", path, accept, json!({ member: sql }).to_string()).await
+    }
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never happened: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_gets_over_both_protocols() {
+    for http2 in [false, true] {
+        let rig = Rig::with(&[("sasl.jaas.config", "hunter2")], http2).await;
+        let info = rig.get("/info").await;
+        assert!(!info.text.contains("hunter2"));
+        let info = info.json();
+        assert_eq!(info["KsqlServerInfo"]["ksqlServiceId"], "default_");
+        assert_eq!(info["KsqlServerInfo"]["serverStatus"], "RUNNING");
+        assert_eq!(info["millrace"]["settings"]["millrace.limits.body.bytes"], 1 << 20);
+        assert_eq!(rig.get("/").await.status, 307);
+        let health = rig.get("/healthcheck").await;
+        assert_eq!(health.status, 200);
+        assert_eq!(health.json()["isHealthy"], false);
+        assert_eq!(health.json()["details"]["kafka"]["isHealthy"], false);
+        assert_eq!(rig.get("/chc/live").await.json(), json!({}));
+        assert_eq!(rig.get("/chc/ready").await.json(), json!({}));
+        let metadata = rig.get("/v1/metadata").await.json();
+        assert_eq!(metadata["clusterId"]["scope"]["clusters"]["kafka-cluster"], "embedded");
+        assert_eq!(rig.get("/v1/metadata/id").await.json(), metadata["clusterId"]);
+        assert_eq!(rig.get("/is_valid_property/auto.offset.reset").await.json(), json!(true));
+        let refused = rig.get("/is_valid_property/auto.ofset.reset").await;
+        assert_eq!((refused.status, &refused.json()["error_code"]), (400, &json!(40000)));
+        let unknown = rig.get("/nowhere").await;
+        assert_eq!((unknown.status, unknown.text.as_str()), (404, "Not Found"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_run_in_order_and_leave_a_status() {
+    let rig = Rig::new().await;
+    let sql = "CREATE STREAM A (X INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');\n\
+               INSERT INTO A (X) VALUES (1); DESCRIBE A; DROP STREAM A;";
+    let answer = rig.ksql(sql).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let entities = answer.json();
+    let kinds: Vec<&str> =
+        entities.as_array().unwrap().iter().filter_map(|e| e["@type"].as_str()).collect();
+    assert_eq!(kinds, ["currentStatus", "sourceDescription", "currentStatus"]);
+    assert_eq!(entities[0]["commandId"], "stream/A/create");
+    assert_eq!(rig.api.ran.lock().len(), 3);
+    assert_eq!(rig.get("/status/stream/A/create").await.json()["status"], "SUCCESS");
+    assert_eq!(rig.get("/status").await.json()["commandStatuses"]["stream/A/drop"], "SUCCESS");
+    let unknown = rig.get("/status/stream/B/create").await;
+    assert_eq!((unknown.status, &unknown.json()["error_code"]), (404, &json!(40400)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_refused_as_a_whole() {
+    let rig = Rig::new().await;
+    let create = "CREATE STREAM A (X INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON');";
+    for (bad, code) in [
+        ("SELECT * FROM S EMIT CHANGES;", 40002),
+        ("PRINT s;", 40002),
+        ("DROP STREAM NOBODY;", 40001),
+        ("DESCRIBE NOBODY;", 40001),
+        ("SET 'auto.ofset.reset'='x';", 40001),
+        ("CREATE SINK CONNECTOR c WITH ('a'='b');", 40001),
+        ("FOO;", 40001),
+    ] {
+        let answer = rig.ksql(&format!("{create}{bad}")).await;
+        assert_eq!(answer.status, 400, "{bad}");
+        let error = answer.json();
+        assert_eq!(error["@type"], "statement_error", "{bad}");
+        assert_eq!(error["error_code"], code, "{bad}");
+        assert_eq!(error["entities"], json!([]), "{bad}");
+    }
+    assert!(rig.api.ran.lock().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_in_the_middle_reports_what_ran() {
+    let rig = Rig::new().await;
+    let create = |name| format!("CREATE STREAM {name} (X INT) WITH (KAFKA_TOPIC='a');");
+    let error = rig.ksql(&(create("A") + &create("FAILS_LATE"))).await.json();
+    assert_eq!(error["message"], "it fails late");
+    assert_eq!(error["entities"][0]["commandId"], "stream/A/create");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_inserts_are_masked_in_errors() {
+    let rig = Rig::new().await;
+    let error = rig.ksql("INSERT INTO S (K, C) VALUES ('secret', 1);").await.json();
+    let masked = "INSERT INTO `S` (`K`, `C`) VALUES ('[value]', '[value]');";
+    assert_eq!(error["statementText"], masked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn properties_and_variables_of_a_request() {
+    let rig = Rig::new().await;
+    let body = json!({
+        "ksql": "SET 'ksql.streams.auto.offset.reset'='earliest';\
+                 DEFINE topic = 'x'; INSERT INTO S (K) VALUES ('${topic}${suffix}');\
+                 UNSET 'auto.offset.reset'; INSERT INTO S (K) VALUES ('b'); SHOW VARIABLES;",
+        "streamsProperties": { "cache.max.bytes.buffering": 0, "ksql.suppress.enabled": true },
+        "sessionVariables": { "suffix": "y" },
+    });
+    let answer = rig.request("POST", "/ksql", "*/*", body.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()[0]["variables"].as_array().map(Vec::len), Some(2));
+    let ran = rig.api.ran.lock();
+    assert!(ran[0].0.contains("'xy'"), "{}", ran[0].0);
+    assert_eq!(ran[0].1["auto.offset.reset"], "earliest");
+    assert_eq!(ran[0].1["cache.max.bytes.buffering"], "0");
+    assert!(!ran[1].1.contains_key("auto.offset.reset"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn introspection() {
+    let rig = Rig::new().await;
+    let cases = [
+        ("SHOW STREAMS;", "streams"),
+        ("LIST TABLES;", "tables"),
+        ("SHOW STREAMS EXTENDED;", "source_descriptions"),
+        ("SHOW TOPICS;", "kafka_topics"),
+        ("SHOW ALL TOPICS EXTENDED;", "kafka_topics_extended"),
+        ("SHOW QUERIES;", "queries"),
+        ("SHOW QUERIES EXTENDED;", "query_descriptions"),
+        ("SHOW FUNCTIONS;", "function_names"),
+        ("SHOW PROPERTIES;", "properties"),
+        ("SHOW TYPES;", "type_list"),
+        ("SHOW VARIABLES;", "variables"),
+        ("DESCRIBE T EXTENDED;", "sourceDescription"),
+        ("EXPLAIN SELECT * FROM S EMIT CHANGES;", "queryDescription"),
+        ("TERMINATE CTAS_T_1;", "currentStatus"),
+    ];
+    let sql: String = cases.iter().map(|(sql, _)| *sql).collect();
+    let entities = rig.ksql(&sql).await.json();
+    for (i, (sql, kind)) in cases.iter().enumerate() {
+        assert_eq!(entities[i]["@type"], *kind, "{sql}");
+        assert_eq!(entities[i]["statementText"], *sql);
+        assert_eq!(entities[i]["warnings"], json!([]));
+    }
+    let topics: Vec<&str> = entities[3]["topics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|t| t["name"].as_str())
+        .collect();
+    assert_eq!(topics, ["s", "t"]);
+    assert_eq!(entities[5]["queries"][0]["statusCount"], json!({"RUNNING": 1}));
+    assert_eq!(entities[12]["queryDescription"]["executionPlan"], "Project");
+    assert_eq!(entities[12]["queryDescription"]["statementText"], "SELECT * FROM S EMIT CHANGES;");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_other_nodes_are_awaited() {
+    let rig = Rig::with(&[("ksql.server.command.response.timeout.ms", "10")], false).await;
+    let body = json!({ "ksql": "SHOW STREAMS;", "commandSequenceNumber": 7 }).to_string();
+    let answer = rig.request("POST", "/ksql", "*/*", body).await;
+    assert_eq!((answer.status, &answer.json()["error_code"]), (503, &json!(50301)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pull_queries_in_three_forms() {
+    let rig = Rig::new().await;
+    let sql = "SELECT * FROM T;";
+    let schema = "`K` STRING KEY, `C` BIGINT";
+    let old = rig.query("/query", "*/*", sql).await;
+    let rows = old.json();
+    assert_eq!(rows[0]["header"], json!({ "queryId": "query_1", "schema": schema }));
+    assert_eq!(rows[1], json!({ "row": { "columns": ["a", 1] } }));
+    assert_eq!(rows.as_array().map(Vec::len), Some(3));
+    let lines = rig.query("/query-stream", "*/*", sql).await;
+    assert_eq!(lines.media_type, "application/vnd.ksqlapi.delimited.v1");
+    let lines: Vec<&str> = lines.text.lines().collect();
+    assert_eq!(lines[1..], ["[\"a\",1]", "[\"b\",2]"]);
+    let array = rig.query("/query-stream", "application/json", sql).await;
+    assert_eq!(array.json()[0]["columnTypes"], json!(["STRING", "BIGINT"]));
+    let stream = rig.query("/query-stream", "application/vnd.ksql.v1+json", "SELECT * FROM S;");
+    let stream = stream.await.json();
+    assert_eq!(stream[0]["header"]["schema"], "`K` STRING, `C` BIGINT");
+    assert_eq!(stream[3], json!({ "finalMessage": "Query Completed" }));
+    let limited = rig.query("/query", "*/*", "SELECT * FROM S LIMIT 2;").await.json();
+    assert_eq!(limited[3], json!({ "finalMessage": "Limit Reached" }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_that_cannot_start() {
+    let rig = Rig::with(&[("ksql.max.push.queries", "0")], false).await;
+    for (sql, accept, status, code) in [
+        ("SELECT * FROM T; SELECT * FROM T;", "*/*", 400, 40001),
+        ("", "*/*", 400, 40001),
+        ("SHOW STREAMS;", "*/*", 400, 40001),
+        ("SELECT busy FROM T;", "*/*", 429, 42900),
+        ("SELECT * FROM S EMIT CHANGES;", "*/*", 400, 40003),
+        ("PRINT s;", "application/json", 406, 40600),
+        ("SELECT * FROM T;", "text/html", 406, 40600),
+    ] {
+        let answer = rig.query("/query-stream", accept, sql).await;
+        let got = (answer.status, answer.json()["error_code"].clone());
+        assert_eq!(got, (status, json!(code)), "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_queries_stream_until_the_limit() {
+    let rig = Rig::new().await;
+    let events = [
+        PushEvent::Rows(rows(&[("a", 1), ("b", 2)]), vec![true, false]),
+        PushEvent::Idle,
+        PushEvent::LimitReached,
+    ];
+    for http2 in [false, true] {
+        let rig = Rig::with(&[], http2).await;
+        rig.api.events.lock().extend(events.clone());
+        let rows = rig.query("/query", "*/*", "SELECT * FROM S EMIT CHANGES LIMIT 2;").await.json();
+        assert_eq!(rows[0]["header"]["schema"], "`K` STRING, `C` BIGINT");
+        assert_eq!(rows[2], json!({ "row": { "columns": ["b", 2], "tombstone": true } }));
+        assert_eq!(rows[3], json!({ "finalMessage": "Limit Reached" }));
+        until("places are free", || rig.server.pushes.is_empty()).await;
+    }
+    rig.api.events.lock().extend(events);
+    let lines = rig.query("/query-stream", "*/*", "SELECT * FROM S EMIT CHANGES;").await;
+    assert_eq!(lines.text.lines().count(), 2, "{}", lines.text);
+    rig.api.events.lock().push_back(PushEvent::Failed("topic gone".to_string()));
+    let failed = rig.query("/query", "*/*", "SELECT * FROM S EMIT CHANGES;").await.json();
+    assert_eq!(failed[1]["errorMessage"]["message"], "topic gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_queries_end_by_close_terminate_disconnect_and_shutdown() {
+    let mut rig = Rig::new().await;
+    let start = || async {
+        let request = Request::builder().method("POST").uri(format!("{}/query-stream", rig.base));
+        let body = json!({ "sql": "SELECT * FROM S EMIT CHANGES;" }).to_string();
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
+        let mut body = rig.http.request(request).await.unwrap().into_body();
+        let header = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let header: Value = serde_json::from_slice(&header).unwrap();
+        (header["queryId"].as_str().unwrap().to_string(), body)
+    };
+    let (id, body) = start().await;
+    let close = json!({ "queryId": id }).to_string();
+    assert_eq!(rig.request("POST", "/close-query", "*/*", close.clone()).await.status, 200);
+    body.collect().await.unwrap();
+    let again = rig.request("POST", "/close-query", "*/*", close).await;
+    assert_eq!((again.status, &again.json()["error_code"]), (400, &json!(40000)));
+
+    let (id, body) = start().await;
+    let entities = rig.ksql(&format!("TERMINATE {id};").replace('-', "_")).await;
+    if entities.status != 200 {
+        let entities = rig.ksql(&format!("TERMINATE `{id}`;")).await.json();
+        assert_eq!(entities[0]["wasTerminated"], true);
+    }
+    body.collect().await.unwrap();
+
+    let (_, body) = start().await;
+    drop(body);
+    until("the query of a client that left ends", || rig.server.pushes.is_empty()).await;
+
+    let (_, body) = start().await;
+    let _ = rig.stop.take().unwrap().send(());
+    body.collect().await.unwrap();
+    rig.serving.await.unwrap().unwrap();
+    assert_eq!(rig.api.ended.load(std::sync::atomic::Ordering::SeqCst), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_printed() {
+    let rig = Rig::new().await;
+    let printed = rig.query("/query", "*/*", "PRINT s FROM BEGINNING LIMIT 2;").await;
+    assert!(printed.media_type.starts_with("text/plain"));
+    let expected = "Key format: KAFKA_STRING\nValue format: JSON or KAFKA_STRING\n\
+        rowtime: 2013/01/01 12:02:00.000 Z, key: a, value: {\"C\":1}, partition: 0\n\
+        rowtime: 2013/01/01 12:02:00.000 Z, key: a, value: <null>, partition: 0\n";
+    assert_eq!(printed.text, expected);
+    let missing = rig.query("/query-stream", "*/*", "PRINT nowhere;").await;
+    assert_eq!((missing.status, &missing.json()["error_code"]), (400, &json!(40001)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_loaded() {
+    let rig = Rig::new().await;
+    let lines = "{\"id\":\"x\",\"t\":5}\n{\"id\":2,\"t\":6}\n".to_string();
+    let path = "/millrace/topics/s/records?key=id&timestamp=t";
+    assert_eq!(rig.request("POST", path, "*/*", lines.clone()).await.json()["records"], 2);
+    let loaded = rig.api.loaded.lock().clone();
+    assert_eq!(loaded[1].1.key.as_deref(), Some(&b"2"[..]));
+    assert_eq!(loaded[1].1.timestamp.0, 6);
+    let missing = rig.request("POST", "/millrace/topics/x/records", "*/*", lines).await;
+    assert_eq!((missing.status, &missing.json()["error_code"]), (404, &json!(40400)));
+    let bad = rig.request("POST", "/millrace/topics/s/records", "*/*", "{}\noops".into()).await;
+    assert!(bad.json()["message"].as_str().unwrap().starts_with("line 2: "), "{}", bad.text);
+}

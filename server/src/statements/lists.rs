@@ -1,11 +1,10 @@
 //! SHOW TOPICS, FUNCTIONS, PROPERTIES, TYPES, VARIABLES; DESCRIBE FUNCTION.
 
-use std::collections::BTreeMap;
-
 use millrace_engine::api::{Api, Properties};
 use millrace_engine::log::TopicInfo;
 use millrace_sql::catalog::Catalog;
 use millrace_sql::functions::{self, FunctionDoc};
+use millrace_sql::parser::Variables;
 use serde_json::{Map, Value, json};
 
 use super::entity::entity;
@@ -195,13 +194,10 @@ pub fn types(statement: &str) -> Value {
 }
 
 /// `SHOW VARIABLES`.
-pub fn variables(variables: &BTreeMap<String, String>, statement: &str) -> Value {
-    let line = |(name, value): (&String, &String)| json!({ "name": name, "value": value });
-    entity(
-        "variables",
-        statement,
-        json!({ "variables": variables.iter().map(line).collect::<Vec<_>>() }),
-    )
+pub fn variables(variables: &Variables, statement: &str) -> Value {
+    let lines: Vec<Value> =
+        variables.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    entity("variables", statement, json!({ "variables": lines }))
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! What SET and DEFINE change, for the rest of one request.
 
-use std::collections::BTreeMap;
-
 use millrace_engine::api::Properties;
 use millrace_sql::ast::Statement;
+use millrace_sql::parser::Variables;
 use serde_json::{Map, Value};
 
 use super::Part;
@@ -16,8 +15,7 @@ use crate::limits;
 pub struct Session {
     /// The server's defaults overlaid with the request's.
     pub properties: Properties,
-    /// Upper or lower case as DEFINE wrote them.
-    pub variables: BTreeMap<String, String>,
+    pub variables: Variables,
 }
 
 impl Session {
@@ -34,7 +32,7 @@ impl Session {
                 "more than {max} properties and variables in one request"
             )));
         }
-        let mut session = Session { properties: defaults.clone(), variables: BTreeMap::new() };
+        let mut session = Session { properties: defaults.clone(), variables: Variables::default() };
         for (name, value) in properties {
             if value.is_null() {
                 continue;
@@ -43,7 +41,7 @@ impl Session {
             session.properties.insert(checked.0, checked.1);
         }
         for (name, value) in variables {
-            session.variables.insert(name.clone(), text_of(value));
+            session.variables.set(name, text_of(value));
         }
         Ok(session)
     }
@@ -63,7 +61,7 @@ impl Session {
                 self.properties.remove(known::canonical(name));
             }
             Statement::Define { name, value } => {
-                self.variables.insert(name.value.clone(), value.clone());
+                self.variables.set(&name.value, value);
             }
             Statement::Undefine { name } => {
                 self.variables.remove(&name.value);
