@@ -1,5 +1,6 @@
 //! The engine's I/O: logs, formats, and systems around them.
 
 pub mod embedded;
+pub mod formats;
 pub mod kafka;
 pub mod sim;
