@@ -145,26 +145,6 @@ impl Param for Bin {
     }
 }
 
-/// An ARRAY: its items as an Arrow array.
-pub(crate) struct List;
-impl Param for List {
-    type Array = arrow::array::ListArray;
-    type Out<'a> = ArrayRef;
-    fn value(array: &Self::Array, row: usize) -> ArrayRef {
-        array.value(row)
-    }
-}
-
-/// A MAP: its entries, a struct of key and value.
-pub(crate) struct Map;
-impl Param for Map {
-    type Array = arrow::array::MapArray;
-    type Out<'a> = arrow::array::StructArray;
-    fn value(array: &Self::Array, row: usize) -> arrow::array::StructArray {
-        array.value(row)
-    }
-}
-
 /// An argument whose NULL the kernel handles.
 pub(crate) struct Opt<P>(std::marker::PhantomData<P>);
 impl<P: Param> Param for Opt<P> {

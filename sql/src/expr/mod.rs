@@ -7,7 +7,7 @@ mod ambient;
 pub mod base64;
 mod cast;
 mod eval;
-mod frame;
+pub(crate) mod frame;
 pub mod java_time;
 pub(crate) mod kernel;
 mod memo;
@@ -17,11 +17,16 @@ mod text;
 mod typed;
 
 pub use ambient::with_ambient;
+pub(crate) use ambient::{now_ms, random};
+pub(crate) use cast::{can_implicitly_cast, column as convert_column, decimal_text, implicit_cast};
 pub use cast::{double_text, parse_date_text, parse_time_text, parse_timestamp_text};
 pub use eval::Evaluator;
 pub use frame::RowError;
+pub(crate) use memo::with_regex;
 pub use ops::BinaryOp;
+pub(crate) use ops::common_numeric;
 pub use typed::Typed;
+pub(crate) use typed::type_name;
 
 #[cfg(test)]
 mod tests;

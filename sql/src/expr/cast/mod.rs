@@ -10,10 +10,9 @@ use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
-pub(crate) use decimal::rescale;
 pub use text::{parse_date_text, parse_time_text, parse_timestamp_text};
+pub(crate) use to_text::decimal_text;
 pub use to_text::double_text;
-pub(crate) use to_text::{text_of_date, text_of_timestamp};
 
 use super::frame::{self, Frame};
 use super::kernel::{Args, KernelFn};

@@ -151,16 +151,9 @@ fn write_decimal(out: &mut impl Write, value: i128, scale: i8) -> std::fmt::Resu
     }
 }
 
-/// `yyyy-MM-dd`
-pub(crate) fn text_of_date(days: i32) -> String {
+/// The plain digits of a DECIMAL.
+pub(crate) fn decimal_text(value: i128, scale: i8) -> String {
     let mut text = String::new();
-    let _ = iso::write_date(&mut text, days);
-    text
-}
-
-/// `yyyy-MM-dd'T'HH:mm:ss.SSS`
-pub(crate) fn text_of_timestamp(ms: i64) -> String {
-    let mut text = String::new();
-    let _ = iso::write_timestamp(&mut text, ms);
+    let _ = write_decimal(&mut text, value, scale);
     text
 }

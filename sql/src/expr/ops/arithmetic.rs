@@ -178,7 +178,7 @@ fn division(
     f: ArrowKernel,
     wrapped: fn(&ArrayRef, &ArrayRef, &NullBuffer) -> Option<ArrayRef>,
 ) -> Result<ArrayRef, ArrowError> {
-    let (left, right) = (args.col(0)?, args.col(1)?);
+    let right = args.col(1)?;
     if *args.returns == DataType::Float64 {
         return plain(args, frame, f);
     }

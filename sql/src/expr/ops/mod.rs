@@ -10,7 +10,7 @@ mod nested;
 
 pub(crate) use arithmetic::common_numeric;
 pub use compare::{between, in_list};
-pub(crate) use equality::{Equality, equality};
+pub(crate) use equality::equality;
 pub use like::like;
 pub use logic::{and, case_when, is_not_null, is_null, not, or};
 pub(crate) use nested::map_from;
