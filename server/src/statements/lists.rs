@@ -211,7 +211,7 @@ mod tests {
             name: "F",
             kind: functions::FunctionKind::Scalar,
             category: "OTHER",
-            signatures: &[],
+            signatures: vec![],
             description: "d",
             example: "F(1)",
         };
