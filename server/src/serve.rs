@@ -69,9 +69,10 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, String> {
     built.map_err(|e| format!("cannot start: {e}"))
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve(mut config: Config) -> Result<(), String> {
     let listener = listen(&config.listen).await?;
     let address = local_address(&listener)?;
+    config.listen = address.to_string();
     let api = engine(&config).await?;
     println!("{}", started(&config, address));
     let server = Server::new(Arc::clone(&api), config, address.to_string());

@@ -189,7 +189,8 @@ fn quoted(text: &str) -> (String, &str) {
 mod tests {
     use super::*;
 
-    const ANSWER: &str = "[{\"header\":{\"queryId\":\"q\",\"schema\":\"`K` STRING, `C` BIGINT\"}},\n\
+    const ANSWER: &str = "\
+        [{\"header\":{\"queryId\":\"q\",\"schema\":\"`K` STRING, `C` BIGINT\"}},\n\
         {\"row\":{\"columns\":[\"a,]\",1]}},\n\
         \n\
         {\"row\":{\"columns\":[null,\"b\"],\"tombstone\":true}},\n\

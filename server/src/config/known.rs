@@ -149,8 +149,6 @@ pub const KNOWN: &[Known] = &[
     no_effect("confluent.support.metrics.enable", Ty::Bool),
 ];
 
-/// Names that are handed to the Kafka client as they are.
-const CLIENT_PREFIXES: [&str; 4] = ["ssl.", "sasl.", "security.", "client."];
 /// What ksqlDB lets stand before a name of Kafka or Kafka Streams.
 const PREFIXES: [&str; 4] = ["ksql.streams.", "producer.", "consumer.", "admin."];
 
@@ -168,11 +166,6 @@ pub fn canonical(name: &str) -> &str {
 
 pub fn find(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|k| k.name == name)
-}
-
-/// True for settings of the Kafka client: connection security.
-pub fn is_client(name: &str) -> bool {
-    CLIENT_PREFIXES.iter().any(|p| name.starts_with(p))
 }
 
 /// True for values that must never be shown: passwords, keys, tokens. No known setting is secret.

@@ -1,6 +1,7 @@
 //! What the server was told: properties file, then environment, then flags; each overrides the one
 //! before. ksqlDB's names and ours (`millrace.*`).
 
+pub mod client;
 mod java_properties;
 pub mod known;
 
@@ -114,11 +115,7 @@ impl ConfigBuilder {
             Some(k) if k.reach == Reach::NoEffect => {
                 self.warnings.push(format!("{name} has no effect on Millrace"));
             }
-            None if !known::is_client(name) => {
-                let hint = known::nearest(name);
-                let hint = hint.map(|n| format!(", did you mean {n}?")).unwrap_or_default();
-                self.warnings.push(format!("unknown setting {name} is not used{hint}"));
-            }
+            None if !client::is_client(name) => self.warnings.push(unused(name)),
             _ => {}
         }
         self.settings.insert(name.to_string(), Setting { value: value.to_string(), origin });
@@ -156,7 +153,7 @@ impl ConfigBuilder {
             ),
             log_rows: self.or_default("ksql.logging.processing.rows.include") == "true",
             session: self.session(),
-            client: self.client(),
+            client: client::translate(self.client())?,
             settings: self.settings,
             warnings,
         })
@@ -214,9 +211,17 @@ impl ConfigBuilder {
     }
 
     fn client(&self) -> Properties {
-        let set = self.settings.iter().filter(|(name, _)| known::is_client(name));
+        let set = self.settings.iter().filter(|(name, _)| client::is_client(name));
         set.map(|(name, s)| (name.clone(), s.value.clone())).collect()
     }
+}
+
+fn unused(name: &str) -> String {
+    if let Some(why) = client::java_only(name) {
+        return format!("{name} is not used: {why}");
+    }
+    let hint = known::nearest(name).map(|n| format!(", did you mean {n}?")).unwrap_or_default();
+    format!("unknown setting {name} is not used{hint}")
 }
 
 /// What to tell about a weaker guarantee: it is accepted, and exceeded.
@@ -240,7 +245,7 @@ fn property_of_variable(variable: &str) -> Option<String> {
     let rest = dotted.strip_prefix("ksql.")?;
     let is_name = |name: &str| {
         let name = known::canonical(name);
-        known::is_client(name) || known::KNOWN.iter().any(|k| spelled(k.name) == spelled(name))
+        client::is_client(name) || known::KNOWN.iter().any(|k| spelled(k.name) == spelled(name))
     };
     Some(known_spelling(if is_name(rest) || !is_name(&dotted) { rest } else { &dotted }))
 }

@@ -97,10 +97,10 @@ fn at_least_once_runs_exactly_once_and_says_so() {
 #[test]
 fn session_and_client_settings_are_told_apart() {
     let file = "ksql.streams.auto.offset.reset=earliest\nsecurity.protocol=SASL_SSL\n\
-                sasl.jaas.config=user password\n";
+                sasl.jaas.config=x.PlainLoginModule required username=\"u\" password=\"p\";\n";
     let config = build(file, &[], &[]).unwrap();
     assert_eq!(config.session.get("auto.offset.reset").map(String::as_str), Some("earliest"));
-    assert_eq!(config.client.len(), 2);
+    assert_eq!(config.client.len(), 3);
 }
 
 #[test]

@@ -33,6 +33,8 @@ const TICK: Duration = Duration::from_millis(100);
 const FRAME: Duration = Duration::from_millis(500);
 /// After the replay, the last results are waited for that long.
 const SETTLE: Duration = Duration::from_secs(15);
+/// The engine is ready long before.
+const BOOT: Duration = Duration::from_secs(30);
 const DAY_MS: i64 = 86_400_000;
 
 /// Arguments of `millrace demo`.
@@ -76,11 +78,13 @@ fn config(dir: &std::path::Path) -> Result<Config, String> {
     builder.build()
 }
 
-async fn demo(args: &DemoArgs, config: Config) -> Result<(), String> {
+async fn demo(args: &DemoArgs, mut config: Config) -> Result<(), String> {
     let listener = listen(args).await?;
-    let url = format!("http://{}", serve::local_address(&listener)?);
+    config.listen = serve::local_address(&listener)?.to_string();
+    let url = format!("http://{}", config.listen);
     let api = serve::engine(&config).await?;
-    let server = Server::new(Arc::clone(&api), config, url.replace("http://", ""));
+    let host = config.listen.clone();
+    let server = Server::new(Arc::clone(&api), config, host);
     let stopped = Arc::new(AtomicBool::new(false));
     let serving = tokio::spawn(http::serve(listener, Arc::clone(&server), serve::stop_signal()));
     let pace = i64::from(args.pace.max(1));
@@ -124,6 +128,7 @@ async fn listen(args: &DemoArgs) -> Result<TcpListener, String> {
 fn replay(server: &Server, pace: i64, stopped: &AtomicBool) -> Result<(), String> {
     let api = server.api.as_ref();
     let events = feed::events()?;
+    await_health(api, stopped)?;
     let first = events.first().map_or(0, |e| e.record.timestamp.0);
     if api.catalog().source("HOURLY_DEPARTURES").is_some() {
         println!("Found the state of an earlier run: nothing is replayed again.");
@@ -147,6 +152,21 @@ fn replay(server: &Server, pace: i64, stopped: &AtomicBool) -> Result<(), String
     let progress = Progress { now_ms, sent, total: events.len() };
     settle(api, &mut screen, progress, stopped);
     Ok(())
+}
+
+/// Waits until the engine takes statements.
+fn await_health(api: &dyn Api, stopped: &AtomicBool) -> Result<(), String> {
+    let until = Instant::now() + BOOT;
+    loop {
+        let health = api.health();
+        if health.metastore && health.log && health.command_runner {
+            return Ok(());
+        }
+        if Instant::now() > until || stopped.load(Ordering::Acquire) {
+            return Err(format!("the engine is not ready: {}", health.reasons.join("; ")));
+        }
+        std::thread::sleep(TICK);
+    }
 }
 
 fn setup(server: &Server, before_ms: i64) -> Result<(), String> {
@@ -205,7 +225,7 @@ The week is over; the server stays up at {url}. Try in another terminal:
     curl -s {url}/query -d '{{"ksql": "SELECT * FROM airline_delays;"}}'
 
   a push query in the shell, which follows every change (Ctrl-C ends it):
-    millrace cli {url} -e "SET 'auto.offset.reset'='earliest'; SELECT * FROM trips EMIT CHANGES LIMIT 20;"
+    millrace cli {url} -e "SELECT * FROM trips EMIT CHANGES LIMIT 20;"
 
   the plan of a query, in the shell:
     millrace cli {url}        then        SHOW QUERIES;  EXPLAIN <Query ID>;

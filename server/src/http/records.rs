@@ -3,7 +3,7 @@
 //!
 //! Query parameters: `key` (field whose value becomes the key), `key_format` (`kafka`: text of the
 //! value, the default; `json`: its JSON), `timestamp` (field with epoch milliseconds; else now),
-//! `raw=true` (lines as they are, not checked), `first_line` (number of the first line, for errors).
+//! `raw=true` (lines as they are, not checked), `first_line` (number of the first, for errors).
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -155,8 +155,8 @@ impl PushQueries {
         let mut running = self.running.lock();
         if running.len() >= self.max {
             let message = format!(
-                "The limit of {} concurrent push queries is reached. End some of them (close-query, \
-                 TERMINATE) or raise ksql.max.push.queries.",
+                "The limit of {} concurrent push queries is reached. End some of them \
+                 (close-query, TERMINATE) or raise ksql.max.push.queries.",
                 self.max
             );
             return Err(HttpError::new(code::PUSH_QUERIES, message));

@@ -95,7 +95,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn small_gets_over_both_protocols() {
     for http2 in [false, true] {
-        let rig = Rig::with(&[("sasl.jaas.config", "hunter2")], http2).await;
+        let rig = Rig::with(&[("sasl.password", "hunter2")], http2).await;
         let info = rig.get("/info").await;
         assert!(!info.text.contains("hunter2"));
         let info = info.json();

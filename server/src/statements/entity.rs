@@ -2,7 +2,7 @@
 
 use millrace_engine::api::{Executed, QueryStatus, ResultColumn};
 use millrace_sql::catalog::{Column, ColumnRole, KeyWindow, Source, SourceKind};
-use millrace_sql::types::SqlType;
+use millrace_sql::types::{SqlType, StructField};
 use serde_json::{Map, Value, json};
 
 /// An entity: `@type`, the statement, the given members, no warnings.
@@ -48,7 +48,7 @@ pub fn schema(ty: &SqlType) -> Value {
     out.insert("type".to_string(), json!(ty.base_name()));
     let fields = match ty {
         SqlType::Struct(fields) => {
-            let field = |f: &millrace_sql::types::StructField| json!({"name": f.name, "schema": schema(&f.ty)});
+            let field = |f: &StructField| json!({ "name": f.name, "schema": schema(&f.ty) });
             Value::Array(fields.iter().map(field).collect())
         }
         _ => Value::Null,
@@ -124,26 +124,27 @@ pub fn window_type(source: &Source) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use millrace_sql::types::StructField;
-
     use super::*;
 
     #[test]
     fn schemas() {
         let item = SqlType::Struct(vec![StructField { name: "A".into(), ty: SqlType::Integer }]);
         let cases = [
-            (SqlType::String, r#"{"type":"STRING","fields":null,"memberSchema":null}"#),
+            (SqlType::String, json!({"type": "STRING", "fields": null, "memberSchema": null})),
             (
                 SqlType::Decimal { precision: 4, scale: 2 },
-                r#"{"type":"DECIMAL","fields":null,"memberSchema":null,"parameters":{"precision":4,"scale":2}}"#,
+                json!({"type": "DECIMAL", "fields": null, "memberSchema": null,
+                    "parameters": {"precision": 4, "scale": 2}}),
             ),
             (
                 SqlType::Array(Box::new(item)),
-                r#"{"type":"ARRAY","fields":null,"memberSchema":{"type":"STRUCT","fields":[{"name":"A","schema":{"type":"INTEGER","fields":null,"memberSchema":null}}],"memberSchema":null}}"#,
+                json!({"type": "ARRAY", "fields": null, "memberSchema":
+                    {"type": "STRUCT", "memberSchema": null, "fields": [{"name": "A", "schema":
+                        {"type": "INTEGER", "fields": null, "memberSchema": null}}]}}),
             ),
         ];
         for (ty, expected) in cases {
-            assert_eq!(schema(&ty).to_string(), expected);
+            assert_eq!(schema(&ty), expected);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use millrace_engine::api::{Api, Properties};
 use millrace_engine::log::TopicInfo;
+use millrace_engine::names::Names;
 use millrace_sql::catalog::Catalog;
 use millrace_sql::functions::{self, FunctionDoc};
 use millrace_sql::parser::Variables;
@@ -47,17 +48,9 @@ fn topic(topic: &TopicInfo, catalog: &Catalog, extended: bool) -> Value {
 
 /// Topics that ksqlDB hides unless ALL is said, and our own internal ones.
 pub fn is_hidden(topic: &str) -> bool {
-    const PREFIXES: [&str; 8] = [
-        "_confluent",
-        "__confluent",
-        "_schemas",
-        "__consumer_offsets",
-        "__transaction_state",
-        "connect-configs",
-        "connect-offsets",
-        "connect-status",
-    ];
-    PREFIXES.iter().any(|p| topic.starts_with(p)) || topic.ends_with("_progress")
+    const PREFIXES: [&str; 4] =
+        ["_schemas", "connect-configs", "connect-offsets", "connect-status"];
+    PREFIXES.iter().any(|p| topic.starts_with(p)) || Names::is_internal(topic)
 }
 
 /// `SHOW FUNCTIONS`.
@@ -231,7 +224,10 @@ mod tests {
     #[test]
     fn secrets_are_not_listed() {
         let mut builder = ConfigBuilder::default();
-        builder.flag("sasl.jaas.config", Some("user=u password=hunter2"));
+        builder.flag(
+            "sasl.jaas.config",
+            Some("x.PlainLoginModule required username=\"u\" password=\"hunter2\";"),
+        );
         builder.flag("ssl.keystore.password", Some("hunter2"));
         let config = builder.build().unwrap();
         let text = properties(&config, &Properties::new(), "SHOW PROPERTIES;").to_string();
@@ -242,7 +238,7 @@ mod tests {
     fn internal_topics_are_hidden() {
         for (topic, hidden) in [
             ("_confluent-ksql-default_command_topic", true),
-            ("default_progress", true),
+            ("_schemas", true),
             ("__consumer_offsets", true),
             ("default_ksql_processing_log", false),
             ("orders", false),

@@ -87,6 +87,9 @@ fn description(
 }
 
 fn errors(query: &QueryStatus) -> Vec<Value> {
-    let line = |(at, message): &(i64, String)| json!({ "timestamp": at, "errorMessage": message, "type": "UNKNOWN" });
-    query.errors.iter().map(line).collect()
+    query.errors.iter().map(|(at, message)| error(*at, message)).collect()
+}
+
+fn error(at_ms: i64, message: &str) -> Value {
+    json!({ "timestamp": at_ms, "errorMessage": message, "type": "UNKNOWN" })
 }

@@ -1,16 +1,21 @@
 //! `millrace load TOPIC FILE.jsonl`: lines of a file become records of a topic.
 
+mod direct;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::args::ServerArgs;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::exit;
 use crate::cli::shell::percent;
-use crate::http::records::KeyFormat;
+use crate::http::records::{self, KeyFormat, LoadOptions};
 use crate::limits;
+use crate::serve;
+use millrace_engine::log::LogError;
 
 /// Lines of one request.
 const BATCH_LINES_MAX: usize = 5000;
@@ -39,14 +44,17 @@ pub struct LoadArgs {
     /// The server that writes them, to its Kafka or its embedded log
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8088")]
     pub server: String,
+    /// Write to these Kafka brokers directly, without a server; settings of the client come from
+    /// the environment as for the server
+    #[arg(long, value_name = "HOST:PORT,...", conflicts_with = "server")]
+    pub bootstrap_servers: Option<String>,
 }
 
 /// Loads the file; the exit code.
 pub fn run(args: &LoadArgs) -> u8 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let loaded = match runtime {
-        Ok(runtime) => runtime.block_on(load(args)),
-        Err(e) => Err(Failure { code: exit::FAILED, message: format!("cannot start: {e}") }),
+    let loaded = match &args.bootstrap_servers {
+        Some(brokers) => load_directly(args, brokers),
+        None => load_through_server(args),
     };
     match loaded {
         Ok(records) => {
@@ -70,32 +78,76 @@ fn failed(message: String) -> Failure {
     Failure { code: exit::FAILED, message }
 }
 
-async fn load(args: &LoadArgs) -> Result<u64, Failure> {
+fn load_through_server(args: &LoadArgs) -> Result<u64, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| failed(format!("cannot start: {e}")))?;
     let client = Client::new(&args.server).map_err(failed)?;
+    in_batches(args, |batch, first, written| {
+        let answer = runtime.block_on(client.post(&path(args, first), Bytes::from(batch.bytes)));
+        match answer {
+            Ok(answer) => Ok(answer["records"].as_u64().unwrap_or(0)),
+            Err(ClientError::Unreachable(message)) => {
+                Err(Failure { code: exit::UNREACHABLE, message: told(args, &message, written) })
+            }
+            Err(e) => Err(failed(told(args, e.message(), written))),
+        }
+    })
+}
+
+fn load_directly(args: &LoadArgs, brokers: &str) -> Result<u64, Failure> {
+    let config = serve::settings(&ServerArgs::default()).map_err(failed)?;
+    let log = direct::connect(brokers, &config.client).map_err(failed)?;
+    let topic = direct::topic(log.as_ref(), &args.topic).map_err(|e| from_log(args, &e, 0))?;
+    in_batches(args, |batch, first, written| {
+        let records = records::records(&batch.bytes, &options(args, first))
+            .map_err(|e| failed(told(args, &e.message, written)))?;
+        let count = records.len() as u64;
+        direct::append(log.as_ref(), &topic, records, first)
+            .map_err(|e| from_log(args, &e, written))?;
+        Ok(count)
+    })
+}
+
+fn from_log(args: &LoadArgs, error: &LogError, written: u64) -> Failure {
+    let code = match error {
+        LogError::Unreachable(_) => exit::UNREACHABLE,
+        _ => exit::FAILED,
+    };
+    Failure { code, message: told(args, &error.to_string(), written) }
+}
+
+fn told(args: &LoadArgs, message: &str, written: u64) -> String {
+    format!("{}: {message} ({written} records were written before)", args.file.display())
+}
+
+/// Calls `write` for each batch of lines with the number of its first line, and what was written
+/// before; the sum of what it wrote.
+fn in_batches(
+    args: &LoadArgs,
+    mut write: impl FnMut(Batch, u64, u64) -> Result<u64, Failure>,
+) -> Result<u64, Failure> {
     let mut lines = open(&args.file).map_err(failed)?;
-    let (mut number, mut written) = (1u64, 0u64);
+    let (mut first, mut written) = (1u64, 0u64);
     loop {
-        let batch = Batch::read(&mut lines, number)
+        let batch = Batch::read(&mut lines, first)
             .map_err(|e| failed(format!("{}: {e}", args.file.display())))?;
-        if batch.lines == 0 {
+        let count = batch.lines;
+        if count == 0 {
             return Ok(written);
         }
-        let path = path(args, number);
-        let answer = client.post(&path, Bytes::from(batch.bytes)).await;
-        let answer = answer.map_err(|e| refused(args, &e, written))?;
-        written += answer["records"].as_u64().unwrap_or(0);
-        number += batch.lines;
+        written += write(batch, first, written)?;
+        first += count;
     }
 }
 
-fn refused(args: &LoadArgs, error: &ClientError, written: u64) -> Failure {
-    let code = match error {
-        ClientError::Unreachable(_) => exit::UNREACHABLE,
-        ClientError::Refused { .. } => exit::FAILED,
-    };
-    let file = args.file.display();
-    let message = format!("{file}: {} ({written} records were written before)", error.message());
-    Failure { code, message }
+fn options(args: &LoadArgs, first_line: u64) -> LoadOptions {
+    LoadOptions {
+        key: args.key.clone(),
+        key_format: args.key_format,
+        timestamp: args.timestamp.clone(),
+        raw: args.raw,
+        first_line: Some(first_line),
+    }
 }
 
 fn open(file: &Path) -> Result<Box<dyn BufRead>, String> {
@@ -190,6 +242,7 @@ mod tests {
             timestamp: None,
             raw: false,
             server: String::new(),
+            bootstrap_servers: None,
         };
         let expected =
             "/millrace/topics/a%20b/records?first_line=1&key=flight%20id&key_format=json";
