@@ -1,5 +1,8 @@
 //! What only this log does; what every log does is held by the contract suite of the tests crate.
 
+mod crash;
+mod model;
+
 use std::sync::Arc;
 use std::task::Poll;
 
