@@ -14,6 +14,9 @@ mod members;
 mod node;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use clock::SimClock;
 pub use cluster::SimCluster;
 pub use faults::{Fault, Faults, NoFaults, Op, Point, Rates, Scripted, SeededFaults};

@@ -2,6 +2,7 @@
 
 mod crash;
 mod model;
+mod threads;
 
 use std::sync::Arc;
 use std::task::Poll;
