@@ -91,10 +91,11 @@ fn run(shared: &Shared) {
     let mut next = Instant::now() + every;
     loop {
         let rung = shared.bell.wait(next);
-        if rung.written && !rung.stop {
-            if let Durability::Every(pause) = shared.options.durability {
-                shared.bell.pause(pause);
-            }
+        if rung.written
+            && !rung.stop
+            && let Durability::Every(pause) = shared.options.durability
+        {
+            shared.bell.pause(pause);
         }
         if let Err(error) = shared.sync() {
             tracing::error!(%error, "the embedded log cannot be made durable");

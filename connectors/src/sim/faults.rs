@@ -197,7 +197,7 @@ impl Faults for SeededFaults {
 }
 
 fn sensible(op: Op, rates: &Rates, detail: u64) -> Vec<(u32, Fault)> {
-    let (small, even) = ((detail % 5) as u32, detail % 2 == 0);
+    let (small, even) = ((detail % 5) as u32, detail.is_multiple_of(2));
     let slow = (rates.slow, Fault::Slow { before: small, after: (detail % 3) as u32 });
     let crash = match detail % 3 {
         0 => Fault::CrashBefore,

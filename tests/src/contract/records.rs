@@ -48,7 +48,8 @@ fn offsets_rise_with_gaps(ctx: &Ctx) {
 
 fn absent_is_not_empty(ctx: &Ctx) {
     let tp = ctx.tp("t");
-    let pairs: [(Option<&[u8]>, Option<&[u8]>); 5] = [
+    type Bytes<'a> = Option<&'a [u8]>;
+    let pairs: [(Bytes<'_>, Bytes<'_>); 5] = [
         (None, None),
         (Some(b""), None),
         (None, Some(b"")),
