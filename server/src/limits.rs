@@ -6,6 +6,14 @@ use std::time::Duration;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Bytes of one batch of `POST /millrace/topics/{topic}/records`.
 pub const LOAD_BODY_BYTES_MAX: usize = 8 << 20;
+/// Connections at a time; more wait to be accepted.
+pub const CONNECTIONS_MAX: u32 = 1000;
+/// Requests at a time on one HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 200;
+/// A connection that says nothing for so long is closed.
+pub const HEADER_WAIT: Duration = Duration::from_secs(30);
+/// Pause after a connection could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Statements of one request.
 pub const STATEMENTS_MAX: usize = 100;
 /// Push queries (and PRINTs) at a time; `ksql.max.push.queries` lowers it.
@@ -30,14 +38,13 @@ pub const HEALTH_AGE: Duration = Duration::from_secs(1);
 pub const SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 /// Properties of one request, and variables of one request.
 pub const PROPERTIES_MAX: usize = 200;
-/// Records that PRINT shows at most of one batch before it looks at its client again.
-pub const PRINT_RECORDS_MAX: usize = 1000;
 
 /// All of them as `/info` shows them.
 pub fn effective() -> Vec<(&'static str, u64)> {
     vec![
         ("millrace.limits.body.bytes", BODY_BYTES_MAX as u64),
         ("millrace.limits.load.body.bytes", LOAD_BODY_BYTES_MAX as u64),
+        ("millrace.limits.connections", u64::from(CONNECTIONS_MAX)),
         ("millrace.limits.statements", STATEMENTS_MAX as u64),
         ("millrace.limits.push.queries", PUSH_QUERIES_MAX as u64),
         ("millrace.limits.engine.calls", ENGINE_CALLS_MAX as u64),

@@ -76,10 +76,10 @@ async fn serve(mut config: Config) -> Result<(), String> {
     let api = engine(&config).await?;
     println!("{}", started(&config, address));
     let server = Server::new(Arc::clone(&api), config, address.to_string());
-    let served = http::serve(listener, server, stop_signal()).await;
+    http::serve(listener, server, stop_signal()).await;
     println!("shutting down");
     shutdown(api).await;
-    served.map_err(|e| format!("the listener failed: {e}"))
+    Ok(())
 }
 
 /// Starts the engine off the async threads.

@@ -16,7 +16,35 @@ use millrace_sql::error::SqlError;
 use millrace_sql::types::SqlType;
 use parking_lot::Mutex;
 
+use crate::config::ConfigBuilder;
+use crate::http::state::Server;
 use crate::statements::{Session, split};
+
+/// A server in front of a fake, on a port of its own.
+pub struct Running {
+    pub server: Arc<Server>,
+    /// `http://127.0.0.1:port`.
+    pub base: String,
+    pub stop: Option<tokio::sync::oneshot::Sender<()>>,
+    pub serving: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub async fn start(api: Arc<FakeApi>, settings: &[(&str, &str)]) -> Running {
+        let mut config = ConfigBuilder::default();
+        settings.iter().for_each(|(name, value)| config.flag(name, Some(value)));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let server = Server::new(api, config.build().unwrap(), host.clone());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let served = Arc::clone(&server);
+        let serving = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            crate::http::serve(listener, served, stopped).await;
+        });
+        Running { server, base: format!("http://{host}"), stop: Some(stop), serving }
+    }
+}
 
 /// The fake. Fields tell tests what happened.
 pub struct FakeApi {

@@ -93,3 +93,6 @@ fn fail(message: &str) -> u8 {
     eprintln!("error: {message}");
     exit::FAILED
 }
+
+#[cfg(test)]
+mod tests;

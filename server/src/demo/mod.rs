@@ -101,7 +101,7 @@ async fn demo(args: &DemoArgs, mut config: Config) -> Result<(), String> {
     let abort = replaying.abort_handle();
     let outcome = tokio::select! {
         replayed = replaying => match replayed {
-            Ok(Ok(())) => serving.await.map(|_| ()).map_err(|e| e.to_string()),
+            Ok(Ok(())) => serving.await.map_err(|e| e.to_string()),
             Ok(Err(e)) => Err(e),
             Err(e) => Err(format!("the replay failed: {e}")),
         },

@@ -1,6 +1,7 @@
 //! The REST API: ksqlDB's endpoints, and `/millrace/...` of our own. HTTP/1.1 and HTTP/2 with prior
 //! knowledge on one port.
 
+mod connections;
 mod encode;
 pub mod error;
 mod info;
@@ -19,6 +20,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::limits;
 use error::{HttpError, code};
@@ -51,31 +53,15 @@ async fn not_found() -> impl IntoResponse {
 }
 
 /// Serves until `stop` is ready, then ends push queries and waits a bounded time for connections.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    server: Arc<Server>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let (stopped, mut seen) = tokio::sync::watch::channel(false);
-    let stopping = Arc::clone(&server);
-    let graceful = async move {
+pub async fn serve(listener: TcpListener, server: Arc<Server>, stop: impl Future<Output = ()>) {
+    let (stopped, seen) = watch::channel(false);
+    let serving = connections::serve(listener, router(Arc::clone(&server)), seen);
+    let stopping = async {
         stop.await;
-        stopping.stop();
-        let _ = stopped.send(true);
+        server.stop();
+        stopped.send_replace(true);
     };
-    let serving = axum::serve(listener, router(server)).with_graceful_shutdown(graceful);
-    let late = async move {
-        // Also ends when the sender is gone: then serving has ended.
-        let _ = seen.wait_for(|stopped| *stopped).await;
-        tokio::time::sleep(limits::SHUTDOWN_WAIT).await;
-    };
-    tokio::select! {
-        done = serving.into_future() => done,
-        () = late => Ok(()),
-    }
+    tokio::join!(serving, stopping);
 }
 
 /// Waits until this node has applied the command that the client saw last. May block.

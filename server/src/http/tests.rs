@@ -11,17 +11,13 @@ use millrace_engine::api::PushEvent;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::ConfigBuilder;
-use crate::testing::{FakeApi, rows};
+use crate::testing::{FakeApi, Running, rows};
 
 /// A running server.
 struct Rig {
     api: Arc<FakeApi>,
-    server: Arc<Server>,
-    base: String,
+    running: Running,
     http: HttpClient<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    serving: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 /// An answer: status, content type, body.
@@ -44,21 +40,13 @@ impl Rig {
 
     async fn with(settings: &[(&str, &str)], http2: bool) -> Rig {
         let api = FakeApi::new();
-        let mut config = ConfigBuilder::default();
-        settings.iter().for_each(|(name, value)| config.flag(name, Some(value)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        let server = Server::new(api.clone(), config.build().unwrap(), host.clone());
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let serving = tokio::spawn(serve(listener, Arc::clone(&server), async {
-            let _ = stopped.await;
-        }));
+        let running = Running::start(api.clone(), settings).await;
         let http = HttpClient::builder(TokioExecutor::new()).http2_only(http2).build_http();
-        Rig { api, server, base: format!("http://{host}"), http, stop: Some(stop), serving }
+        Rig { api, running, http }
     }
 
     async fn request(&self, method: &str, path: &str, accept: &str, body: String) -> Answer {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.running.base));
         let request = request.header("accept", accept).body(Full::new(Bytes::from(body))).unwrap();
         let response = self.http.request(request).await.unwrap();
         let status = response.status().as_u16();
@@ -302,7 +290,7 @@ async fn push_queries_stream_until_the_limit() {
         assert_eq!(rows[0]["header"]["schema"], "`K` STRING, `C` BIGINT");
         assert_eq!(rows[2], json!({ "row": { "columns": ["b", 2], "tombstone": true } }));
         assert_eq!(rows[3], json!({ "finalMessage": "Limit Reached" }));
-        until("places are free", || rig.server.pushes.is_empty()).await;
+        until("places are free", || rig.running.server.pushes.is_empty()).await;
     }
     rig.api.events.lock().extend(events);
     let lines = rig.query("/query-stream", "*/*", "SELECT * FROM S EMIT CHANGES;").await;
@@ -316,7 +304,8 @@ async fn push_queries_stream_until_the_limit() {
 async fn push_queries_end_by_close_terminate_disconnect_and_shutdown() {
     let mut rig = Rig::new().await;
     let start = || async {
-        let request = Request::builder().method("POST").uri(format!("{}/query-stream", rig.base));
+        let request =
+            Request::builder().method("POST").uri(format!("{}/query-stream", rig.running.base));
         let body = json!({ "sql": "SELECT * FROM S EMIT CHANGES;" }).to_string();
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let mut body = rig.http.request(request).await.unwrap().into_body();
@@ -341,12 +330,12 @@ async fn push_queries_end_by_close_terminate_disconnect_and_shutdown() {
 
     let (_, body) = start().await;
     drop(body);
-    until("the query of a client that left ends", || rig.server.pushes.is_empty()).await;
+    until("the query of a client that left ends", || rig.running.server.pushes.is_empty()).await;
 
     let (_, body) = start().await;
-    let _ = rig.stop.take().unwrap().send(());
+    let _ = rig.running.stop.take().unwrap().send(());
     body.collect().await.unwrap();
-    rig.serving.await.unwrap().unwrap();
+    rig.running.serving.await.unwrap();
     assert_eq!(rig.api.ended.load(std::sync::atomic::Ordering::SeqCst), 4);
 }
 
