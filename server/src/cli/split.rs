@@ -67,8 +67,8 @@ impl<'a> Scanner<'a> {
             let at = self.at;
             if rest.starts_with("--") {
                 self.at += rest.find('\n').unwrap_or(rest.len());
-            } else if rest.starts_with("/*") {
-                let end = rest[2..].find("*/");
+            } else if let Some(inside) = rest.strip_prefix("/*") {
+                let end = inside.find("*/");
                 self.open |= end.is_none();
                 self.at += end.map_or(rest.len(), |i| i + 4);
             } else if matches!(c, '\'' | '"' | '`') {
