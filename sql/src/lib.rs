@@ -11,3 +11,4 @@ pub mod parser;
 pub mod plan;
 pub mod suggest;
 pub mod types;
+pub mod unparse;

@@ -151,6 +151,24 @@ impl Expr {
         self.loc.0
     }
 
+    /// True if it needs no parentheses before `->` and `[`: columns, calls, constructors and such.
+    pub fn is_operand(&self) -> bool {
+        use ExprKind::*;
+        matches!(
+            self.kind,
+            Column { .. }
+                | Call { .. }
+                | CallStar { .. }
+                | Subscript { .. }
+                | Field { .. }
+                | Array(_)
+                | Map(_)
+                | Struct(_)
+                | Case { .. }
+                | Cast { .. }
+        )
+    }
+
     /// The unit of time that this argument names. `DAY`, `HOUR`, `MINUTE` and `SECOND` are not
     /// reserved, so they parse as columns; the function's signature tells which one is meant.
     pub fn as_unit(&self) -> Option<IntervalUnit> {

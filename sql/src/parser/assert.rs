@@ -12,6 +12,11 @@ impl Parser<'_> {
     pub(super) fn assert(&mut self) -> Result<Statement> {
         let TokenKind::Word(Some(word)) = self.peek().kind else { return Err(self.no_assert()) };
         match word {
+            Keyword::Values | Keyword::Null | Keyword::Stream | Keyword::Table
+                if !self.test_runner =>
+            {
+                Err(self.near().hint("only the test runner knows this statement"))
+            }
             Keyword::Values => {
                 self.advance();
                 self.assert_values(Keyword::Values).map(Statement::AssertValues)

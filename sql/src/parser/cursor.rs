@@ -19,6 +19,8 @@ pub(super) struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     depth: u32,
+    /// Statements of the test runner are taken, too.
+    pub(super) test_runner: bool,
     /// Height of the tallest expression since this was last set to 0 ([`Parser::grow`]).
     pub(super) tallest: u32,
 }
@@ -26,7 +28,7 @@ pub(super) struct Parser<'a> {
 impl<'a> Parser<'a> {
     /// `tokens` must not be empty.
     pub(super) fn new(sql: &'a str, tokens: &'a [Token]) -> Self {
-        Parser { sql, tokens, at: 0, depth: 0, tallest: 0 }
+        Parser { sql, tokens, at: 0, depth: 0, test_runner: false, tallest: 0 }
     }
 
     // Looking.
@@ -244,6 +246,10 @@ impl<'a> Parser<'a> {
         let result = inner(self);
         self.depth -= 1;
         result
+    }
+
+    pub(super) fn depth(&self) -> u32 {
+        self.depth
     }
 
     /// The expression at hand became one level taller.

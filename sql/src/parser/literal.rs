@@ -6,7 +6,8 @@ use crate::error::{Result, SqlError};
 use crate::lexer::{Keyword, Symbol, TokenKind};
 
 impl Parser<'_> {
-    /// NULL, TRUE, FALSE, text, or a number with an optional minus; `None` takes nothing.
+    /// NULL, TRUE, FALSE, text, `DECIMAL 'text'`, or a number with an optional minus. `None` if
+    /// none of these stands here.
     pub(super) fn accept_literal(&mut self) -> Result<Option<Literal>> {
         let token = self.peek();
         let literal = match token.kind {
@@ -18,6 +19,12 @@ impl Parser<'_> {
             TokenKind::Symbol(Symbol::Minus) if self.peek_at(1).kind == TokenKind::Number => {
                 self.advance();
                 return self.number("-").map(Some);
+            }
+            TokenKind::Word(Some(Keyword::Decimal))
+                if self.peek_at(1).kind == TokenKind::String =>
+            {
+                self.advance();
+                return self.decimal_literal().map(Some);
             }
             _ => return Ok(None),
         };

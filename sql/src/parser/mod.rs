@@ -36,7 +36,16 @@ pub struct ParsedStatement {
 /// # Errors
 /// The first syntax error, with its place.
 pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
-    parse_all(sql, None)
+    parse_all(sql, None, false)
+}
+
+/// [`parse`], also for what only the test runner knows: ASSERT VALUES, ASSERT NULL VALUES, ASSERT
+/// STREAM and ASSERT TABLE.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_test_script(sql: &str) -> Result<Vec<ParsedStatement>> {
+    parse_all(sql, None, true)
 }
 
 /// [`parse`], with variables replaced. DEFINE and UNDEFINE in the text work on the statements
@@ -45,7 +54,7 @@ pub fn parse(sql: &str) -> Result<Vec<ParsedStatement>> {
 /// # Errors
 /// The first syntax error; a variable that is unknown or no single constant or name.
 pub fn parse_with(sql: &str, variables: &Variables) -> Result<Vec<ParsedStatement>> {
-    parse_all(sql, Some(variables.clone()))
+    parse_all(sql, Some(variables.clone()), false)
 }
 
 /// The only statement of `sql`.
@@ -90,7 +99,11 @@ fn parse_part<T>(sql: &str, part: impl FnOnce(&mut Parser<'_>) -> Result<T>) -> 
     }
 }
 
-fn parse_all(sql: &str, mut variables: Option<Variables>) -> Result<Vec<ParsedStatement>> {
+fn parse_all(
+    sql: &str,
+    mut variables: Option<Variables>,
+    test_runner: bool,
+) -> Result<Vec<ParsedStatement>> {
     let tokens = tokenize(sql)?;
     let mut statements = Vec::new();
     let is_last = |t: &Token| t.kind == TokenKind::Symbol(Symbol::Semicolon);
@@ -103,8 +116,8 @@ fn parse_all(sql: &str, mut variables: Option<Variables>) -> Result<Vec<ParsedSt
             continue;
         };
         let statement = match &variables {
-            Some(variables) => one(sql, &variables::substitute(tokens, variables)?)?,
-            None => one(sql, tokens)?,
+            Some(variables) => one(sql, &variables::substitute(tokens, variables)?, test_runner)?,
+            None => one(sql, tokens, test_runner)?,
         };
         match (&statement, &mut variables) {
             (Statement::Define { name, value }, Some(known)) => known.set(&name.value, value),
@@ -119,8 +132,9 @@ fn parse_all(sql: &str, mut variables: Option<Variables>) -> Result<Vec<ParsedSt
 }
 
 /// The statement that `tokens` are, up to and with their `;`.
-fn one(sql: &str, tokens: &[Token]) -> Result<Statement> {
+fn one(sql: &str, tokens: &[Token], test_runner: bool) -> Result<Statement> {
     let mut parser = Parser::new(sql, tokens);
+    parser.test_runner = test_runner;
     let statement = parser.statement()?;
     parser.expect_end()?;
     match parser.peek().kind {
@@ -218,3 +232,6 @@ const STARTS: [Keyword; 18] = [
     Keyword::Run,
     Keyword::Assert,
 ];
+
+#[cfg(test)]
+mod tests;

@@ -52,10 +52,6 @@ impl Parser<'_> {
             TokenKind::Word(Some(Keyword::Struct)) if next == symbol(Symbol::LParen) => {
                 self.structure()?
             }
-            TokenKind::Word(Some(Keyword::Decimal)) if next == TokenKind::String => {
-                self.advance();
-                ExprKind::Literal(self.decimal_literal()?)
-            }
             _ if self.is_name_at(0) => self.column_or_call()?,
             _ => return Err(self.near().hint("expected an expression")),
         };

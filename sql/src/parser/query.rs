@@ -43,7 +43,9 @@ impl Parser<'_> {
             return Ok(SelectItem::All { source, loc: self.since(start) });
         }
         let expr = self.expr()?;
-        if self.is_symbol(Symbol::Arrow) {
+        // `->*` applies to one operand, not to a sum that ends before it.
+        let in_parentheses = start.0.start < expr.span().start;
+        if self.is_symbol(Symbol::Arrow) && (in_parentheses || expr.is_operand()) {
             self.advance();
             self.expect_symbol(Symbol::Star)?;
             return Ok(SelectItem::StructAll { base: expr, loc: self.since(start) });
@@ -202,27 +204,26 @@ impl Parser<'_> {
             return self.comma_list(Self::value_expr);
         }
         self.expect_symbol(Symbol::LParen)?;
-        if self.is_symbol(Symbol::RParen) {
-            let clause = keyword.text();
-            return Err(self.near().hint(format!("{clause} BY needs at least one expression")));
-        }
         let list = self.comma_list(Self::value_expr)?;
         self.expect_symbol(Symbol::RParen)?;
         Ok(list)
     }
 
-    /// True when one pair of parentheses holds the whole clause: `(a, b)`, not `(a) + b, c`.
+    /// True when one pair of parentheses holds several expressions and the whole clause:
+    /// `(a, b)`, not `(a) + b, c` and not `(a)`, which is an expression.
     fn is_parenthesized_list(&self) -> bool {
         if !self.is_symbol(Symbol::LParen) {
             return false;
         }
         let mut open = 0_u32;
         let mut ahead = 0;
+        let mut commas = false;
         loop {
             match self.peek_at(ahead).kind {
-                TokenKind::Symbol(Symbol::LParen) => open += 1,
-                TokenKind::Symbol(Symbol::RParen) => open -= 1,
-                TokenKind::End | TokenKind::Symbol(Symbol::Semicolon) => return true,
+                TokenKind::Symbol(Symbol::LParen | Symbol::LBracket) => open += 1,
+                TokenKind::Symbol(Symbol::RParen | Symbol::RBracket) => open -= 1,
+                TokenKind::Symbol(Symbol::Comma) => commas |= open == 1,
+                TokenKind::End | TokenKind::Symbol(Symbol::Semicolon) => return commas,
                 _ => {}
             }
             ahead += 1;
@@ -230,12 +231,11 @@ impl Parser<'_> {
                 break;
             }
         }
-        match self.peek_at(ahead).kind {
-            TokenKind::Symbol(symbol) => {
-                matches!(symbol, Symbol::Semicolon | Symbol::RParen)
-            }
-            _ => true,
-        }
+        let goes_on = match self.peek_at(ahead).kind {
+            TokenKind::Symbol(symbol) => symbol != Symbol::Semicolon,
+            _ => false,
+        };
+        commas && !goes_on
     }
 
     fn emit(&mut self) -> Result<Option<Emit>> {

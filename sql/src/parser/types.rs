@@ -14,7 +14,7 @@ impl Parser<'_> {
             let mut arrays = 0;
             while p.accept(Keyword::Array) {
                 arrays += 1;
-                if arrays > NESTING_MAX {
+                if p.depth() + arrays > NESTING_MAX {
                     return Err(p.fail(format!("nested deeper than {NESTING_MAX} levels")));
                 }
                 ty = TypeExpr { kind: TypeKind::Array(Box::new(ty)), loc: p.since(start) };
