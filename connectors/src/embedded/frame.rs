@@ -33,6 +33,8 @@ pub struct Prefix {
 /// its chunks accordingly.
 pub fn encode(entry: &mut Entry, out: &mut Vec<u8>, (segment, at): (u32, u64), synced: u64) {
     let begin = out.len();
+    let chunks = entry.parts.iter().flat_map(|patch| &patch.chunks);
+    out.reserve(chunks.map(|chunk| chunk.bytes as usize).sum());
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     put_header(entry, out);
     let header_bytes = out.len() - begin - PREFIX_BYTES;

@@ -86,7 +86,7 @@ impl LocalWriter {
         }
         (self.held_records, self.held_bytes) = (0, 0);
         let full = self.parts.iter_mut().filter(|part| !part.records.is_empty());
-        let parts = full.map(|part| (part.tp, std::mem::take(&mut part.records)));
+        let parts = full.map(|part| (part.tp, part.records.take()));
         if let Err(lost) = self.shared.send((&self.id, self.epoch), parts) {
             self.dead = Some(lost);
         }

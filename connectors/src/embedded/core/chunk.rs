@@ -27,6 +27,12 @@ pub struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
+    /// Takes what was collected, leaving room for as much again.
+    pub fn take(&mut self) -> ChunkBuilder {
+        let data = Vec::with_capacity(self.data.len());
+        std::mem::replace(self, ChunkBuilder { data, ..ChunkBuilder::default() })
+    }
+
     pub fn push(&mut self, record: &RecordRef<'_>) {
         self.push_at(self.span, record);
     }
