@@ -12,6 +12,7 @@ pub struct Expr {
     pub loc: Loc,
 }
 
+/// What an expression is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExprKind {
     Literal(Literal),
@@ -115,6 +116,7 @@ pub enum Literal {
     String(String),
 }
 
+/// An operator before one operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnaryOp {
     Plus,
@@ -122,6 +124,7 @@ pub enum UnaryOp {
     Not,
 }
 
+/// An operator between two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BinaryOp {
     Add,
@@ -143,10 +146,12 @@ pub enum BinaryOp {
 }
 
 impl Expr {
+    /// A node at a place.
     pub fn new(kind: ExprKind, loc: impl Into<Loc>) -> Self {
         Expr { kind, loc: loc.into() }
     }
 
+    /// Its byte range in the text.
     pub fn span(&self) -> Span {
         self.loc.0
     }

@@ -61,6 +61,7 @@ impl Ident {
         Ident { value: value.into(), quoted: false, loc: Loc::default() }
     }
 
+    /// Its byte range in the text.
     pub fn span(&self) -> Span {
         self.loc.0
     }

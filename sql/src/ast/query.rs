@@ -21,6 +21,7 @@ pub struct Query {
     pub loc: Loc,
 }
 
+/// One entry of the SELECT list.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SelectItem {
     Expr {
@@ -46,6 +47,7 @@ pub struct Relation {
     pub joins: Vec<Join>,
 }
 
+/// A stream or table in FROM, with its alias.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AliasedSource {
     pub name: Ident,
@@ -59,6 +61,7 @@ impl AliasedSource {
     }
 }
 
+/// One joined source; `loc` starts at its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Join {
     pub kind: JoinType,
@@ -68,6 +71,7 @@ pub struct Join {
     pub loc: Loc,
 }
 
+/// Which rows without a partner are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinType {
     Inner,
@@ -85,6 +89,7 @@ pub struct Within {
     pub loc: Loc,
 }
 
+/// The WINDOW clause.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowClause {
     /// ksqlDB takes a name and makes nothing of it.
@@ -95,6 +100,7 @@ pub struct WindowClause {
     pub loc: Loc,
 }
 
+/// The kind of window with its lengths.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WindowSpec {
     Tumbling { size: Interval },
@@ -118,6 +124,7 @@ impl Interval {
     }
 }
 
+/// A unit of time of fixed length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IntervalUnit {
     Milliseconds,

@@ -6,6 +6,7 @@ use super::query::{Interval, Query};
 use super::types::TypeExpr;
 use crate::catalog::SourceKind;
 
+/// One statement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
     Query(Box<Query>),
@@ -99,6 +100,7 @@ pub struct CreateAs {
     pub query: Query,
 }
 
+/// `INSERT INTO .. SELECT`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InsertInto {
     pub name: Ident,
@@ -106,6 +108,7 @@ pub struct InsertInto {
     pub query: Query,
 }
 
+/// `INSERT INTO .. VALUES`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InsertValues {
     pub name: Ident,
@@ -124,6 +127,7 @@ pub struct ColumnDef {
     pub loc: Loc,
 }
 
+/// Where a declared column lives in the record; `None` is the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ColumnMarker {
     None,
@@ -141,6 +145,7 @@ pub struct Properties {
     pub loc: Loc,
 }
 
+/// One `name = value`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Property {
     /// Upper-cased unless written in quotes; compare case-insensitively ([`Properties::get`]).
@@ -150,15 +155,18 @@ pub struct Property {
 }
 
 impl Properties {
+    /// The property of that name in any case.
     pub fn get(&self, name: &str) -> Option<&Property> {
         self.list.iter().find(|p| p.name.value.eq_ignore_ascii_case(name))
     }
 
+    /// True when nothing was given.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 }
 
+/// `DROP STREAM|TABLE`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DropSource {
     pub kind: SourceKind,
@@ -167,6 +175,7 @@ pub struct DropSource {
     pub delete_topic: bool,
 }
 
+/// `CREATE SOURCE|SINK CONNECTOR`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateConnector {
     pub kind: ConnectorKind,
@@ -176,6 +185,7 @@ pub struct CreateConnector {
     pub properties: Properties,
 }
 
+/// Which way a connector carries records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectorKind {
     Source,
@@ -214,6 +224,7 @@ pub enum Show {
     Properties,
 }
 
+/// What DESCRIBE describes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Describe {
     Source { name: Ident, extended: bool },
@@ -223,6 +234,7 @@ pub enum Describe {
     Connector(Ident),
 }
 
+/// `PRINT topic`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Print {
     /// Case kept, quoted or not.
@@ -233,6 +245,7 @@ pub struct Print {
     pub limit: Option<u64>,
 }
 
+/// `ASSERT [NOT EXISTS] TOPIC`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertTopic {
     /// `NOT EXISTS` was not written.
@@ -243,6 +256,7 @@ pub struct AssertTopic {
     pub timeout: Option<Interval>,
 }
 
+/// `ASSERT [NOT EXISTS] SCHEMA`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertSchema {
     /// `NOT EXISTS` was not written.
@@ -253,6 +267,7 @@ pub struct AssertSchema {
     pub timeout: Option<Interval>,
 }
 
+/// The record that ASSERT VALUES and ASSERT NULL VALUES expect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AssertValues {
     pub name: Ident,

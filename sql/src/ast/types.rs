@@ -11,6 +11,7 @@ pub struct TypeExpr {
     pub loc: Loc,
 }
 
+/// What a type is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TypeKind {
     Scalar(ScalarType),

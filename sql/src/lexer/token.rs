@@ -13,6 +13,7 @@ pub struct Token {
     pub span: Span,
 }
 
+/// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
     /// An unquoted word; `None` if it is no keyword.
@@ -31,10 +32,12 @@ pub enum TokenKind {
 
 macro_rules! symbols {
     ($($name:ident $text:literal)*) => {
+        /// A mark of the grammar.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Symbol { $($name,)* }
 
         impl Symbol {
+            /// From the text of the mark.
             pub fn from_text(text: &str) -> Option<Symbol> {
                 match text {
                     $($text => Some(Symbol::$name),)*
@@ -43,6 +46,7 @@ macro_rules! symbols {
                 }
             }
 
+            /// The mark as text.
             pub fn text(self) -> &'static str {
                 match self { $(Symbol::$name => $text,)* }
             }

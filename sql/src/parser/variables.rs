@@ -11,14 +11,17 @@ use crate::lexer::{Keyword, Symbol, Token, TokenKind, tokenize};
 pub struct Variables(BTreeMap<String, String>);
 
 impl Variables {
+    /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(&name.to_ascii_uppercase()).map(String::as_str)
     }
 
+    /// Defines a variable, or gives it another value.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_ascii_uppercase(), value.into());
     }
 
+    /// Forgets a variable.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(&name.to_ascii_uppercase());
     }
