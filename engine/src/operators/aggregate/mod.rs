@@ -14,15 +14,18 @@ mod emit;
 mod groups;
 mod input;
 mod read;
+mod session;
+mod session_out;
+mod sessions;
 mod slots;
 mod spec;
 mod states;
 mod window;
 mod windowed;
 
-use millrace_sql::error::SqlError;
 use millrace_sql::plan::{AggregateNode, WindowKind};
 
+use self::session::SessionAggregate;
 use self::spec::Spec;
 use self::windowed::TimeAggregate;
 use crate::error::{EngineError, Result};
@@ -74,7 +77,10 @@ pub fn aggregate(node: &AggregateNode, options: AggregateOptions) -> Result<Box<
     let spec = Spec::new(node)?;
     let AggregateOptions { stores: given, with_old, cache_bytes_max } = options;
     match given.as_slice() {
-        [_, _] => Err(SqlError::not_supported("an aggregation over session windows").into()),
+        [store, ends] => {
+            let aggregate = SessionAggregate::new(spec, *store, *ends, with_old, cache_bytes_max)?;
+            Ok(Box::new(aggregate))
+        }
         [store] => Ok(Box::new(TimeAggregate::new(spec, *store, with_old, cache_bytes_max)?)),
         given => {
             let needed = stores(node).len();

@@ -19,6 +19,7 @@ use crate::state::{Shape, StoreId};
 
 mod cases;
 mod oracle;
+mod sessions;
 
 /// A row of input: key, value, event time.
 pub(super) type Row = (Option<&'static str>, i64, i64);
