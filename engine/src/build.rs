@@ -9,6 +9,7 @@ use crate::operators::Operator;
 use crate::operators::aggregate::{AGGREGATE_CACHE_BYTES, AggregateOptions, aggregate};
 use crate::operators::filter::FilterOperator;
 use crate::operators::input::InputOperator;
+use crate::operators::joins::{JOIN_CACHE_BYTES, join};
 use crate::operators::keep::KeepOperator;
 use crate::operators::project::ProjectOperator;
 use crate::pipeline::{Pipeline, Step};
@@ -66,6 +67,10 @@ fn operator(
                 cache_bytes_max: AGGREGATE_CACHE_BYTES,
             };
             aggregate(aggregation, options)?
+        }
+        Op::Join { node: joined, stores } => {
+            let stores: Vec<StoreId> = stores.iter().map(|at| store(*at)).collect();
+            join(joined, &stores, node.needs_old, JOIN_CACHE_BYTES)?
         }
         Op::Materialize { store: kept } => {
             let (types, key) = sink_shape(&sub.output)?;

@@ -253,8 +253,8 @@ impl Builder {
         let (stores, kind) = match node.shape {
             JoinShape::StreamStream { .. } => (
                 vec![
-                    store(format!("{step}-left"), Shape::KeyFirst, true),
-                    store(format!("{step}-right"), Shape::KeyFirst, true),
+                    store(format!("{step}-left"), Shape::WindowFirst, true),
+                    store(format!("{step}-right"), Shape::WindowFirst, true),
                     store(format!("{step}-outer"), Shape::WindowFirst, true),
                 ],
                 ResultKind::Stream,

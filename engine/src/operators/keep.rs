@@ -85,7 +85,8 @@ impl Operator for KeepOperator {
 /// Length of the event time in front of a stored row.
 const STAMP_LEN: usize = 8;
 
-fn stamp(time_ms: i64, row: &[u8]) -> Vec<u8> {
+/// A row as it is stored: event time, then the row.
+pub(crate) fn stamp(time_ms: i64, row: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(STAMP_LEN + row.len());
     value.extend_from_slice(&time_ms.to_be_bytes());
     value.extend_from_slice(row);
@@ -93,7 +94,7 @@ fn stamp(time_ms: i64, row: &[u8]) -> Vec<u8> {
 }
 
 /// Event time and row of a stored value.
-fn unstamp(value: &[u8]) -> Result<(i64, &[u8])> {
+pub(crate) fn unstamp(value: &[u8]) -> Result<(i64, &[u8])> {
     let (time, row) = value
         .split_first_chunk::<STAMP_LEN>()
         .ok_or_else(|| EngineError::State("a stored row is too short".to_owned()))?;

@@ -4,8 +4,10 @@ pub mod aggregate;
 mod args;
 pub mod filter;
 pub mod input;
+pub mod joins;
 pub mod keep;
 pub mod project;
+mod slots;
 #[cfg(test)]
 mod testing;
 

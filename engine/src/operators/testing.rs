@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::{Array, RecordBatch};
+
 use super::{Operator, RowReject, StepContext};
 use crate::batch::Batch;
 use crate::error::Result;
@@ -115,4 +117,36 @@ pub fn flush(
     coalesce: bool,
 ) -> Result<()> {
     step(state, output, coalesce, |ctx| operator.flush(ctx))
+}
+
+/// Rows as text: columns, `@` time; `-` in front of a tombstone (its first `keys` columns only), old values
+/// after `<`.
+pub fn texts(output: &Output, keys: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    for batch in &output.batches {
+        let row_text = |rows: &RecordBatch, row: usize, columns: usize| -> String {
+            let columns = rows.columns()[..columns].iter();
+            let values: Vec<String> = columns
+                .map(|c| match c.is_null(row) {
+                    true => "NULL".into(),
+                    false => arrow::util::display::array_value_to_string(c, row).unwrap(),
+                })
+                .collect();
+            values.join(" ")
+        };
+        for row in 0..batch.len() {
+            let live = batch.is_live(row);
+            let all = batch.rows.num_columns();
+            let columns = if live { all } else { keys.min(all) };
+            let text = row_text(&batch.rows, row, columns);
+            let old = match &batch.old {
+                Some(old) if old.live.value(row) => format!(" < {}", row_text(&old.rows, row, all)),
+                Some(_) => " < none".into(),
+                None => String::new(),
+            };
+            let sign = if live { "" } else { "-" };
+            texts.push(format!("{sign}{text} @{}{old}", batch.times[row]));
+        }
+    }
+    texts
 }

@@ -1,9 +1,9 @@
 //! Slots of live groups: their keys, aggregates, times, and what is owed to store and downstream.
 
-use super::slots::SlotTable;
 use super::states::States;
 use crate::aggs::StreamAgg;
 use crate::error::Result;
+use crate::operators::slots::SlotTable;
 use crate::state::{Shape, StateView, StoreId};
 
 /// The group has a value from before: in the store, or handed out.

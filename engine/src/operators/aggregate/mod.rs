@@ -17,7 +17,6 @@ mod read;
 mod session;
 mod session_out;
 mod sessions;
-mod slots;
 mod spec;
 mod states;
 mod window;

@@ -4,10 +4,10 @@ use arrow::array::RecordBatch;
 use millrace_sql::plan::{AggregateNode, WindowKind};
 
 use super::emit::{self, Columns, window_ends};
-use super::slots::{split_session, split_window};
 use super::spec::Spec;
 use super::states::States;
 use crate::error::Result;
+use crate::operators::slots::{split_session, split_window};
 
 /// Reads what an aggregation stored. Independent of the operator.
 pub struct AggregateReader {

@@ -17,13 +17,13 @@ use super::session_out::{self, OutRow, Values};
 use super::sessions::{
     Lengths, Removed, Session, Sessions, Taken, end_key, from_end_key, key_range, session_key,
 };
-use super::slots::{split_session, window_bytes};
 use super::spec::Spec;
 use super::states::{RowsOf, States};
 use super::window::NO_TIME;
 use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::error::{EngineError, Result};
+use crate::operators::slots::{split_session, window_bytes};
 use crate::operators::{Operator, StepContext};
 use crate::state::{Shape, StateView, StoreId};
 

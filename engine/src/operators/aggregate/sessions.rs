@@ -1,7 +1,7 @@
 //! Which sessions there are per group, and how a row changes them.
 
-use super::slots::{SlotTable, WINDOW_BYTES, split_session, window_bytes};
 use crate::error::Result;
+use crate::operators::slots::{SlotTable, WINDOW_BYTES, split_session, window_bytes};
 
 /// Lengths of a session window. Times in milliseconds.
 #[derive(Debug, Clone, Copy)]

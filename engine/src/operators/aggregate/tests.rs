@@ -14,7 +14,7 @@ use millrace_sql::types::SqlType;
 use super::{AGGREGATE_CACHE_BYTES, AggregateOptions, AggregateReader, aggregate, stores};
 use crate::batch::{Batch, Old};
 use crate::operators::Operator;
-use crate::operators::testing::{MemState, Output, flush, push};
+use crate::operators::testing::{MemState, Output, flush, push, texts};
 use crate::state::{Shape, StoreId};
 
 mod cases;
@@ -130,37 +130,6 @@ pub(super) fn changes(rows: &[TableChange]) -> Batch {
     batch.live = Some(new_live);
     batch.old = Some(Old { rows: old, live: old_live });
     batch
-}
-
-/// Rows as text: columns, `@` time; `-` in front of a tombstone (its key columns only), old values
-/// after `<`.
-pub(super) fn texts(output: &Output, keys: usize) -> Vec<String> {
-    let mut texts = Vec::new();
-    for batch in &output.batches {
-        let row_text = |rows: &RecordBatch, row: usize, columns: usize| -> String {
-            let columns = rows.columns()[..columns].iter();
-            let values: Vec<String> = columns
-                .map(|c| match c.is_null(row) {
-                    true => "NULL".into(),
-                    false => arrow::util::display::array_value_to_string(c, row).unwrap(),
-                })
-                .collect();
-            values.join(" ")
-        };
-        for row in 0..batch.len() {
-            let live = batch.is_live(row);
-            let all = batch.rows.num_columns();
-            let text = row_text(&batch.rows, row, if live { all } else { keys });
-            let old = match &batch.old {
-                Some(old) if old.live.value(row) => format!(" < {}", row_text(&old.rows, row, all)),
-                Some(_) => " < none".into(),
-                None => String::new(),
-            };
-            let sign = if live { "" } else { "-" };
-            texts.push(format!("{sign}{text} @{}{old}", batch.times[row]));
-        }
-    }
-    texts
 }
 
 /// Output rows of a run with a flush at the end.

@@ -9,13 +9,13 @@ use arrow::compute;
 use super::emit::{self, Columns, EMIT_ROWS_MAX, OldValues, window_ends};
 use super::groups::Groups;
 use super::input::{Input, prepare};
-use super::slots::window_bytes;
 use super::spec::Spec;
 use super::states::RowsOf;
 use super::window::{Assigned, Assigner, NO_TIME};
 use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::error::Result;
+use crate::operators::slots::window_bytes;
 use crate::operators::{Operator, StepContext};
 use crate::state::{Shape, StateView, StoreId};
 
@@ -270,7 +270,7 @@ impl TimeAggregate {
     }
 
     fn load_entry(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let (window, key) = super::slots::split_window(key)?;
+        let (window, key) = crate::operators::slots::split_window(key)?;
         let hash = self.groups.table.hash(key);
         let (slot, new) = self.groups.table.find_or_insert(hash, window, key)?;
         if !new {

@@ -11,15 +11,15 @@ use crate::error::{EngineError, Result};
 const WINDOW_MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Bytes of a window's start in front of a key.
-pub(super) const WINDOW_BYTES: usize = 8;
+pub(crate) const WINDOW_BYTES: usize = 8;
 
 /// A window's start as the first bytes of a store key: ordered as the numbers are.
-pub(super) fn window_bytes(start: i64) -> [u8; WINDOW_BYTES] {
+pub(crate) fn window_bytes(start: i64) -> [u8; WINDOW_BYTES] {
     (start ^ i64::MIN).to_be_bytes()
 }
 
 /// The inverse of [`window_bytes`].
-pub(super) fn window_of(bytes: [u8; WINDOW_BYTES]) -> i64 {
+pub(crate) fn window_of(bytes: [u8; WINDOW_BYTES]) -> i64 {
     i64::from_be_bytes(bytes) ^ i64::MIN
 }
 
@@ -27,7 +27,7 @@ pub(super) fn window_of(bytes: [u8; WINDOW_BYTES]) -> i64 {
 ///
 /// # Errors
 /// `State` when the key is too short to have a window.
-pub(super) fn split_window(key: &[u8]) -> Result<(i64, &[u8])> {
+pub(crate) fn split_window(key: &[u8]) -> Result<(i64, &[u8])> {
     let (window, key) = key.split_first_chunk().ok_or_else(|| {
         let what = format!("a windowed store has a key of {} bytes", key.len());
         EngineError::State(what)
@@ -39,7 +39,7 @@ pub(super) fn split_window(key: &[u8]) -> Result<(i64, &[u8])> {
 ///
 /// # Errors
 /// `State` when the key is too short to have bounds.
-pub(super) fn split_session(key: &[u8]) -> Result<(&[u8], i64, i64)> {
+pub(crate) fn split_session(key: &[u8]) -> Result<(&[u8], i64, i64)> {
     let short = || {
         let what = format!("a session store has a key of {} bytes", key.len());
         EngineError::State(what)
@@ -51,7 +51,7 @@ pub(super) fn split_session(key: &[u8]) -> Result<(&[u8], i64, i64)> {
 
 /// Store keys of the slots in one arena, found by hash. Slots are only added; [`SlotTable::retain`]
 /// is how they go.
-pub(super) struct SlotTable {
+pub(crate) struct SlotTable {
     windowed: bool,
     table: HashTable<u32>,
     arena: Vec<u8>,
