@@ -5,6 +5,8 @@
 //! for each session it replaces, then the merged row. With EMIT FINAL a closed session takes part
 //! in no merge, so that it is emitted once and stays as it was.
 
+mod store;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -14,21 +16,18 @@ use millrace_sql::plan::WindowKind;
 use super::emit::{self, EMIT_ROWS_MAX};
 use super::input::{Input, prepare};
 use super::session_out::{self, OutRow, Values};
-use super::sessions::{
-    Lengths, Removed, Session, Sessions, Taken, end_key, from_end_key, key_range, session_key,
-};
+use super::sessions::{Lengths, Removed, Session, Sessions, Taken};
 use super::spec::Spec;
 use super::states::{RowsOf, States};
 use super::window::NO_TIME;
 use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::error::{EngineError, Result};
-use crate::operators::slots::{split_session, window_bytes};
 use crate::operators::{Operator, StepContext};
-use crate::state::{Shape, StateView, StoreId};
+use crate::state::StoreId;
 
-/// Groups that are kept however many of them have no live session.
-const COMPACT_KEYS_MIN: usize = 4096;
+/// Groups and slots that are kept however many of them have no live session.
+const COMPACT_MIN: usize = 8192;
 
 /// Value of entries in the store by ends: nothing but a version.
 const END_VALUE: &[u8] = &[1];
@@ -107,7 +106,7 @@ impl SessionAggregate {
             dirty: Vec::new(),
             removed: Vec::new(),
             old: Values::default(),
-            compact_at: COMPACT_KEYS_MIN,
+            compact_at: COMPACT_MIN,
             keys: KeyBuffer::new(),
             pending: Pending::default(),
         })
@@ -237,43 +236,6 @@ impl SessionAggregate {
         Ok(())
     }
 
-    /// Reads the sessions of a group from the store.
-    fn load_key(&mut self, key: u32, key_bytes: &[u8], state: &dyn StateView) -> Result<()> {
-        let (from, to) = key_range(key_bytes);
-        let mut failed = Ok(());
-        state.scan(self.store, Shape::KeyFirst, &from, &to, &mut |entry, value| {
-            failed = self.load_session(key, entry, value);
-            failed.is_ok()
-        })?;
-        failed?;
-        self.sessions.keys[key as usize].all.sort_by_key(|session| session.start);
-        Ok(())
-    }
-
-    fn load_session(&mut self, key: u32, entry: &[u8], value: &[u8]) -> Result<()> {
-        let (_, start, end) = split_session(entry)?;
-        let slot = self.sessions.slots;
-        self.sessions.slots += 1;
-        self.states.grow(self.sessions.slots as usize);
-        self.states.load(slot, value)?;
-        let session = Session {
-            start,
-            end,
-            slot,
-            stored: true,
-            // Downstream of EMIT FINAL has a session only when nothing changes it any more.
-            emitted: !self.spec.emit_final,
-            dirty: false,
-            owed: false,
-            old: None,
-        };
-        self.sessions.keys[key as usize].all.push(session);
-        if self.spec.emit_final && end >= self.closed_to {
-            self.open.push(Reverse((end, key)));
-        }
-        Ok(())
-    }
-
     /// EMIT FINAL: hands out the sessions that stream time has closed, by end, key and start.
     ///
     /// Sessions close in the order of their ends and then no longer change, so doing this after
@@ -318,23 +280,6 @@ impl SessionAggregate {
         session_out::batch(&self.spec, &self.sessions, &rows, &values, None)
     }
 
-    /// Brings the groups of stored sessions that close now into memory.
-    fn load_closing(&mut self, closed_to: i64, state: &dyn StateView) -> Result<()> {
-        let (from, to) = (window_bytes(self.closed_to), window_bytes(closed_to));
-        let mut failed = Ok(());
-        state.scan(self.ends, Shape::WindowFirst, &from, &to, &mut |entry, _| {
-            failed = self.load_closing_key(entry, state);
-            failed.is_ok()
-        })?;
-        failed
-    }
-
-    fn load_closing_key(&mut self, entry: &[u8], state: &dyn StateView) -> Result<()> {
-        let (key_bytes, _) = from_end_key(entry)?;
-        let (key, new) = self.sessions.key(key_bytes)?;
-        if new { self.load_key(key, key_bytes, state) } else { Ok(()) }
-    }
-
     /// Hands out what changed since the last commit: tombstones first, then rows.
     fn emit_owed(&mut self, out: &mut Vec<Batch>) -> Result<()> {
         let gone = self.removed.iter().filter(|removed| removed.session.emitted);
@@ -360,114 +305,6 @@ impl SessionAggregate {
             out.push(session_out::batch(&self.spec, &self.sessions, rows, &values, old)?);
         }
         Ok(())
-    }
-
-    /// Writes changed sessions and deletes merged ones.
-    fn write(&mut self, state: &mut dyn StateView) -> Result<()> {
-        let (mut entry, mut value) = (Vec::new(), Vec::new());
-        for Removed { key, session } in std::mem::take(&mut self.removed) {
-            if session.stored {
-                let key = self.sessions.table.key(key);
-                session_key(key, &session, &mut entry);
-                state.put(self.store, Shape::KeyFirst, &entry, None, session.end)?;
-                end_key(key, &session, &mut entry);
-                state.put(self.ends, Shape::WindowFirst, &entry, None, session.end)?;
-            }
-        }
-        for number in std::mem::take(&mut self.dirty) {
-            let key = self.sessions.table.key(number);
-            let sessions = &mut self.sessions.keys[number as usize];
-            sessions.dirty = false;
-            for session in sessions.all.iter_mut().filter(|session| session.dirty) {
-                session.dirty = false;
-                if session.end < self.expired_to {
-                    continue;
-                }
-                self.states.save(session.slot, &mut value);
-                session_key(key, session, &mut entry);
-                state.put(self.store, Shape::KeyFirst, &entry, Some(&value), session.end)?;
-                if !session.stored {
-                    end_key(key, session, &mut entry);
-                    let end = Some(END_VALUE);
-                    state.put(self.ends, Shape::WindowFirst, &entry, end, session.end)?;
-                    session.stored = true;
-                }
-            }
-        }
-        self.old.clear();
-        Ok(())
-    }
-
-    /// Deletes sessions that are no longer kept.
-    fn expire(&mut self, state: &mut dyn StateView) -> Result<()> {
-        let Some(window) = self.spec.window else { return Ok(()) };
-        let to = self.stream_time.saturating_sub(window.retention_ms);
-        if self.stream_time == NO_TIME || to <= self.expired_to {
-            return Ok(());
-        }
-        let bound = window_bytes(to);
-        let mut expired = Vec::new();
-        state.scan(self.ends, Shape::WindowFirst, &[], &bound, &mut |entry, _| {
-            expired.push(entry.to_vec());
-            true
-        })?;
-        for entry in expired {
-            let (_, key) = from_end_key(&entry)?;
-            state.put(self.store, Shape::KeyFirst, &key, None, self.stream_time)?;
-        }
-        state.expire(self.ends, &bound)?;
-        self.expired_to = to;
-        Ok(())
-    }
-
-    /// Forgets sessions that no row can reach, or everything when memory is short. All is written
-    /// before.
-    fn compact(&mut self) {
-        if self.memory_bytes() > self.cache_bytes_max {
-            self.forget();
-            self.complete = false;
-            return;
-        }
-        let unused = self.states.len() > 2 * self.sessions.keys.len() + COMPACT_KEYS_MIN;
-        if self.sessions.keys.len() < self.compact_at && !unused {
-            return;
-        }
-        let floor = self.lengths.floor(self.stream_time);
-        let mut keep_keys = Vec::new();
-        let mut slots = Vec::new();
-        for (number, key) in self.sessions.keys.iter_mut().enumerate() {
-            key.all.retain(|session| session.end >= floor);
-            if !key.all.is_empty() {
-                keep_keys.push(number as u32);
-                slots.extend(key.all.iter().map(|session| session.slot));
-            }
-        }
-        slots.sort_unstable();
-        self.states.retain(&slots);
-        self.sessions.table.retain(&keep_keys);
-        self.sessions.keys.retain(|key| !key.all.is_empty());
-        self.sessions.slots = slots.len() as u32;
-        self.open.clear();
-        for (number, key) in self.sessions.keys.iter_mut().enumerate() {
-            for session in &mut key.all {
-                session.slot = slots.partition_point(|slot| *slot < session.slot) as u32;
-                if self.spec.emit_final && session.end >= self.closed_to {
-                    self.open.push(Reverse((session.end, number as u32)));
-                }
-            }
-        }
-        self.compact_at = COMPACT_KEYS_MIN.max(2 * self.sessions.keys.len());
-    }
-
-    fn forget(&mut self) {
-        self.sessions.clear();
-        self.states.retain(&[]);
-        self.open.clear();
-        self.dirty.clear();
-        self.removed.clear();
-        self.old.clear();
-        self.pending = Pending::default();
-        self.compact_at = COMPACT_KEYS_MIN;
     }
 }
 

@@ -205,7 +205,7 @@ mod tests {
     fn a_session_is_late_when_its_end_gap_and_grace_have_passed() {
         check(5, 0, &[20, 15], &[(15, 20)]);
         check(5, 0, &[20, 14], &[(20, 20)]);
-        check(5, 0, &[30, 25, 20, 19], &[(20, 30)]);
+        check(5, 0, &[30, 25, 20, 19], &[(19, 30)]);
         check(5, 0, &[30, 24], &[(30, 30)]);
     }
 

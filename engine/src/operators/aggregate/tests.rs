@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
-use datafusion::logical_expr::{Expr, LogicalPlan, col};
+use datafusion::logical_expr::{Expr, LogicalPlan, ident};
 use millrace_sql::catalog::{FormatKind, FormatSpec, Source, SourceKind};
 use millrace_sql::plan::{
     AggregateCall, AggregateNode, ScanNode, Window, WindowKind, node, schema,
@@ -54,9 +54,9 @@ fn call(function: &str, args: Vec<Expr>) -> AggregateCall {
 
 /// `SELECT K, COUNT(*), SUM(V), LATEST_BY_OFFSET(V) GROUP BY K`.
 pub(super) fn plan(window: Option<Window>, emit_final: bool, table_input: bool) -> AggregateNode {
-    let mut calls = vec![call("COUNT", vec![]), call("SUM", vec![col("V")])];
+    let mut calls = vec![call("COUNT", vec![]), call("SUM", vec![ident("V")])];
     if !table_input {
-        calls.push(call("LATEST_BY_OFFSET", vec![col("V")]));
+        calls.push(call("LATEST_BY_OFFSET", vec![ident("V")]));
     }
     let mut columns = vec![("K".to_string(), SqlType::String)];
     if window.is_some() {

@@ -82,7 +82,7 @@ impl Assigner {
 
     fn assign_tumbling(&self, times: &[i64], stream_time: &mut i64, out: &mut Assigned) -> u64 {
         let mut late = 0;
-        let mut start = i64::MAX;
+        let mut start = times.first().map_or(0, |time| floor(*time, self.size_ms));
         for (row, time) in times.iter().enumerate() {
             *stream_time = (*stream_time).max(*time);
             // Neighbours mostly share a window: spare the division.

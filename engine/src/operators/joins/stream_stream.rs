@@ -215,14 +215,13 @@ impl StreamStreamJoin {
     fn find_key(&mut self, side: usize, row: usize, state: &dyn StateView) -> Result<u32> {
         let (key, new) = self.buffers[side].key(self.keys.get(row))?;
         if new && !self.complete {
-            self.load(side, key, state)?;
+            self.load(side, key, self.floor(), state)?;
         }
         Ok(key)
     }
 
-    fn load(&mut self, side: usize, key: u32, state: &dyn StateView) -> Result<()> {
-        let floor = self.floor();
-        self.buffers[side].load(key, floor, self.stream_time, state)?;
+    fn load(&mut self, side: usize, key: u32, from: i64, state: &dyn StateView) -> Result<()> {
+        self.buffers[side].load(key, from, self.stream_time, state)?;
         if !self.waits(side) {
             return Ok(());
         }
@@ -309,10 +308,12 @@ impl StreamStreamJoin {
             }
             found.is_ok()
         })?;
+        // Stream time may have jumped over them, so their own window says where they are.
+        let from = self.loaded_to.saturating_sub(self.lengths.retention());
         for (side, key) in found? {
             let (key, new) = self.buffers[side].key(&key)?;
             if new {
-                self.load(side, key, state)?;
+                self.load(side, key, from, state)?;
             }
         }
         self.loaded_to = to;
