@@ -1,1 +1,3 @@
-//! placeholder
+//! Benchmarks: what they share.
+
+pub mod bids;

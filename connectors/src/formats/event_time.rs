@@ -2,8 +2,9 @@
 
 use arrow::array::ArrayRef;
 use millrace_engine::codec::view::ColumnView;
-use millrace_engine::error::Result;
+use millrace_engine::error::EngineError;
 use millrace_sql::catalog::{ColumnRole, Source};
+use millrace_sql::expr::java_time::{TimePattern, Zone};
 use millrace_sql::types::SqlType;
 
 /// Where the time of a row comes from.
@@ -17,6 +18,8 @@ pub enum EventTime {
         declared: usize,
         /// A row without a value has the record's timestamp.
         in_value: bool,
+        /// How a STRING column is read; in UTC unless the text has a zone.
+        pattern: Option<TimePattern>,
     },
 }
 
@@ -30,11 +33,12 @@ impl EventTime {
             return Err(format!("the TIMESTAMP column {} does not exist", spec.column));
         };
         let column = &source.columns[declared];
-        match (&column.ty, &spec.pattern) {
-            (SqlType::Bigint | SqlType::Timestamp, None) => {}
-            (SqlType::String, Some(_)) => {
-                return Err("TIMESTAMP_FORMAT is not supported yet; use a BIGINT column".into());
-            }
+        let pattern = match (&column.ty, &spec.pattern) {
+            (SqlType::Bigint | SqlType::Timestamp, None) => None,
+            (SqlType::String, Some(pattern)) => Some(
+                TimePattern::new(pattern)
+                    .map_err(|why| format!("TIMESTAMP_FORMAT '{pattern}': {why}"))?,
+            ),
             (ty, _) => {
                 let name = &column.name;
                 return Err(format!(
@@ -42,9 +46,9 @@ impl EventTime {
                      STRING with a TIMESTAMP_FORMAT"
                 ));
             }
-        }
+        };
         let in_value = column.role == ColumnRole::Value;
-        Ok(EventTime::Column { name: column.name.clone(), declared, in_value })
+        Ok(EventTime::Column { name: column.name.clone(), declared, in_value, pattern })
     }
 
     /// Index into `Source::columns` of the column that must be decoded.
@@ -63,20 +67,16 @@ impl EventTime {
         is_live: impl Fn(usize) -> bool,
         times: &mut [i64],
         mut reject: impl FnMut(usize, String),
-    ) -> Result<()> {
-        if let (EventTime::Column { name, in_value, .. }, Some(column)) = (self, column) {
+    ) -> Result<(), EngineError> {
+        if let (EventTime::Column { name, in_value, pattern, .. }, Some(column)) = (self, column) {
             let view = ColumnView::new(column.as_ref())?;
-            let ColumnView::Int64(values) = view else { return Ok(()) };
             for (row, time) in times.iter_mut().enumerate() {
                 if *in_value && !is_live(row) {
                     continue;
                 }
-                match values.get(row) {
-                    Some(value) if value >= 0 => *time = value,
-                    Some(value) => {
-                        reject(row, format!("$.{name}: the timestamp {value} is negative"))
-                    }
-                    None => reject(row, format!("$.{name}: the timestamp is NULL")),
+                match time_of(&view, pattern.as_ref(), row) {
+                    Ok(value) => *time = value,
+                    Err(why) => reject(row, format!("$.{name}: the timestamp {why}")),
                 }
             }
             return Ok(());
@@ -86,4 +86,22 @@ impl EventTime {
         }
         Ok(())
     }
+}
+
+fn time_of(
+    column: &ColumnView<'_>,
+    pattern: Option<&TimePattern>,
+    row: usize,
+) -> Result<i64, String> {
+    let time = match (column, pattern) {
+        _ if column.is_null(row) => return Err("is NULL".into()),
+        (ColumnView::Int64(values), _) => values.values[row],
+        (ColumnView::String(texts), Some(pattern)) => {
+            let text = texts.value(row);
+            let parsed = pattern.parse(text).and_then(|parsed| parsed.timestamp(Zone::UTC));
+            parsed.map_err(|why| format!("does not fit its format: {why}"))?
+        }
+        _ => return Err("has a type without times".into()),
+    };
+    if time < 0 { Err(format!("{time} is negative")) } else { Ok(time) }
 }

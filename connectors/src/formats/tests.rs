@@ -210,6 +210,18 @@ fn event_time_from_a_column() {
         let want = [(1, "$.TS: the timestamp is NULL"), (2, "$.TS: the timestamp -5 is negative")];
         assert_eq!(reasons, want);
     }
+    let mut source = json_source("K INT", "A STRING");
+    let pattern = Some("yyyy-MM-dd HH:mm:ssX".into());
+    source.timestamp = Some(TimestampSpec { column: "A".into(), pattern });
+    let raw = raw(&[
+        (None, Some(br#"{"A":"1970-01-01 00:00:02Z"}"#), 7, &[]),
+        (None, Some(br#"{"A":"1970-01-01 01:00:03+01"}"#), 7, &[]),
+        (None, Some(br#"{"A":"yesterday"}"#), 7, &[]),
+    ]);
+    let decoded = decode(&source, &[], &raw);
+    assert_eq!((decoded.times, decoded.origin), (vec![2000, 3000], vec![0, 1]));
+    let reason = &decoded.rejects[0].reason;
+    assert!(reason.starts_with("$.A: the timestamp does not fit its format: "), "{reason}");
     let mut source = json_source("K INT", "A DOUBLE");
     for column in ["A", "X"] {
         source.timestamp = Some(TimestampSpec { column: column.into(), pattern: None });

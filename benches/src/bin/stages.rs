@@ -1,0 +1,66 @@
+//! How fast single stages are, in one thread: rows per second over batches of bids.
+//!
+//! Run it as `cargo run -p millrace-benches --bin stages`, with `CARGO_PROFILE_DEV_OPT_LEVEL=3` for
+//! figures that mean something.
+
+use criterion::{BatchSize, Criterion, Throughput};
+use millrace_benches::bids;
+use millrace_connectors::formats::StandardFormats;
+use millrace_engine::format::{EncodedRows, Formats};
+use millrace_sql::plan::ScanColumn;
+
+/// Rows of a batch.
+const ROWS: usize = 10_000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args().without_plots();
+    decode(&mut criterion);
+    encode(&mut criterion);
+    criterion.final_summary();
+}
+
+fn decode(criterion: &mut Criterion) {
+    let source = bids::source();
+    let raw = bids::batch(ROWS);
+    let bytes = raw.records.iter().enumerate().filter_map(|(i, _)| raw.value(i)).map(<[u8]>::len);
+    println!("{ROWS} bids of {} bytes on average", bytes.sum::<usize>() / ROWS);
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let cases: [(&str, &[usize]); 4] = [
+        ("none", &[]),
+        ("2 of 7", &[0, 5]),
+        ("3 of 7", &[0, 1, 2]),
+        ("7 of 7", &[0, 1, 2, 3, 4, 5, 6]),
+    ];
+    for (name, columns) in cases {
+        let columns: Vec<_> = columns.iter().map(|i| ScanColumn::Declared(*i)).collect();
+        let mut decoder = StandardFormats.decoder(&source, &columns).expect("a decoder of bids");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| decoder.decode(&raw, 0..ROWS).expect("good records"));
+        });
+    }
+    group.finish();
+}
+
+fn encode(criterion: &mut Criterion) {
+    let source = bids::source();
+    let raw = bids::batch(ROWS);
+    let all: Vec<_> = (0..source.columns.len()).map(ScanColumn::Declared).collect();
+    let mut decoder = StandardFormats.decoder(&source, &all).expect("a decoder of bids");
+    let rows = decoder.decode(&raw, 0..ROWS).expect("good records").rows;
+    let mut encoder = StandardFormats.encoder(&source).expect("an encoder of bids");
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let mut out = EncodedRows::default();
+    group.bench_function("7 of 7", |bencher| {
+        bencher.iter_batched_ref(
+            || (),
+            |()| {
+                out.clear();
+                encoder.encode(&rows, None, &mut out).expect("JSON holds bids");
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
