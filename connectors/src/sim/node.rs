@@ -27,12 +27,15 @@ pub struct SimLog {
     events_from: Mutex<u64>,
 }
 
+/// A call that may be asked again: the same operation with the same arguments.
+type Call = (Op, String, Option<Tp>);
+
 /// A process of the simulation.
 pub(super) struct Node {
     pub name: String,
     crashed: AtomicBool,
     /// Calls that are not ready yet, and for how many polls.
-    waiting: Mutex<BTreeMap<(Op, String), u32>>,
+    waiting: Mutex<BTreeMap<Call, u32>>,
 }
 
 impl Node {
@@ -98,7 +101,7 @@ impl SimLog {
     /// The fault for a call, or `None` while it is not ready.
     fn fault(&self, op: Op, id: &str, tp: Option<Tp>) -> Option<Fault> {
         let mut waiting = self.node.waiting.lock();
-        let key = (op, id.to_owned());
+        let key = (op, id.to_owned(), tp);
         if let Some(left) = waiting.get_mut(&key) {
             if *left == 0 {
                 waiting.remove(&key);
