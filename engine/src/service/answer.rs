@@ -96,7 +96,7 @@ impl Api for Service {
         let limits = self.inner.limits.list().into_iter();
         let mut all: Vec<(String, String)> =
             limits.map(|(name, value)| (format!("millrace.{name}"), value)).collect();
-        all.push(("millrace.lanes".to_owned(), self.inner.config.lanes.to_string()));
+        all.push(("millrace.lanes".to_owned(), self.inner.lanes().to_string()));
         all.push(("millrace.workers".to_owned(), self.inner.config.workers.to_string()));
         all.extend(self.inner.config.properties.clone());
         all
@@ -168,7 +168,7 @@ impl Inner {
         let mut state = QueryState::Running;
         for sub in &query.facts.subs {
             for partition in 0..sub.partitions {
-                match reports.get(&sub.lane(partition, self.config.lanes)) {
+                match reports.get(&sub.lane(partition, self.lanes())) {
                     // Another node's lane; its headers will tell when nodes report to each other.
                     None => {}
                     Some(lane) if now.saturating_sub(lane.ticked) > TICK_MAX => {

@@ -107,7 +107,7 @@ fn add_query(catalog: &mut Catalog, query: &QueryDef, sink: Option<&Source>) {
 
 fn remove_queries(inner: &Inner, catalog: &mut Catalog, queries: &[String]) {
     for id in queries {
-        inner.registry.remove(id, inner.config.lanes);
+        inner.registry.remove(id, inner.lanes());
         catalog.queries.remove(id);
     }
 }

@@ -11,8 +11,13 @@ use crate::worker::Workers;
 pub(super) fn boot(inner: &Inner) -> Result<()> {
     let config = &inner.config;
     let seams = &inner.seams;
-    let made =
-        topics::make(seams.log.as_ref(), &inner.names, config.lanes, config.internal_replicas)?;
+    let log = seams.log.as_ref();
+    let lanes = match config.lanes {
+        Some(lanes) => lanes,
+        None => topics::lanes(log, &inner.names)?.unwrap_or(config.lanes_default),
+    };
+    let made = topics::make(log, &inner.names, lanes, config.internal_replicas)?;
+    inner.lanes.get_or_init(|| lanes);
     let world = World {
         log: seams.log.clone(),
         formats: seams.formats.clone(),
@@ -20,7 +25,7 @@ pub(super) fn boot(inner: &Inner) -> Result<()> {
         entropy: seams.entropy.clone(),
         limits: inner.limits.clone(),
         names: inner.names.clone(),
-        lanes: config.lanes,
+        lanes,
         node: config.node.clone(),
         url: config.url.clone(),
         progress_topic: made.progress.id,

@@ -60,7 +60,7 @@ impl Control {
         let log = inner.seams.log.clone();
         let reader = CommandReader::new(log.as_ref(), booted.command_tp);
         let (group, topic) = (inner.names.lane_group(), inner.names.progress_topic());
-        let members = log.join(&group, &topic, &inner.config.node, inner.config.lanes);
+        let members = log.join(&group, &topic, &inner.config.node, inner.lanes());
         Control { inner, reader, boot_until: None, members, owned: BTreeSet::new() }
     }
 

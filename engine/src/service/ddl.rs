@@ -340,7 +340,7 @@ impl Inner {
         let finder = FactFinder {
             log: booted.world.log.as_ref(),
             names: &self.names,
-            lanes: self.config.lanes,
+            lanes: self.lanes(),
             running: &running,
             catalog,
         };

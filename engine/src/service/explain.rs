@@ -31,7 +31,7 @@ impl Inner {
             ApiError::Engine(EngineError::User(message))
         })?;
         let topology =
-            describe(&query.topology, &query.names, id, Some(&query.facts), self.config.lanes);
+            describe(&query.topology, &query.names, id, Some(&query.facts), self.lanes());
         Ok(Explained {
             statement: query.sql.clone(),
             plan: plan_text(&query.plan),
@@ -64,7 +64,7 @@ impl Inner {
             None => Topology::in_one_piece(&plan),
         };
         let topology = topology.map_err(ApiError::Engine)?;
-        let lanes = self.config.lanes;
+        let lanes = self.lanes();
         Ok(Explained {
             statement: text,
             plan: plan_text(&plan),

@@ -47,8 +47,10 @@ pub type OpenDisk = Box<dyn Fn(LaneId) -> Result<Box<dyn DiskStore>> + Send + Sy
 /// How a node is set up.
 pub struct ServiceConfig {
     pub service_id: String,
-    /// Lanes of the service; every node must agree.
-    pub lanes: u32,
+    /// Lanes of the service, if this node insists; every node must agree.
+    pub lanes: Option<u32>,
+    /// Lanes of a service that is new.
+    pub lanes_default: u32,
     /// Threads that step lanes.
     pub workers: usize,
     /// For messages; the disks are opened by `open_disk`.
@@ -90,6 +92,8 @@ pub(crate) struct Inner {
     registry: Arc<Registry>,
     catalog: RwLock<Arc<Catalog>>,
     booted: OnceLock<Booted>,
+    /// Number of lanes, once known (R2).
+    lanes: OnceLock<u32>,
     /// Everything below is replayed from the command topic.
     command_position: AtomicI64,
     /// One statement at a time changes the catalog.
@@ -129,6 +133,7 @@ impl Service {
             registry: Arc::new(Registry::new()),
             catalog: RwLock::new(Arc::new(catalog)),
             booted: OnceLock::new(),
+            lanes: OnceLock::new(),
             command_position: AtomicI64::new(0),
             ddl: Mutex::new(()),
             pushes: Mutex::new(BTreeMap::new()),
@@ -160,6 +165,11 @@ impl Inner {
             let why = troubles.get("boot").cloned();
             ApiError::Starting(why.unwrap_or_else(|| "the server is starting".to_owned()))
         })
+    }
+
+    /// Number of lanes of the service. Before boot there are none.
+    fn lanes(&self) -> u32 {
+        self.lanes.get().copied().unwrap_or(self.config.lanes_default)
     }
 
     fn catalog(&self) -> Arc<Catalog> {

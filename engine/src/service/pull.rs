@@ -180,7 +180,7 @@ impl Inner {
         let sub = sub.ok_or_else(|| EngineError::Bug("a store without facts".to_owned()))?;
         let mut by_lane: BTreeMap<LaneId, Vec<StoreId>> = BTreeMap::new();
         for partition in 0..sub.partitions {
-            let lane = sub.lane(partition, self.config.lanes);
+            let lane = sub.lane(partition, self.lanes());
             by_lane.entry(lane).or_default().push(query.store_id(store, partition));
         }
         let reports = booted.workers.reports();

@@ -1,16 +1,28 @@
 //! Internal topics of a service, made and verified at start (R2).
 
+use std::time::Duration;
+
 use crate::command::TopicFacts;
 use crate::error::Result;
 use crate::log::{Cleanup, Log, TopicSpec};
 use crate::names::Names;
+use crate::service::command_log::wait;
 use crate::service::facts::{ensure, facts};
+
+const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Topics that every service has.
 pub struct ServiceTopics {
     pub command: TopicFacts,
     pub progress: TopicFacts,
     pub processing_log: TopicFacts,
+}
+
+/// Lanes of a service that exists.
+pub fn lanes(log: &dyn Log, names: &Names) -> Result<Option<u32>> {
+    let name = names.progress_topic();
+    let found = wait(log, LOG_TIMEOUT, || log.describe(&name))??;
+    Ok(found.map(|topic| topic.partitions))
 }
 
 /// Makes what is missing.
