@@ -34,7 +34,7 @@ use crate::state::{Shape, StoreId};
 pub use self::read::AggregateReader;
 
 /// Memory that one aggregation of one task keeps between commits, unless set otherwise.
-pub const AGGREGATE_CACHE_BYTES: usize = 128 << 20;
+pub const AGGREGATE_CACHE_BYTES: usize = 64 << 20;
 
 /// What the pipeline decides about an aggregation.
 #[derive(Debug, Clone)]

@@ -22,6 +22,9 @@ use crate::state::{Shape, StateView, StoreId};
 /// Slots that are kept however many of them are of closed windows.
 const COMPACT_SLOTS_MIN: usize = 4096;
 
+/// Windows that no row has reached for so many commits are left to the store.
+const IDLE_INTERVALS_MAX: u32 = 4;
+
 /// Un-windowed, tumbling or hopping aggregation.
 pub(super) struct TimeAggregate {
     spec: Spec,
@@ -296,27 +299,27 @@ impl TimeAggregate {
         Ok(())
     }
 
-    /// Forgets groups of closed windows, and the ones longest unused when memory is short.
-    /// Everything is written before.
+    /// Forgets groups of windows that are closed or that no row has reached for some commits, and
+    /// more when memory is short. Everything is written before.
     fn compact(&mut self) {
         let short = self.groups.memory_bytes() > self.cache_bytes_max;
         if !short && self.groups.len() < self.compact_at {
             return;
         }
-        let closed_to = match &self.assigner {
-            Some(assigner) => assigner.closed_to(self.stream_time),
-            None => i64::MIN,
-        };
+        let from = self.live_from();
         let mut keep: Vec<u32> = (0..self.groups.len() as u32)
-            .filter(|slot| self.assigner.is_none() || self.groups.table.window(*slot) >= closed_to)
+            .filter(|slot| self.groups.table.window(*slot) >= from)
             .collect();
-        let bytes_per_slot = self.groups.memory_bytes() / self.groups.len().max(1);
-        let kept_max = self.cache_bytes_max / 2 / bytes_per_slot.max(1);
-        if short && keep.len() > kept_max {
-            self.evict(&mut keep, kept_max);
-        }
+        self.complete_from = self.complete_from.max(from);
         self.groups.retain(&keep);
-        self.compact_at = COMPACT_SLOTS_MIN.max(2 * keep.len());
+        let bytes = self.groups.memory_bytes();
+        if bytes > self.cache_bytes_max {
+            let max = self.cache_bytes_max / 2 / (bytes / keep.len().max(1)).max(1);
+            keep = (0..keep.len() as u32).collect();
+            self.evict(&mut keep, max);
+            self.groups.retain(&keep);
+        }
+        self.compact_at = COMPACT_SLOTS_MIN.max(keep.len() + keep.len() / 2);
         if self.spec.emit_final {
             self.open.clear();
             for slot in 0..keep.len() as u32 {
@@ -326,9 +329,23 @@ impl TimeAggregate {
         }
     }
 
+    /// Start of the first window that is open and was reached by a row lately.
+    fn live_from(&self) -> i64 {
+        let Some(assigner) = &self.assigner else { return i64::MIN };
+        let lately = |slot: &u32| self.groups.idle_intervals(*slot) <= IDLE_INTERVALS_MAX;
+        let windows = (0..self.groups.len() as u32).filter(lately);
+        let first = windows.map(|slot| self.groups.table.window(slot)).min();
+        // Nothing lately: later windows than any in memory.
+        let first = first.unwrap_or_else(|| self.stream_time.saturating_add(1));
+        first.max(assigner.closed_to(self.stream_time))
+    }
+
     /// Cuts `keep` down to about `max` slots: whole windows, the oldest first; un-windowed groups
     /// by when they were last used.
     fn evict(&mut self, keep: &mut Vec<u32>, max: usize) {
+        if keep.len() <= max {
+            return;
+        }
         let groups = &self.groups;
         if self.assigner.is_none() {
             keep.sort_by_key(|slot| groups.idle_intervals(*slot));
