@@ -204,7 +204,7 @@ mod tests {
             name: "F",
             kind: functions::FunctionKind::Scalar,
             category: "OTHER",
-            signatures: vec![],
+            signatures: Vec::new(),
             description: "d",
             example: "F(1)",
         };

@@ -36,7 +36,7 @@ mod sink;
 mod text;
 mod times;
 mod tree;
-mod typing;
+pub(crate) mod typing;
 mod windows;
 mod with;
 

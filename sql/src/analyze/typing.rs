@@ -9,13 +9,13 @@ use crate::functions::{self, FunctionKind};
 use crate::types::SqlType;
 
 /// Says what a node of a tree stands for; asked at every node, from the top.
-pub(super) trait Names {
+pub(crate) trait Names {
     /// The value of the whole node, if it is a column or another known thing.
     fn find(&self, expr: &Expr) -> Result<Option<Typed>>;
 }
 
 /// A context without columns: INSERT VALUES, bounds of a pull query.
-pub(super) struct Constants;
+pub(crate) struct Constants;
 
 impl Names for Constants {
     fn find(&self, expr: &Expr) -> Result<Option<Typed>> {
@@ -31,7 +31,7 @@ impl Names for Constants {
 
 /// # Errors
 /// Whatever the operators and functions refuse, with the place of the innermost culprit.
-pub(super) fn typed(expr: &Expr, names: &dyn Names) -> Result<Typed> {
+pub(crate) fn typed(expr: &Expr, names: &dyn Names) -> Result<Typed> {
     if let Some(found) = names.find(expr)? {
         return Ok(found);
     }

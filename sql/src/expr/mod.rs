@@ -1,6 +1,6 @@
 //! Typed expressions: what operators, casts and literals mean, and how they are evaluated.
 //!
-//! The analyser builds [`Typed`] trees with the functions of [`ops`] and `functions::resolve_scalar`;
+//! The analyser builds [`Typed`] trees with [`ops`] and `functions::resolve_scalar`;
 //! the engine evaluates the resulting DataFusion expressions with an [`Evaluator`].
 
 mod ambient;

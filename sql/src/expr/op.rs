@@ -12,7 +12,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
@@ -52,7 +53,8 @@ impl Op {
             OpKind::Volatile(_) => Volatility::Volatile,
             _ => Volatility::Immutable,
         };
-        let signature = Signature::variadic_any(volatility);
+        let any_number = vec![TypeSignature::VariadicAny, TypeSignature::Nullary];
+        let signature = Signature::one_of(any_number, volatility);
         Op { name: name.to_string(), kind, returns, signature }
     }
 

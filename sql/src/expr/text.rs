@@ -1,5 +1,6 @@
 //! Expressions as SQL text, for messages.
 
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
@@ -25,8 +26,26 @@ fn literal_text(value: &ScalarValue) -> String {
     match value {
         ScalarValue::Utf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
         value if value.is_null() => "null".to_string(),
+        ScalarValue::List(list) => format!("ARRAY[{}]", items_text(&list.value(0)).join(", ")),
+        ScalarValue::Map(map) => {
+            let (keys, values) = (items_text(map.keys()), items_text(map.values()));
+            let pairs = keys.into_iter().zip(values).flat_map(|(key, value)| [key, value]);
+            format!("MAP({})", pairs_text(&pairs.collect::<Vec<_>>()))
+        }
+        ScalarValue::Struct(members) => {
+            let texts: Vec<String> = members.columns().iter().flat_map(items_text).collect();
+            struct_text(members.data_type(), &texts)
+        }
         value => value.to_string(),
     }
+}
+
+fn items_text(array: &ArrayRef) -> Vec<String> {
+    let item = |at| {
+        ScalarValue::try_from_array(array, at)
+            .map_or_else(|_| String::new(), |value| literal_text(&value))
+    };
+    (0..array.len()).map(item).collect()
 }
 
 fn op_text(op: &Op, args: &[Expr]) -> String {

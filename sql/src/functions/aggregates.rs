@@ -156,7 +156,7 @@ pub(super) fn doc(aggregate: &'static Aggregate) -> FunctionDoc {
         name: aggregate.name,
         kind: FunctionKind::Aggregate,
         category: "AGGREGATE",
-        signatures: aggregate.overloads.to_vec(),
+        signatures: aggregate.overloads.iter().map(|text| text.replace('!', "")).collect(),
         description: aggregate.about,
         example: aggregate.example,
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryBuilder, ListBuilder};
 use arrow::error::ArrowError;
 
+use super::md5;
 use super::registry::{Body::*, Scalar};
 use crate::expr::base64;
 use crate::expr::frame::{Fault, Frame};
@@ -74,6 +75,22 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
                 Kernel(|a, f| number::<4, Int, _>(a, f, i32::from_be_bytes)),
             ),
         ],
+    },
+    Scalar {
+        name: "MD5",
+        category: BYTES,
+        about: "The MD5 digest of a text, in hexadecimal.",
+        example: ("MD5('abc')", "900150983cd24fb0d6963f7d28e17f72"),
+        overloads: &[(
+            "(STRING) -> STRING",
+            Kernel(|args, frame| {
+                rows1::<Str, Str>(args, frame, |text| {
+                    let digest = md5::digest(text.as_bytes());
+                    let hex = to_text(&digest, Encoding::Hex)?;
+                    Ok(hex.map(|hex| Cow::Owned(hex.to_lowercase())))
+                })
+            }),
+        )],
     },
     Scalar {
         name: "TO_BYTES",
@@ -165,7 +182,7 @@ fn from_text(text: &str, encoding: Encoding) -> Result<Vec<u8>, Fault> {
     }
 }
 
-/// Also as `0x616263` and `X'616263'`; an odd number of digits has a leading zero.
+/// Also as `X'616263'`, and as `0x616263`, where alone the number of digits may be odd.
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let quoted = text.strip_prefix(['X', 'x']).and_then(|rest| rest.strip_prefix('\''));
     let digits = match (text.strip_prefix("0x"), quoted) {
@@ -173,6 +190,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         (_, Some(rest)) => rest.strip_suffix('\'')?,
         _ => text,
     };
+    if digits.len() % 2 == 1 && !text.starts_with("0x") {
+        return None;
+    }
     let digits = digits.as_bytes();
     let nibble = |digit: &u8| (*digit as char).to_digit(16).map(|value| value as u8);
     let mut out = Vec::with_capacity(digits.len().div_ceil(2));

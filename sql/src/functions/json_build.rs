@@ -84,7 +84,7 @@ fn to_json(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(out.finish()))
 }
 
-fn json_of(array: &dyn Array, row: usize) -> Result<Value, ArrowError> {
+pub(super) fn json_of(array: &dyn Array, row: usize) -> Result<Value, ArrowError> {
     if array.is_null(row) {
         return Ok(Value::Null);
     }

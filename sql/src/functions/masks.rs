@@ -62,7 +62,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         name: "MASK_RIGHT",
         category: STRING,
         about: "As MASK, but only the last n characters.",
-        example: ("MASK_RIGHT('Password123', 4)", "Passwordnnn"),
+        example: ("MASK_RIGHT('Password123', 4)", "Passworxnnn"),
         overloads: &[
             (SHORT, Kernel(|args, frame| mask(args, frame, Some(|n, len, at| at + n >= len)))),
             (LONG, Kernel(|args, frame| mask(args, frame, Some(|n, len, at| at + n >= len)))),

@@ -63,7 +63,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         category: MATH,
         about: "Great-circle distance between two points (latitude, longitude, latitude, \
                 longitude), in kilometres or with 'miles' as the fifth argument in miles.",
-        example: ("ROUND(GEO_DISTANCE(37.4439, -122.1663, 51.5257, -0.1122))", "8634"),
+        example: ("ROUND(GEO_DISTANCE(37.4439, -122.1663, 51.5257, -0.1122))", "8635"),
         overloads: &[
             ("(DOUBLE, DOUBLE, DOUBLE, DOUBLE) -> DOUBLE", Kernel(geo_distance)),
             ("(DOUBLE, DOUBLE, DOUBLE, DOUBLE, STRING) -> DOUBLE", Kernel(geo_distance)),
@@ -229,7 +229,6 @@ fn haversine([lat1, lon1, lat2, lon2]: [f64; 4], unit: Option<&str>) -> Result<f
         _ => return Err("the unit of GEO_DISTANCE must be 'km' or 'miles'"),
     };
     let half = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
-    let both = lat1.to_radians().cos() * lat2.to_radians().cos();
-    let a = half(lat1, lat2) + both * half(lon1, lon2);
-    Ok(radius * 2.0 * a.sqrt().asin())
+    let a = half(lat1, lat2) + half(lon1, lon2) * lat1.to_radians().cos() * lat2.to_radians().cos();
+    Ok(2.0 * a.sqrt().asin() * radius)
 }

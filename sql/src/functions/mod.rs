@@ -15,6 +15,7 @@ mod lists;
 mod maps;
 mod masks;
 mod math;
+mod md5;
 mod nulls;
 mod regexes;
 mod rounding;

@@ -167,8 +167,11 @@ fn split(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     })
 }
 
-/// Every character on its own.
+/// Every character on its own; the empty text is one part.
 pub(super) fn characters(text: &str) -> Texts<'_> {
+    if text.is_empty() {
+        return vec![Some(Cow::Borrowed(text))];
+    }
     let end = |at: usize, c: char| at + c.len_utf8();
     text.char_indices().map(|(at, c)| Some(Cow::Borrowed(&text[at..end(at, c)]))).collect()
 }

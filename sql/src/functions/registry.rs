@@ -42,7 +42,7 @@ pub struct FunctionDoc {
     /// As ksqlDB groups them, e.g. `STRING`, `MATHEMATICAL`, `DATE / TIME`.
     pub category: &'static str,
     /// One per overload, e.g. `(STRING, INT) -> STRING`.
-    pub signatures: Vec<&'static str>,
+    pub signatures: Vec<String>,
     pub description: &'static str,
     /// An expression; that of a scalar function is over literals and can be evaluated.
     pub example: &'static str,
@@ -130,7 +130,8 @@ pub(super) fn misfit(name: &str, args: &[Typed], alternatives: &[&str]) -> SqlEr
     let types: Vec<String> = args.iter().map(|arg| type_name(&arg.ty)).collect();
     let alternatives: Vec<String> = alternatives
         .iter()
-        .map(|text| format!("{name}{}", text.split_once(" ->").map_or(*text, |(params, _)| params)))
+        .map(|text| text.split_once(" ->").map_or(*text, |(params, _)| params).replace('!', ""))
+        .map(|params| format!("{name}{params}"))
         .collect();
     SqlError::invalid(format!(
         "Function '{name}' does not accept parameters ({}).\nValid alternatives are:\n{}\n\
@@ -148,7 +149,7 @@ fn docs() -> &'static [FunctionDoc] {
             name: function.name,
             kind: FunctionKind::Scalar,
             category: function.category,
-            signatures: function.overloads.iter().map(|(text, _)| *text).collect(),
+            signatures: function.overloads.iter().map(|(text, _)| text.to_string()).collect(),
             description: function.about,
             example: function.example.0,
         }));

@@ -17,7 +17,7 @@ pub use to_text::double_text;
 use super::frame::{self, Frame};
 use super::kernel::{Args, KernelFn};
 use super::op::{call, guard};
-use super::typed::{Typed, type_name};
+use super::typed::Typed;
 use crate::error::{Result, SqlError};
 use crate::types::SqlType;
 
@@ -122,8 +122,7 @@ pub fn lax_coerce(value: Typed, ty: &SqlType) -> Result<Typed> {
     }
     let Some(literal) = value.as_literal() else { return implicit_cast(value, ty) };
     let array = literal.to_array_of_size(1).map_err(|error| SqlError::invalid(error.message()))?;
-    if !castable(&from, ty) {
-        let from = type_name(&value.ty);
+    if !can_lax_cast(&from, ty) {
         return Err(SqlError::invalid(format!("{value} is {from}, which does not become {ty}")));
     }
     text::check_boolean(&array, &ty.to_arrow()).map_err(SqlError::invalid)?;
@@ -138,6 +137,30 @@ pub fn lax_coerce(value: Typed, ty: &SqlType) -> Result<Typed> {
         .map_err(|error| SqlError::invalid(error.strip_backtrace()))?;
     let expr = datafusion::logical_expr::Expr::Literal(scalar, None);
     Ok(Typed::new(expr, ty.clone()))
+}
+
+/// May a literal of type `from` stand for a value of type `to`? Numbers only widen.
+pub(crate) fn can_lax_cast(from: &SqlType, to: &SqlType) -> bool {
+    use SqlType::*;
+    match (from, to) {
+        (from, to) if from == to => true,
+        (Integer | Bigint, Decimal { .. }) => true,
+        (Decimal { scale: from, .. }, Decimal { scale: to, .. }) => from <= to,
+        (from, to) if from.is_numeric() && to.is_numeric() => can_implicitly_cast(from, to),
+        (Array(from), Array(to)) => can_lax_cast(from, to),
+        (Map(from_key, from), Map(to_key, to)) => {
+            can_lax_cast(from_key, to_key) && can_lax_cast(from, to)
+        }
+        (Struct(from), Struct(to)) => from.iter().all(|from| {
+            let to = to.iter().find(|to| from.name == to.name);
+            to.is_some_and(|to| can_lax_cast(&from.ty, &to.ty))
+        }),
+        (Array(_) | Map(..) | Struct(_) | Bytes, _) => false,
+        (_, String) => true,
+        (String, to) => castable(from, to),
+        (Date, Timestamp) => true,
+        _ => false,
+    }
 }
 
 /// A text literal that stands where a number of type `ty` is wanted, as a number of its own type.

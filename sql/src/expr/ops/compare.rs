@@ -13,7 +13,7 @@ use super::arithmetic::common_numeric;
 use super::equality::equality;
 use super::logic::{is_not_null, is_null};
 use crate::error::{Result, SqlError};
-use crate::expr::cast::{convert, implicit_cast, lax_coerce, lax_number};
+use crate::expr::cast::{can_lax_cast, convert, implicit_cast, lax_coerce, lax_number};
 use crate::expr::frame::Frame;
 use crate::expr::kernel::{Args, Col, KernelFn, true_bits};
 use crate::expr::op::call;
@@ -211,7 +211,7 @@ pub fn in_list(value: Typed, list: Vec<Typed>) -> Result<Typed> {
         let ty = item.ty.as_ref().unwrap_or(&common);
         match comparable(&common, ty) {
             Some(wider) => common = wider,
-            None if item.as_literal().is_some() && is_lax(&common, ty) => {}
+            None if item.as_literal().is_some() && can_lax_cast(ty, &common) => {}
             None => {
                 let message = format!("operator does not exist: {common} = {ty} ({item})");
                 let hint = "You might need to add explicit type casts.";
@@ -225,23 +225,6 @@ pub fn in_list(value: Typed, list: Vec<Typed>) -> Result<Typed> {
         None => implicit_cast(arg, &common),
     });
     Ok(call("IN", is_in, args.collect::<Result<_>>()?, SqlType::Boolean))
-}
-
-/// May a literal of type `from` stand for a value of type `to`?
-fn is_lax(to: &SqlType, from: &SqlType) -> bool {
-    match (to, from) {
-        (SqlType::String, _) => !matches!(
-            from,
-            SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_) | SqlType::Bytes
-        ),
-        (SqlType::Array(to), SqlType::Array(from)) => to == from || is_lax(to, from),
-        (SqlType::Map(_, to), SqlType::Map(_, from)) => to == from || is_lax(to, from),
-        (SqlType::Struct(to), SqlType::Struct(from)) => from.iter().all(|from| {
-            let to = to.iter().find(|to| to.name == from.name);
-            to.is_some_and(|to| to.ty == from.ty || is_lax(&to.ty, &from.ty))
-        }),
-        (to, from) => *from == SqlType::String || (to.is_numeric() && from.is_numeric()),
-    }
 }
 
 fn is_in(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
