@@ -305,7 +305,8 @@ pub struct PollLimits {
 pub struct Position {
     /// Offset that the next poll continues at.
     pub next: Offset,
-    /// Last stable offset as of the last fetch, if there was one since the assignment.
+    /// Last stable offset as of the last fetch, if there was one since the assignment. May be an
+    /// upper bound until the reader reaches it; then it is told exactly.
     pub lso: Option<Offset>,
 }
 

@@ -2,3 +2,5 @@
 
 #[path = "it/embedded.rs"]
 mod embedded;
+#[path = "it/kafka.rs"]
+mod kafka;

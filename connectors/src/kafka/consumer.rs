@@ -11,6 +11,7 @@ use millrace_engine::log::{
 };
 use rdkafka_sys as sys;
 
+use super::ids::Known;
 use super::inner::Inner;
 use super::native::{Callbacks, Client, Kind, NativeError, c_string, code};
 use super::partitions::Partitions;
@@ -28,6 +29,8 @@ pub(super) struct KafkaCursor {
     by_tp: HashMap<Tp, usize>,
     /// (topic token, partition) -> slot; valid until the assignment changes.
     tokens: HashMap<(usize, u32), usize>,
+    /// [`super::ids::Ids::losses`] when the slots were last looked over.
+    losses: u64,
     /// What librdkafka reported, in order. Given out when the records before it are.
     errors: VecDeque<ReadError>,
 }
@@ -77,6 +80,7 @@ impl KafkaCursor {
             slots: Vec::new(),
             by_tp: HashMap::new(),
             tokens: HashMap::new(),
+            losses: 0,
             errors: VecDeque::new(),
         }
     }
@@ -135,6 +139,25 @@ impl KafkaCursor {
             if let Err(error) = self.begin_reading(&ready) {
                 self.errors.push_back(ReadError::Unreachable(error.to_string()));
             }
+        }
+    }
+
+    /// Ends reading of topics that were found to be gone: librdkafka reads by name and would go on
+    /// with a namesake.
+    fn drop_lost(&mut self) {
+        let losses = self.inner.ids.losses();
+        if std::mem::replace(&mut self.losses, losses) == losses {
+            return;
+        }
+        let gone = |s: &Slot| matches!(self.inner.ids.get(s.tp.topic), Known::Gone(_));
+        let lost: Vec<usize> = (0..self.slots.len())
+            .filter(|i| !self.slots[*i].failed && gone(&self.slots[*i]))
+            .collect();
+        self.end_reading(&lost);
+        for i in lost {
+            let slot = &mut self.slots[i];
+            (slot.reading, slot.failed) = (false, true);
+            self.errors.push_back(ReadError::Gone(slot.tp));
         }
     }
 
@@ -230,7 +253,7 @@ impl KafkaCursor {
             return 0;
         }
         let slot = &mut self.slots[index];
-        if message.offset() < slot.next.0 {
+        if slot.failed || message.offset() < slot.next.0 {
             return 0;
         }
         let batch = *slot.batch.get_or_insert_with(|| {
@@ -345,6 +368,7 @@ impl Cursor for KafkaCursor {
     }
 
     fn poll(&mut self, limits: &PollLimits, out: &mut Vec<RawBatch>) -> Result<(), ReadError> {
+        self.drop_lost();
         self.advance_starts();
         let before = out.len();
         self.fill(limits, out);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use millrace_engine::ids::TopicId;
 use millrace_engine::log::LogEvent;
@@ -21,6 +22,8 @@ pub(super) struct Seen {
 #[derive(Default)]
 pub(super) struct Ids {
     maps: RwLock<Maps>,
+    /// How many topics went away: a cheap way to ask whether to look again.
+    losses: AtomicU64,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl Ids {
         let maps = &mut *guard;
         let event = match maps.by_name.insert(seen.name.clone(), seen.id) {
             Some(old) if old != seen.id => {
+                self.losses.fetch_add(1, Ordering::Release);
                 maps.bury(old).then_some(LogEvent::TopicReplaced { old, new: seen.id })
             }
             _ => None,
@@ -73,15 +77,13 @@ impl Ids {
     pub fn missed(&self, name: &str) -> Option<LogEvent> {
         let mut maps = self.maps.write();
         let id = maps.by_name.remove(name)?;
+        self.losses.fetch_add(1, Ordering::Release);
         maps.bury(id).then_some(LogEvent::TopicGone(id))
     }
 
-    /// Notes that we deleted a topic ourselves: no news for anybody.
-    pub fn deleted(&self, id: TopicId) {
-        let mut guard = self.maps.write();
-        let maps = &mut *guard;
-        maps.bury(id);
-        maps.by_name.retain(|_, living| *living != id);
+    /// Rises when a topic goes away.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     /// What is known about a topic, which counts as used from now on.

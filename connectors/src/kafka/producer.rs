@@ -51,6 +51,11 @@ impl Producer {
         self.topics.contains_key(&topic)
     }
 
+    /// Drops all handles; they are made again when needed.
+    pub fn forget_topics(&mut self) {
+        self.topics.clear();
+    }
+
     /// Makes the handle that [`Self::produce`] needs.
     pub fn open(
         &mut self,

@@ -85,8 +85,8 @@ pub(super) fn delete_now(inner: &Inner, topic: TopicId) -> Result<(), LogError> 
         inner.admin.delete(&seen.name).map_err(failed)?;
         inner.admin.await_end(&seen.name, topic).map_err(failed)?;
     }
-    inner.ids.deleted(topic);
-    Ok(())
+    // Whatever has the name now is noted, so that the deleted identity is gone.
+    inner.describe_now(&seen.name).map(drop)
 }
 
 pub(super) fn purge_now(inner: &Inner, below: &[(Tp, Offset)]) -> Result<(), LogError> {

@@ -32,6 +32,8 @@ pub(super) struct TxnWriter {
     /// Whether librdkafka has a transaction open.
     open: bool,
     sent: usize,
+    /// [`super::ids::Ids::losses`] when topics were last looked up.
+    losses: u64,
     /// Why the transaction can only be aborted.
     doomed: Option<(Vec<TopicId>, String)>,
     thread: Sender<Job>,
@@ -71,6 +73,7 @@ impl TxnWriter {
             slots: HashMap::new(),
             open: false,
             sent: 0,
+            losses: 0,
             doomed: None,
             thread,
         })
@@ -118,6 +121,11 @@ impl TxnWriter {
 
     /// The handle of a topic; `false` when it is not known yet or gone.
     fn open_topic(&mut self, topic: TopicId) -> bool {
+        let losses = self.inner.ids.losses();
+        if std::mem::replace(&mut self.losses, losses) != losses {
+            // librdkafka writes by name: a namesake must not get what was meant for a lost topic.
+            self.producer.forget_topics();
+        }
         if self.producer.has(topic) {
             return true;
         }
