@@ -33,6 +33,11 @@ pub(super) struct Settings {
     pub record_bytes_max: Option<usize>,
 }
 
+impl Settings {
+    const UNKNOWN: Settings =
+        Settings { cleanup: Cleanup::Delete, retention_ms: -1, record_bytes_max: None };
+}
+
 /// Makes a topic unless it exists, and compares it if it does.
 pub(super) fn ensure_now(inner: &Inner, spec: &TopicSpec) -> Result<TopicInfo, EnsureError> {
     let failed = |e: NativeError| e.to_log(&spec.name);
@@ -195,6 +200,11 @@ impl Admin {
                 match sys::rd_kafka_ConfigResource_error(resource) as i32 {
                     code::NONE => drop(found.insert(name, settings(resource))),
                     code::UNKNOWN_TOPIC => {}
+                    // A topic that may be read but not looked into.
+                    code::TOPIC_DENIED | code::CLUSTER_DENIED => {
+                        tracing::debug!(topic = name, "not allowed to see its settings");
+                        found.insert(name, Settings::UNKNOWN);
+                    }
                     other => return Err(NativeError::of(other)),
                 }
             }

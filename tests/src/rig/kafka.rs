@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::process::{Guarded, await_port, free_ports};
+use super::proxy::Proxy;
 
 /// A cluster. Dropping it kills its nodes and removes their data.
 pub struct Kafka {
@@ -40,12 +41,27 @@ impl Kafka {
         if let Ok(bootstrap) = std::env::var(BOOTSTRAP_VARIABLE) {
             return Ok(Kafka { bootstrap, nodes: Vec::new(), _data: None });
         }
+        let ports = free_ports(2 * nodes)?;
+        let (brokers, controllers) = ports.split_at(nodes);
+        Self::start_cluster(&Cluster { brokers, controllers, advertised: brokers })
+    }
+
+    /// Starts one node that clients reach through a proxy only.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_behind_proxy() -> Result<(Kafka, Proxy), String> {
+        let ports = free_ports(2)?;
+        let proxy = Proxy::start(ports[0])?;
+        let (brokers, controllers, advertised) = (&ports[..1], &ports[1..], &[proxy.port]);
+        Ok((Self::start_cluster(&Cluster { brokers, controllers, advertised })?, proxy))
+    }
+
+    fn start_cluster(cluster: &Cluster<'_>) -> Result<Kafka, String> {
         check_java()?;
         let jars = jars()?;
         let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
-        let ports = free_ports(2 * nodes)?;
-        let (brokers, controllers) = ports.split_at(nodes);
-        let cluster = Cluster { brokers, controllers };
+        let (brokers, nodes) = (cluster.brokers, cluster.brokers.len());
         for index in 0..nodes {
             let dir = data.path().join(index.to_string());
             std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
@@ -53,7 +69,8 @@ impl Kafka {
             write(&dir.join("log4j2.xml"), LOG4J)?;
             format_storage(&jars, &dir)?;
         }
-        let bootstrap: Vec<String> = brokers.iter().map(|p| format!("127.0.0.1:{p}")).collect();
+        let advertised = cluster.advertised.iter();
+        let bootstrap: Vec<String> = advertised.map(|p| format!("127.0.0.1:{p}")).collect();
         let node = |(index, port): (usize, &u16)| Node {
             port: *port,
             dir: data.path().join(index.to_string()),
@@ -142,6 +159,8 @@ impl Node {
 struct Cluster<'a> {
     brokers: &'a [u16],
     controllers: &'a [u16],
+    /// Where clients are told to connect to.
+    advertised: &'a [u16],
 }
 
 impl Cluster<'_> {
@@ -151,13 +170,14 @@ impl Cluster<'_> {
         let replicas = self.brokers.len().min(3);
         let in_sync = if replicas < 3 { 1 } else { 2 };
         let (voters, data) = (voters.join(","), dir.join("data"));
-        let (broker, controller, data) =
-            (self.brokers[node], self.controllers[node], data.display());
+        let (broker, controller) = (self.brokers[node], self.controllers[node]);
+        let (advertised, data) = (self.advertised[node], data.display());
         format!(
             "process.roles=broker,controller\n\
              node.id={node}\n\
              controller.quorum.voters={voters}\n\
              listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}\n\
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              log.dirs={data}\n\

@@ -2,5 +2,7 @@
 
 pub mod kafka;
 pub mod process;
+pub mod proxy;
 
 pub use kafka::Kafka;
+pub use proxy::{Lossy, Proxy};

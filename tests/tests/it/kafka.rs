@@ -10,7 +10,7 @@ use millrace_engine::log::{
     SlotEvent, Writer,
 };
 use millrace_tests::contract::{self, Ctx, Hooks, Subject};
-use millrace_tests::rig::Kafka;
+use millrace_tests::rig::{Kafka, Lossy};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 
@@ -63,6 +63,35 @@ fn grow(log: &dyn Log, topic: TopicId, partitions: u32) {
 
 fn ctx(name: &str) -> Ctx {
     Ctx::new(subject(), name)
+}
+
+/// F2, T4: the answer to a commit is lost after the broker has done it, and the request is lost
+/// before: in both cases the outcome is unknown, and recovery finds the truth.
+#[test]
+fn kafka_settles_unknown_outcomes() {
+    const LOSS: Duration = Duration::from_secs(4);
+    let (kafka, proxy) = Kafka::start_behind_proxy().expect("a broker");
+    let proxy = Arc::new(proxy);
+    let open = |_: &str| {
+        let mut config = KafkaConfig::new(&kafka.bootstrap);
+        config.ending_timeout_ms = 2_000;
+        let log = KafkaLog::connect(config).expect("a client");
+        let proxy = proxy.clone();
+        let lose_commit = move |done: bool| {
+            // Let the records arrive: only the end of the transaction is to be lost.
+            std::thread::sleep(Duration::from_millis(500));
+            proxy.lose(if done { Lossy::Answers } else { Lossy::Requests });
+            let proxy = proxy.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(LOSS);
+                proxy.lose(Lossy::Nothing);
+            });
+        };
+        let hooks = Hooks { lose_commit: Some(Box::new(lose_commit)), ..Hooks::default() };
+        Subject { log, hooks, keep: Box::new(()) }
+    };
+    let report = contract::run("Kafka with losses", "unknown_", &open);
+    assert_eq!(report.passed, 2);
 }
 
 const ALL: PollLimits = PollLimits { records_max: 100_000, bytes_max: 64 * 1024 * 1024 };
