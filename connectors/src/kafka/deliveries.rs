@@ -20,6 +20,8 @@ struct State {
     partitions: Vec<(Tp, Option<Offset>)>,
     delivered: usize,
     failed: usize,
+    /// Names of the topics by tag, to tell whom librdkafka's log accuses.
+    names: Vec<Arc<str>>,
     culprits: Vec<TopicId>,
     reason: Option<String>,
     /// A connection broke since this was last cleared.
@@ -46,11 +48,24 @@ impl Callbacks for Deliveries {
         if let Some(topic) = topic.filter(|t| !purged && !state.culprits.contains(t)) {
             state.culprits.push(topic);
         }
-        if state.reason.is_none() || (!purged && state.culprits.len() == 1) {
+        if state.reason.is_none() {
             state.reason = Some(NativeError::of(error).text);
         }
         drop(state);
         self.0.signal.raise();
+    }
+
+    /// A topic that cannot be added to the transaction is named in the log only; its records are
+    /// purged like everybody's.
+    fn logged(&self, facility: &str, line: &str) {
+        let Some(name) = accused(facility, line) else { return };
+        let mut state = self.0.state.lock();
+        let Some(tag) = state.names.iter().position(|n| **n == *name) else { return };
+        let topic = state.partitions[tag].0.topic;
+        if !state.culprits.contains(&topic) {
+            state.culprits.push(topic);
+        }
+        state.reason = Some(line.to_owned());
     }
 
     fn failed(&self, code: i32, text: &str) {
@@ -59,14 +74,24 @@ impl Callbacks for Deliveries {
     }
 }
 
+/// The topic in `Failed to add partition "t" [0] to transaction: ...`.
+fn accused<'a>(facility: &str, line: &'a str) -> Option<&'a str> {
+    let (_, rest) = line.split_once("Failed to add partition \"").filter(|_| facility == ADDING)?;
+    Some(rest.split_once('"')?.0)
+}
+
+/// librdkafka's name for the adding of partitions to a transaction.
+const ADDING: &str = "ADDPARTS";
+
 impl Reports {
     pub fn new(signal: Arc<Signal>) -> Self {
         Reports { state: Mutex::default(), signal }
     }
 
-    /// A new tag for records of `tp`.
-    pub fn slot(&self, tp: Tp) -> usize {
+    /// A new tag for records of `tp`, a partition of topic `name`.
+    pub fn slot(&self, tp: Tp, name: Arc<str>) -> usize {
         let mut state = self.state.lock();
+        state.names.push(name);
         state.partitions.push((tp, None));
         state.partitions.len() - 1
     }
@@ -114,5 +139,40 @@ impl Reports {
         state.failed = 0;
         state.culprits.clear();
         state.reason = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_names_the_culprit() {
+        let reports = Arc::new(Reports::new(Arc::new(Signal::new())));
+        let deliveries = Deliveries(reports.clone());
+        let tp = |id| Tp::new(TopicId(id), 0);
+        let (a, b) = (reports.slot(tp(1), "a".into()), reports.slot(tp(2), "b".into()));
+        let line = "h:1/1: Failed to add partition \"b\" [0] to transaction: Unknown topic";
+        deliveries.logged("ADDPARTS", line);
+        deliveries.delivered(a, code::PURGE_QUEUE, -1);
+        deliveries.delivered(b, code::PURGE_QUEUE, -1);
+        assert_eq!(reports.culprits(), [TopicId(2)]);
+        assert_eq!(reports.failure(), Some((vec![TopicId(2)], line.to_owned())));
+        for (facility, line) in [("FAIL", line), ("ADDPARTS", "Failed to add partition \"")] {
+            assert_eq!(accused(facility, line), None);
+        }
+    }
+
+    #[test]
+    fn ends_are_of_this_transaction_only() {
+        let reports = Arc::new(Reports::new(Arc::new(Signal::new())));
+        let deliveries = Deliveries(reports.clone());
+        let tag = reports.slot(Tp::new(TopicId(1), 0), "a".into());
+        deliveries.delivered(tag, code::NONE, 7);
+        deliveries.delivered(tag, code::NONE, 6);
+        assert_eq!(reports.ends(), [(Tp::new(TopicId(1), 0), Offset(8))]);
+        assert_eq!((reports.done(), reports.failure()), (2, None));
+        reports.reset();
+        assert_eq!((reports.ends(), reports.done()), (Vec::new(), 0));
     }
 }

@@ -137,6 +137,8 @@ pub(super) trait Callbacks: Send + Sync {
     /// The group shares out its partitions anew.
     fn rebalanced(&self, _client: &RawClient, _code: i32, _partitions: &[i32]) {}
     fn statistics(&self, _json: &[u8]) {}
+    /// A line of librdkafka's log, on one of its threads: some reasons are told nowhere else.
+    fn logged(&self, _facility: &str, _line: &str) {}
     fn woken(&self) {}
 }
 
@@ -398,6 +400,10 @@ unsafe extern "C" fn on_log(
         let name = if rk.is_null() { String::new() } else { text(sys::rd_kafka_name(rk)) };
         (name, text(facility), text(message))
     };
+    if !rk.is_null() {
+        // SAFETY: the client's opaque is what `Client::new` gave it, and outlives the client.
+        unsafe { callbacks(sys::rd_kafka_opaque(rk)).logged(&facility, &message) };
+    }
     // Syslog levels; a lost connection is normal in a cluster that restarts, so errors only warn.
     match level {
         0..=4 => tracing::warn!(target: "librdkafka", client, facility, "{message}"),

@@ -20,6 +20,7 @@ pub(super) struct Producer {
 }
 
 struct Topic {
+    name: Arc<str>,
     handle: NonNull<sys::rd_kafka_topic_t>,
     bytes_max: usize,
     _client: Arc<Client>,
@@ -51,6 +52,11 @@ impl Producer {
         self.topics.contains_key(&topic)
     }
 
+    /// Name of an opened topic.
+    pub fn name(&self, topic: TopicId) -> Arc<str> {
+        self.topics.get(&topic).map_or_else(|| "".into(), |t| t.name.clone())
+    }
+
     /// Drops all handles; they are made again when needed.
     pub fn forget_topics(&mut self) {
         self.topics.clear();
@@ -71,7 +77,10 @@ impl Producer {
         let handle = NonNull::new(handle)
             .ok_or_else(|| LogError::Other(format!("no handle for topic {name}")))?;
         let bytes_max = bytes_max.unwrap_or(RECORD_BYTES_MAX);
-        self.topics.insert(topic, Topic { handle, bytes_max, _client: self.client.clone() });
+        self.topics.insert(
+            topic,
+            Topic { name: name.into(), handle, bytes_max, _client: self.client.clone() },
+        );
         Ok(())
     }
 

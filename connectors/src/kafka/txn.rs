@@ -170,8 +170,8 @@ impl TxnWriter {
     }
 
     fn slot(&mut self, tp: Tp) -> usize {
-        let reports = &self.reports;
-        *self.slots.entry(tp).or_insert_with(|| reports.slot(tp))
+        let (reports, producer) = (&self.reports, &self.producer);
+        *self.slots.entry(tp).or_insert_with(|| reports.slot(tp, producer.name(tp.topic)))
     }
 
     fn refused(&mut self, to: Tp, error: &NativeError) -> SendError {
