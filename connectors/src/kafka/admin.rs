@@ -204,7 +204,11 @@ impl EndsAsked {
             }
         }
         match all.iter().find(|p| p.error != code::NONE) {
-            Some(p) => Err(NativeError::new(p.error, format!("{}-{}", p.topic, p.partition))),
+            Some(p) => {
+                let error = NativeError::of(p.error);
+                let text = format!("{}-{}: {}", p.topic, p.partition, error.text);
+                Err(NativeError::new(p.error, text))
+            }
             None => Ok(all),
         }
     }

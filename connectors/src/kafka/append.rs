@@ -114,9 +114,13 @@ impl Appender {
             }
             self.count(number, 1);
             while let Err(error) = producer.produce(tp.topic, tp.partition.0, &record, number) {
-                if error.code != code::QUEUE_FULL || Instant::now() > deadline {
+                let grew = error.code == code::NO_PARTITION && inner.has_partition(tp);
+                if !(grew || error.code == code::QUEUE_FULL) || Instant::now() > deadline {
                     self.count(number, -1);
                     return Err(error.to_log(&seen.name));
+                }
+                if grew {
+                    self.client.refresh(&seen.name, inner.admin.timeout_ms);
                 }
                 self.client.poll(1);
             }
@@ -194,12 +198,27 @@ pub(super) fn append_if_now(
         return AppendIf::Failed(error);
     }
     match writer.end_now(How::Commit) {
-        Verdict::Committed => AppendIf::Done(writer.last_of(tp).unwrap_or(end)),
+        Verdict::Committed => {
+            let at = writer.last_of(tp).unwrap_or(end);
+            await_readable(inner, tp, at);
+            AppendIf::Done(at)
+        }
         Verdict::Aborted { .. } => {
             AppendIf::Failed(LogError::Other(format!("{id}: the transaction was aborted")))
         }
         Verdict::Lost(Lost::Unknown(why) | Lost::Fenced(why) | Lost::Fatal(why)) => {
             AppendIf::Unknown(why)
+        }
+    }
+}
+
+/// A commit is answered before its marker is written. Whoever appends conditionally reads next.
+fn await_readable(inner: &Inner, tp: Tp, at: Offset) {
+    let deadline = deadline(inner);
+    while Instant::now() < deadline {
+        match inner.ends_now(&[tp]) {
+            Ok(ends) if ends[0].lso <= at => std::thread::sleep(Duration::from_millis(2)),
+            _ => return,
         }
     }
 }

@@ -24,7 +24,8 @@ use super::signal::Signal;
 pub(super) struct KafkaCursor {
     inner: Arc<Inner>,
     class: ReadClass,
-    consumer: Option<Consumer>,
+    client: Option<Arc<Client>>,
+    queue: Option<Queue>,
     slots: Vec<Slot>,
     by_tp: HashMap<Tp, usize>,
     /// (topic token, partition) -> slot; valid until the assignment changes.
@@ -33,11 +34,6 @@ pub(super) struct KafkaCursor {
     losses: u64,
     /// What librdkafka reported, in order. Given out when the records before it are.
     errors: VecDeque<ReadError>,
-}
-
-struct Consumer {
-    queue: Queue,
-    client: Arc<Client>,
 }
 
 /// One assigned partition.
@@ -76,7 +72,8 @@ impl KafkaCursor {
         KafkaCursor {
             inner,
             class,
-            consumer: None,
+            client: None,
+            queue: None,
             slots: Vec::new(),
             by_tp: HashMap::new(),
             tokens: HashMap::new(),
@@ -85,7 +82,7 @@ impl KafkaCursor {
         }
     }
 
-    fn start(&self) -> Result<Consumer, LogError> {
+    fn start(&mut self) -> Result<(), LogError> {
         let (buffer_kib, wait_ms) = match self.class {
             // The end of the partition shows only in an empty fetch: do not wait long for it.
             ReadClass::Restore => (BUFFER_RESTORE_KIB, "10"),
@@ -113,7 +110,8 @@ impl KafkaCursor {
         let client = Arc::new(Client::new(Kind::Consumer, &settings, waker)?);
         let queue = Queue::of(client.clone())
             .ok_or_else(|| LogError::Other("the consumer has no queue".into()))?;
-        Ok(Consumer { queue, client })
+        (self.queue, self.client) = (Some(queue), Some(client));
+        Ok(())
     }
 
     /// Starts reading what has a name and is not read yet.
@@ -162,14 +160,14 @@ impl KafkaCursor {
     }
 
     fn begin_reading(&mut self, which: &[usize]) -> Result<(), LogError> {
-        if self.consumer.is_none() {
-            self.consumer = Some(self.start()?);
+        if self.client.is_none() {
+            self.start()?;
         }
         let list = self.list(which.iter().copied())?;
-        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let Some(client) = &self.client else { return Ok(()) };
         // SAFETY: client and list are alive; the call copies the list.
         let added = unsafe {
-            let error = sys::rd_kafka_incremental_assign(consumer.client.ptr(), list.ptr());
+            let error = sys::rd_kafka_incremental_assign(client.ptr(), list.ptr());
             NativeError::take(error)
         };
         added.map_err(|e| e.to_log("assign"))?;
@@ -185,13 +183,13 @@ impl KafkaCursor {
     fn end_reading(&mut self, which: &[usize]) {
         let reading = which.iter().copied().filter(|i| self.slots[*i].reading);
         let Ok(list) = self.list(reading) else { return };
-        let Some(consumer) = &self.consumer else { return };
+        let Some(client) = &self.client else { return };
         if list.len() == 0 {
             return;
         }
         // SAFETY: client and list are alive; the call copies the list.
         let removed = unsafe {
-            let error = sys::rd_kafka_incremental_unassign(consumer.client.ptr(), list.ptr());
+            let error = sys::rd_kafka_incremental_unassign(client.ptr(), list.ptr());
             NativeError::take(error)
         };
         if let Err(error) = removed {
@@ -201,13 +199,13 @@ impl KafkaCursor {
 
     fn set_paused(&mut self, which: &[usize], on: bool) {
         let Ok(list) = self.list(which.iter().copied()) else { return };
-        let Some(consumer) = &self.consumer else { return };
+        let Some(client) = &self.client else { return };
         if list.len() == 0 {
             return;
         }
         // SAFETY: client and list are alive; results land in the list.
         unsafe {
-            let (client, list) = (consumer.client.ptr(), list.ptr());
+            let (client, list) = (client.ptr(), list.ptr());
             match on {
                 true => sys::rd_kafka_pause_partitions(client, list),
                 false => sys::rd_kafka_resume_partitions(client, list),
@@ -224,11 +222,11 @@ impl KafkaCursor {
     }
 
     fn fill(&mut self, limits: &PollLimits, out: &mut Vec<RawBatch>) {
-        let Some(mut consumer) = self.consumer.take() else { return };
+        let Some(mut queue) = self.queue.take() else { return };
         let (mut records, mut bytes) = (0, 0);
         while records < limits.records_max && bytes < limits.bytes_max {
             let want = limits.records_max - records;
-            let got = consumer.queue.drain(want, |message| {
+            let got = queue.drain(want, |message| {
                 bytes += self.take(message, out);
             });
             records += got;
@@ -236,7 +234,7 @@ impl KafkaCursor {
                 break;
             }
         }
-        self.consumer = Some(consumer);
+        self.queue = Some(queue);
         for slot in self.slots.iter_mut() {
             if let Some(batch) = slot.batch.take() {
                 out[batch].next = slot.next;
@@ -291,6 +289,13 @@ impl KafkaCursor {
             }
             code::OFFSET_RESET | code::OUT_OF_RANGE => {
                 ReadError::OutOfRange { tp, at, start: START_UNKNOWN }
+            }
+            code::NO_PARTITION if self.inner.has_partition(tp) => {
+                // It was added after this client looked; librdkafka starts reading once it knows.
+                if let (Some(client), Some(name)) = (&self.client, &slot.name) {
+                    self.inner.refresh(client, name);
+                }
+                return;
             }
             code::UNKNOWN_TOPIC | code::NO_TOPIC | code::NO_PARTITION | code::UNKNOWN_TOPIC_ID => {
                 ReadError::Gone(tp)
@@ -391,13 +396,13 @@ impl Cursor for KafkaCursor {
 impl KafkaCursor {
     /// High watermark of the last fetch, from librdkafka's cache.
     fn high_watermark(&self, slot: &Slot) -> Option<Offset> {
-        let consumer = self.consumer.as_ref().filter(|_| slot.reading)?;
+        let client = self.client.as_ref().filter(|_| slot.reading)?;
         let name = c_string(slot.name.as_deref()?).ok()?;
         let (mut low, mut high) = (-1, -1);
         // SAFETY: the client is alive, the name ends with zero, both numbers are written.
         let found = unsafe {
             let partition = slot.tp.partition.0 as i32;
-            let client = consumer.client.ptr();
+            let client = client.ptr();
             sys::rd_kafka_get_watermark_offsets(
                 client,
                 name.as_ptr(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use millrace_engine::ids::{Offset, TopicId, Tp};
 use millrace_engine::log::{Ends, LogError, LogEvent, TopicInfo};
@@ -11,6 +12,7 @@ use super::admin::Admin;
 use super::append::Appender;
 use super::config::KafkaConfig;
 use super::ids::{Ids, Known, Seen};
+use super::native::Client;
 use super::partitions::Filled;
 use super::requests::{Key, Requests};
 use super::signal::Signal;
@@ -53,6 +55,19 @@ impl Inner {
         }
     }
 
+    /// Whether the topic is known to have that partition. A client that does not know it has to be
+    /// refreshed: its topic grew.
+    pub fn has_partition(&self, tp: Tp) -> bool {
+        matches!(self.ids.get(tp.topic), Known::Alive(seen) if tp.partition.0 < seen.partitions)
+    }
+
+    /// Lets a client learn about a topic's new partitions, in the background.
+    pub fn refresh(&self, client: &Arc<Client>, name: &str) {
+        let (client, name) = (client.clone(), name.to_owned());
+        let timeout_ms = self.admin.timeout_ms;
+        self.requests.run(move || client.refresh(&name, timeout_ms));
+    }
+
     /// Blocks.
     pub fn topic_now(&self, id: TopicId) -> Result<Seen, LogError> {
         if self.ids.get(id) == Known::Unknown {
@@ -92,8 +107,7 @@ impl Inner {
             tps.iter().map(|tp| self.topic_now(tp.topic)).collect::<Result<_, _>>()?;
         let at: Vec<(&str, u32)> =
             topics.iter().zip(tps).map(|(t, tp)| (&*t.name, tp.partition.0)).collect();
-        let all = self.admin.all_ends(&at).map_err(|e| e.to_log(&e.text))?;
-        let [starts, stable, high] = all;
+        let [starts, stable, high] = self.all_ends(&at)?;
         at.iter()
             .map(|at| {
                 let (start, lso, hw) = (find(&starts, at)?, find(&stable, at)?, find(&high, at)?);
@@ -101,6 +115,23 @@ impl Inner {
                 Ok(Ends { start, lso: lso.max(start), hw: hw.max(lso) })
             })
             .collect()
+    }
+
+    /// Asks again while leaders are moving.
+    fn all_ends(&self, at: &[(&str, u32)]) -> Result<[Vec<Filled>; 3], LogError> {
+        let timeout = Duration::from_millis(u64::from(self.config.request_timeout_ms));
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.admin.all_ends(at) {
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    std::thread::sleep(TRANSIENT_PAUSE);
+                }
+                done => {
+                    let what = at.first().map_or("ends", |(topic, _)| topic);
+                    return done.map_err(|e| e.to_log(what));
+                }
+            }
+        }
     }
 
     /// Remembers a topic as it is now.
@@ -122,6 +153,8 @@ impl Inner {
         }
     }
 }
+
+const TRANSIENT_PAUSE: Duration = Duration::from_millis(50);
 
 fn find(all: &[Filled], at: &(&str, u32)) -> Result<Offset, LogError> {
     all.iter()

@@ -4,7 +4,7 @@
 //! ends of a transaction, `deliveries` what was acknowledged), `append` writes outside of lanes,
 //! `members` shares out slots, `topics` and `admin` ask and change the cluster, `watch` notices
 //! what others change, `requests` makes blocking requests poll-style, `native`, `queue`,
-//! `partitions` and `producer` wrap librdkafka's objects.
+//! `partitions`, `producer` and `epoch` wrap librdkafka's objects.
 
 mod admin;
 mod append;
@@ -12,6 +12,7 @@ mod config;
 mod consumer;
 mod deliveries;
 mod endings;
+mod epoch;
 mod ids;
 mod inner;
 mod members;

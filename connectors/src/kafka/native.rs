@@ -42,7 +42,6 @@ pub(super) mod code {
     pub const TRANSPORT: i32 = Resp::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
     pub const ALL_DOWN: i32 = Resp::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
     pub const RESOLVE: i32 = Resp::RD_KAFKA_RESP_ERR__RESOLVE as i32;
-    pub const REQUEST_TIMED_OUT: i32 = Resp::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as i32;
     pub const ASSIGN: i32 = Resp::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS as i32;
     pub const REVOKE: i32 = Resp::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS as i32;
 }
@@ -106,14 +105,33 @@ impl NativeError {
         [code::FENCED, code::PRODUCER_FENCED, code::BAD_EPOCH].contains(&self.code)
     }
 
+    /// Whether the cluster is busy with itself: leaders move, a broker starts.
+    pub fn is_transient(&self) -> bool {
+        let broker = [
+            Resp::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+            Resp::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            Resp::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+            Resp::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE,
+            Resp::RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE,
+            Resp::RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION,
+            Resp::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+            Resp::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+            Resp::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+            Resp::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+            Resp::RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH,
+            Resp::RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH,
+            Resp::RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE,
+            Resp::RD_KAFKA_RESP_ERR__WAIT_COORD,
+        ];
+        let lost = [code::TRANSPORT, code::ALL_DOWN, code::RESOLVE, code::TIMED_OUT];
+        lost.contains(&self.code) || broker.iter().any(|r| *r as i32 == self.code)
+    }
+
     /// `what` names the call or the topic for the reader of the message.
     pub fn to_log(&self, what: &str) -> LogError {
         let said = format!("{what}: {}", self.text);
         match self.code {
-            code::TRANSPORT | code::ALL_DOWN | code::RESOLVE | code::TIMED_OUT => {
-                LogError::Unreachable(said)
-            }
-            code::REQUEST_TIMED_OUT => LogError::Unreachable(said),
+            _ if self.is_transient() => LogError::Unreachable(said),
             code::UNKNOWN_TOPIC | code::NO_TOPIC | code::NO_PARTITION | code::UNKNOWN_TOPIC_ID => {
                 LogError::Gone(what.to_owned())
             }
@@ -198,7 +216,10 @@ impl Client {
             sys::rd_kafka_conf_set_error_cb(conf, Some(on_error));
             sys::rd_kafka_conf_set_stats_cb(conf, Some(on_statistics));
             match kind {
-                Kind::Producer => sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery)),
+                Kind::Producer => {
+                    sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(on_delivery));
+                    super::epoch::install(conf);
+                }
                 Kind::Member => sys::rd_kafka_conf_set_rebalance_cb(conf, Some(on_rebalance)),
                 Kind::Consumer => {}
             }
@@ -221,6 +242,25 @@ impl Client {
     pub fn poll(&self, timeout_ms: c_int) -> c_int {
         // SAFETY: the handle lives as long as `self`.
         unsafe { sys::rd_kafka_poll(self.ptr(), timeout_ms) }
+    }
+
+    /// Asks the cluster anew about a topic, so that the client learns of partitions added since.
+    /// Blocks.
+    pub fn refresh(&self, topic: &str, timeout_ms: c_int) {
+        let Ok(name) = c_string(topic) else { return };
+        let mut metadata = std::ptr::null();
+        // SAFETY: the client is alive; handle and metadata are given back once.
+        unsafe {
+            let handle = sys::rd_kafka_topic_new(self.ptr(), name.as_ptr(), std::ptr::null_mut());
+            if handle.is_null() {
+                return;
+            }
+            sys::rd_kafka_metadata(self.ptr(), 0, handle, &mut metadata, timeout_ms);
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+            sys::rd_kafka_topic_destroy(handle);
+        }
     }
 
     /// The error that ended this client, if there was one.

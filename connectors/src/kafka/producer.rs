@@ -111,12 +111,16 @@ impl Producer {
             return Err(NativeError::of(super::native::code::NO_TOPIC));
         };
         let headers = Headers::of(record.headers)?;
+        let timestamp = match record.timestamp.0 {
+            0 => super::epoch::ZERO,
+            other => other,
+        };
         let value = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mut values = [
             value(V::RD_KAFKA_VTYPE_RKT, U { rkt: topic.handle.as_ptr() }),
             value(V::RD_KAFKA_VTYPE_PARTITION, U { i32_: partition as i32 }),
             value(V::RD_KAFKA_VTYPE_MSGFLAGS, U { i: sys::RD_KAFKA_MSG_F_COPY }),
-            value(V::RD_KAFKA_VTYPE_TIMESTAMP, U { i64_: record.timestamp.0 }),
+            value(V::RD_KAFKA_VTYPE_TIMESTAMP, U { i64_: timestamp }),
             value(V::RD_KAFKA_VTYPE_OPAQUE, U { ptr: tag as *mut c_void }),
             value(V::RD_KAFKA_VTYPE_KEY, U { mem: memory(record.key) }),
             value(V::RD_KAFKA_VTYPE_VALUE, U { mem: memory(record.value) }),

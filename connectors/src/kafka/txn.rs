@@ -34,6 +34,8 @@ pub(super) struct TxnWriter {
     sent: usize,
     /// [`super::ids::Ids::losses`] when topics were last looked up.
     losses: u64,
+    /// A partition that the client was told to look for.
+    refreshing: Option<Tp>,
     /// Why the transaction can only be aborted.
     doomed: Option<(Vec<TopicId>, String)>,
     thread: Sender<Job>,
@@ -74,6 +76,7 @@ impl TxnWriter {
             open: false,
             sent: 0,
             losses: 0,
+            refreshing: None,
             doomed: None,
             thread,
         })
@@ -181,6 +184,14 @@ impl TxnWriter {
             _ if error.fatal || self.producer.client.fatal().is_some() => {
                 SendError::Dead(self.lost(error))
             }
+            code::NO_PARTITION if self.inner.has_partition(to) => {
+                let name = self.producer.name(to.topic);
+                if self.refreshing != Some(to) {
+                    self.refreshing = Some(to);
+                    self.inner.refresh(&self.producer.client, &name);
+                }
+                SendError::Full
+            }
             code::NO_PARTITION | code::NO_TOPIC | code::UNKNOWN_TOPIC => {
                 self.doom(vec![to.topic], format!("{to:?}: {}", error.text));
                 SendError::Full
@@ -247,6 +258,7 @@ impl Writer for TxnWriter {
         match self.producer.produce(to.topic, to.partition.0, record, slot) {
             Ok(()) => {
                 self.sent += 1;
+                self.refreshing = None;
                 Ok(())
             }
             Err(error) => Err(self.refused(to, &error)),

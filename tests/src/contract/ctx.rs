@@ -176,7 +176,10 @@ impl Ctx {
 
     pub fn commit(&self, writer: Box<dyn Writer>) -> Box<dyn Writer> {
         match self.end(writer.commit()) {
-            Outcome::Committed { writer, .. } => writer,
+            Outcome::Committed { writer, ends } => {
+                self.settle(&ends);
+                writer
+            }
             Outcome::Aborted { culprits, .. } => panic!("aborted, culprits {culprits:?}"),
             Outcome::Lost(lost) => panic!("lost: {lost:?}"),
         }
@@ -184,9 +187,18 @@ impl Ctx {
 
     pub fn abort(&self, writer: Box<dyn Writer>) -> Box<dyn Writer> {
         match self.end(writer.abort()) {
-            Outcome::Aborted { writer, .. } => writer,
+            Outcome::Aborted { writer, .. } => {
+                self.settle(&[]);
+                writer
+            }
             Outcome::Committed { .. } => panic!("committed instead of aborted"),
             Outcome::Lost(lost) => panic!("lost: {lost:?}"),
+        }
+    }
+
+    fn settle(&self, ends: &[(Tp, Offset)]) {
+        if let Some(settle) = &self.hooks().settle {
+            settle(ends);
         }
     }
 

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_engine::ids::{TopicId, Tp};
+use millrace_engine::ids::{Offset, TopicId, Tp};
 use millrace_engine::log::Log;
 
 pub use ctx::Ctx;
@@ -38,6 +38,9 @@ pub struct Hooks {
     pub grow: Option<Box<dyn Fn(TopicId, u32)>>,
     /// Lets wall-clock time pass.
     pub advance: Option<Box<dyn Fn(Duration)>>,
+    /// Waits until a transaction that was ended can be read up to these offsets: a broker answers
+    /// before it has written its markers.
+    pub settle: Option<Box<dyn Fn(&[(Tp, Offset)])>>,
     /// Lets the answer to the next commit be lost, after it was done or undone.
     pub lose_commit: Option<Box<dyn Fn(bool)>>,
 }

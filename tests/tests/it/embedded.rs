@@ -34,6 +34,7 @@ fn embedded() -> Subject {
         })),
         advance: Some(Box::new(move |by| clock.advance(by))),
         lose_commit: None,
+        settle: None,
     };
     Subject { log, hooks, keep: Box::new(folder) }
 }
@@ -49,6 +50,7 @@ fn simulated() -> Subject {
     let cluster = SimCluster::new(1, faults.clone());
     let (a, b, c, d) = (cluster.clone(), cluster.clone(), cluster.clone(), cluster.clone());
     let hooks = Hooks {
+        settle: None,
         expire: Some(Box::new(move || a.expire().expect("expire"))),
         compact: Some(Box::new(move |tp| b.compact(tp).expect("compact"))),
         grow: Some(Box::new(move |topic, count| {
