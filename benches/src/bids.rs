@@ -62,11 +62,14 @@ fn write_bid(random: &SeededEntropy, i: i64, out: &mut String) {
         |len: u64| -> String { (0..len).map(|_| char::from(b'a' + below(26) as u8)).collect() };
     let (auction, bidder) = (1000 + below(10_000), 1000 + below(5_000));
     let price = 10u64.pow(2 + below(6) as u32) + below(100);
-    let channel = CHANNELS[below(4) as usize];
+    let hot = below(2) == 0;
+    let cold_channel = format!("channel-{}", below(10_000));
+    let channel = if hot { CHANNELS[below(4) as usize] } else { &cold_channel };
+    let suffix = if hot { String::new() } else { format!("&channel_id={}", below(1 << 31)) };
     let (a, b, c) = (word(5), word(5), word(5));
-    let url = format!("https://www.nexmark.com/{a}/{b}/{c}/item.htm?query=1");
+    let url = format!("https://www.nexmark.com/{a}/{b}/{c}/item.htm?query=1{suffix}");
     let time = BASE_TIME_MS + i;
-    let extra = word(54 + below(28));
+    let extra = word(58 + below(28));
     let written = write!(
         out,
         "{{\"auction\":{auction},\"bidder\":{bidder},\"price\":{price},\"channel\":\"{channel}\",\

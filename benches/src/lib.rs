@@ -1,3 +1,4 @@
 //! Benchmarks: what they share.
 
 pub mod bids;
+pub mod cpu_time;

@@ -1,10 +1,11 @@
-//! How fast single stages are, in one thread: rows per second over batches of bids.
+//! How fast single stages are, in one thread: rows per second of CPU over batches of bids. An
+//! argument picks stages by name.
 //!
 //! Run it as `cargo run -p millrace-benches --bin stages`, with `CARGO_PROFILE_DEV_OPT_LEVEL=3` for
 //! figures that mean something.
 
 use criterion::{BatchSize, Criterion, Throughput};
-use millrace_benches::bids;
+use millrace_benches::{bids, cpu_time::CpuTime};
 use millrace_connectors::formats::StandardFormats;
 use millrace_engine::format::{EncodedRows, Formats};
 use millrace_sql::plan::ScanColumn;
@@ -13,13 +14,16 @@ use millrace_sql::plan::ScanColumn;
 const ROWS: usize = 10_000;
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args().without_plots();
+    let mut criterion = Criterion::default().with_measurement(CpuTime).without_plots();
+    if let Some(filter) = std::env::args().nth(1) {
+        criterion = criterion.with_filter(filter);
+    }
     decode(&mut criterion);
     encode(&mut criterion);
     criterion.final_summary();
 }
 
-fn decode(criterion: &mut Criterion) {
+fn decode(criterion: &mut Criterion<CpuTime>) {
     let source = bids::source();
     let raw = bids::batch(ROWS);
     let bytes = raw.records.iter().enumerate().filter_map(|(i, _)| raw.value(i)).map(<[u8]>::len);
@@ -42,7 +46,7 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn encode(criterion: &mut Criterion) {
+fn encode(criterion: &mut Criterion<CpuTime>) {
     let source = bids::source();
     let raw = bids::batch(ROWS);
     let all: Vec<_> = (0..source.columns.len()).map(ScanColumn::Declared).collect();

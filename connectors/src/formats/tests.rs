@@ -179,7 +179,10 @@ fn header_columns() {
     let raw = raw(&[(None, Some(b"{}"), 1, &many), (None, Some(b"{}"), 2, &[])]);
     let decoded = decode(&source, &[Declared(1), Declared(2)], &raw);
     let want = [
-        r#"{"H":[{"KEY":"x","VALUE":"AQ=="},{"KEY":"y","VALUE":""},{"KEY":"x","VALUE":"Ag=="}],"X":"Ag=="}"#,
+        concat!(
+            r#"{"H":[{"KEY":"x","VALUE":"AQ=="},{"KEY":"y","VALUE":""},"#,
+            r#"{"KEY":"x","VALUE":"Ag=="}],"X":"Ag=="}"#
+        ),
         r#"{"H":[],"X":null}"#,
     ];
     assert_eq!(rows(&decoded.rows), want);
@@ -350,7 +353,10 @@ fn what_a_sink_wrote_a_source_reads() {
     let nested = "L ARRAY<STRUCT<X INT, Y MAP<STRING, DOUBLE>>>, S STRUCT<T STRUCT<U STRING>>";
     let all = [schema, nested].join(", ");
     let flat_rows = [
-        r#"{"A":-1,"B":9223372036854775807,"C":0.1,"D":-1.5,"E":"a\"b,\n","F":"AQI=","G":1,"H":2,"I":3,"J":true}"#,
+        concat!(
+            r#"{"A":-1,"B":9223372036854775807,"C":0.1,"D":-1.5,"E":"a\"b,\n","#,
+            r#""F":"AQI=","G":1,"H":2,"I":3,"J":true}"#
+        ),
         r#"{"A":1,"C":1e300,"E":" ","J":false}"#,
     ];
     let nested_rows = [

@@ -2,12 +2,12 @@
 //!
 //! Each value starts with a tag: version in the high half, 0 = NULL or 1 = present in the low half.
 //! Then: BOOLEAN one byte; integers, DATE, TIME, TIMESTAMP and DECIMAL big endian with the sign bit
-//! flipped; DOUBLE its bits, all flipped when negative and only the sign otherwise; STRING and BYTES
-//! with 0x00 written as 0x00 0xFF and 0x00 0x00 at the end; ARRAY its items and a 0x00; STRUCT its
+//! flipped; DOUBLE its bits, all flipped when negative and only the sign otherwise; STRING and
+//! BYTES with 0x00 written as 0x00 0xFF and 0x00 0x00 at the end; ARRAY its items and a 0x00; STRUCT its
 //! fields; MAP its entries in the order of their encoded keys and a 0x00. No key is a prefix of
 //! another of the same types, so anything may follow a key.
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, StringArray};
 use arrow::datatypes::DataType;
 use millrace_sql::types::SqlType;
 
@@ -58,6 +58,7 @@ impl KeyCodec {
         match views.as_slice() {
             [ColumnView::Int64(values)] => encode_ints(values, out, |v| flip_i64(v)),
             [ColumnView::Int32(values)] => encode_ints(values, out, |v| flip_i32(v)),
+            [ColumnView::String(texts)] => encode_texts(texts, out),
             views => {
                 out.reserve(rows, rows * views.len() * 9);
                 for row in 0..rows {
@@ -114,6 +115,21 @@ fn encode_ints<T: Copy, const N: usize>(
         } else {
             out.data().push(PRESENT);
             out.data().extend_from_slice(&flip(*value));
+        }
+        out.end_entry();
+    }
+}
+
+/// The fast path of a single string key.
+fn encode_texts(texts: &StringArray, out: &mut KeyBuffer) {
+    out.reserve(texts.len(), texts.values().len() + 3 * texts.len());
+    for text in texts {
+        match text {
+            None => out.data().push(NULL),
+            Some(text) => {
+                out.data().push(PRESENT);
+                write_bytes(text.as_bytes(), out.data());
+            }
         }
         out.end_entry();
     }

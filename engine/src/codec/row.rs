@@ -2,8 +2,8 @@
 //!
 //! A row is a version byte and then its columns as the fields of a STRUCT: a bitmap with a bit per
 //! field (set = present, lowest bit first), then the present ones. BOOLEAN is one byte; INTEGER,
-//! BIGINT, DATE, TIME and TIMESTAMP zigzag varints; DOUBLE 8 bytes little endian; DECIMAL a length and
-//! that many little-endian bytes of the shortest two's complement; STRING and BYTES a varint length
+//! BIGINT, DATE, TIME and TIMESTAMP zigzag varints; DOUBLE 8 bytes little endian; DECIMAL a length
+//! and that many little-endian bytes of the shortest two's complement; STRING and BYTES a varint length
 //! and the bytes; ARRAY a varint count, a bitmap, the present items; MAP a varint count, a bitmap
 //! of the values, then key and value by turns. MAP keys are never NULL.
 

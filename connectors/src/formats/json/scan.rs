@@ -371,7 +371,8 @@ impl RawString<'_> {
     }
 }
 
-/// The character of a `\uXXXX` escape (or of a surrogate pair of them) at the start, and its length.
+/// The character of a `\uXXXX` escape at the start (or of a surrogate pair of them), and the
+/// length of it.
 fn unicode_escape(bytes: &[u8]) -> Option<(char, usize)> {
     let high = hex_unit(bytes)?;
     if let Some(char) = char::from_u32(high) {

@@ -103,7 +103,7 @@ impl Node {
         Ok(fits)
     }
 
-    /// Reads the value here as the next row of `builder`, or leaves a part of a row behind on error.
+    /// Reads the value here as the next row of `builder`; on error a part of it may be left behind.
     pub fn decode(&mut self, scanner: &mut Scanner<'_>, builder: &mut ColumnBuilder) -> Scan<()> {
         if scanner.peek() == b'n' {
             scanner.literal("null")?;
