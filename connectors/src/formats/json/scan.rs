@@ -236,6 +236,13 @@ impl<'a> Scanner<'a> {
         let rest = self.bytes.get(start..)?;
         let mut value = 0i64;
         let mut len = 0;
+        while len < 16
+            && let Some(word) = rest[len..].first_chunk()
+            && let Some(digits) = eight_digits(u64::from_le_bytes(*word))
+        {
+            value = value * 100_000_000 + digits as i64;
+            len += 8;
+        }
         while let Some(digit @ b'0'..=b'9') = rest.get(len) {
             value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
             len += 1;
@@ -396,21 +403,36 @@ struct Survey {
     careful: bool,
 }
 
-/// Looks at eight bytes at a time.
+/// Looks at many bytes at once: the loop over a chunk is one the compiler makes vectors of.
 fn survey(bytes: &[u8]) -> Survey {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut wide = 0;
-    let mut careful = 0;
-    let mut look = |word: u64| {
-        wide |= word;
-        let slash = word ^ (ONES * u64::from(b'\\'));
-        careful |= (word.wrapping_sub(ONES * 0x20) & !word) | (slash.wrapping_sub(ONES) & !slash);
+    const LANES: usize = 32;
+    let mut wide = [0u8; LANES];
+    let mut careful = [0u8; LANES];
+    let mut look = |chunk: &[u8; LANES]| {
+        for lane in 0..LANES {
+            let byte = chunk[lane];
+            wide[lane] |= byte;
+            careful[lane] |= u8::from(byte < 0x20) | u8::from(byte == b'\\');
+        }
     };
-    words.iter().for_each(|word| look(u64::from_ne_bytes(*word)));
-    let mut last = [b' '; 8];
+    let (chunks, tail) = bytes.as_chunks::<LANES>();
+    chunks.iter().for_each(&mut look);
+    let mut last = [b' '; LANES];
     last[..tail.len()].copy_from_slice(tail);
-    look(u64::from_ne_bytes(last));
-    Survey { wide: wide & HIGHS != 0, careful: careful & HIGHS != 0 }
+    look(&last);
+    Survey { wide: !wide.is_ascii(), careful: careful != [0; LANES] }
+}
+
+/// The value of eight decimal digits, the first one in the lowest byte; `None` if one is no digit.
+#[inline]
+fn eight_digits(word: u64) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let carried = word.wrapping_add(ONES * 6);
+    if (word & (ONES * 0xF0)) | ((carried & (ONES * 0xF0)) >> 4) != ONES * 0x33 {
+        return None;
+    }
+    let digits = word - ONES * 0x30;
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00FF_00FF_00FF_00FF;
+    let quads = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_FFFF_0000_FFFF;
+    Some(quads.wrapping_mul(10_000).wrapping_add(quads >> 32) & 0xFFFF_FFFF)
 }
