@@ -119,8 +119,8 @@ pub fn flush(
     step(state, output, coalesce, |ctx| operator.flush(ctx))
 }
 
-/// Rows as text: columns, `@` time; `-` in front of a tombstone (its first `keys` columns only), old values
-/// after `<`.
+/// Rows as text: columns, `@` time; `-` in front of a tombstone (its first `keys` columns only), old
+/// values after `<`.
 pub fn texts(output: &Output, keys: usize) -> Vec<String> {
     let mut texts = Vec::new();
     for batch in &output.batches {

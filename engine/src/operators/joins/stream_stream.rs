@@ -1,12 +1,12 @@
 //! Two streams joined by key and nearness in time.
 //!
 //! Rows are taken one by one, so that batches do not matter. Stream time is the greatest event time
-//! of both sides. A row at time `t` of the left side meets rows of the right side at
-//! `t - before ..= t + after`. Rows are kept for before + after + grace; what is older on arrival is
-//! late. With a grace period, a row of an outer side without partner is given up, and emitted with
-//! NULLs, once stream time has passed its window and the grace; it then meets nobody any more. In
-//! the eager mode (no grace period given) it is emitted with NULLs at once and again with each
-//! partner that comes later.
+//! of both sides. A row at time `t` of the left side meets rows of the right side at `t - before ..=
+//! t + after`. Rows are kept for before + after + grace; what is older on arrival is late. With a
+//! grace period, a row of an outer side without partner is given up, and emitted with NULLs, once
+//! stream time has passed its window and the grace; it then meets nobody any more. In the eager
+//! mode (no grace period given) it is emitted with NULLs at once and again with each partner that
+//! comes later.
 
 use std::sync::Arc;
 
