@@ -56,8 +56,8 @@ impl KeyCodec {
         let views =
             columns.iter().map(|c| ColumnView::new(c.as_ref())).collect::<Result<Vec<_>>>()?;
         match views.as_slice() {
-            [ColumnView::Int64(values)] => encode_ints(values, out, |v| flip_i64(v)),
-            [ColumnView::Int32(values)] => encode_ints(values, out, |v| flip_i32(v)),
+            [ColumnView::Int64(values)] => encode_ints(values, out, flip_i64),
+            [ColumnView::Int32(values)] => encode_ints(values, out, flip_i32),
             [ColumnView::String(texts)] => encode_texts(texts, out),
             views => {
                 out.reserve(rows, rows * views.len() * 9);
