@@ -54,7 +54,7 @@ pub(super) struct Checked {
 pub(super) fn analyze(sql: &str, catalog: &Catalog, properties: &Properties) -> ApiResult<Checked> {
     let refuse = |error: SqlError| ApiError::Statement { sql: sql.to_owned(), error };
     let statement = parser::parse_statement(sql).map_err(refuse)?;
-    let text = statement.to_string();
+    let text = millrace_sql::unparse::to_sql(&statement);
     let settings = Settings::from(properties);
     let analyzed = analyze::analyze(&statement, &text, catalog, &settings).map_err(refuse)?;
     Ok(Checked { text, analyzed })
