@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use crate::error::{EngineError, Kind, Result};
 use crate::format::Formats;
-use crate::ids::{LaneId, Offset, TopicId, Tp};
+use crate::ids::{LaneId, Offset, Timestamp, TopicId, Tp};
 use crate::lane_recovery::Recovery;
 pub use crate::lane_recovery::TOMBSTONE_LIFE;
 use crate::limits::Limits;
-use crate::log::{Ending, Log, LogError, Outcome, PollLimits, TxnState, Writer};
+use crate::log::{Ending, Log, LogError, Outcome, PollLimits, Record, TxnState, Writer};
+use crate::mutant::{self, Mutant};
 use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::processing_log::LogEntry;
@@ -370,7 +371,7 @@ impl Lane {
             let Some(tp) = self.changelog_of.get(&change.store) else {
                 return Err(EngineError::Bug(format!("store {} has no changelog", change.store)));
             };
-            let time = crate::ids::Timestamp(change.time_ms);
+            let time = Timestamp(change.time_ms);
             self.outbox.push(*tp, time, Some(change.key), change.value);
         }
         let now = self.world.clock.now();
@@ -381,11 +382,27 @@ impl Lane {
             self.outbox.push(to, now, Some(logger.as_bytes()), Some(&value));
         }
         self.collect_progress()?;
+        if mutant::active() == Some(Mutant::PositionsOutside) {
+            return self.append_progress(now);
+        }
         let progress_tp = self.progress_tp();
         for (key, value) in &self.pending_progress {
             self.outbox.push(progress_tp, now, Some(key.as_bytes()), value.as_deref());
         }
         Ok(())
+    }
+
+    /// What must not be done; see [`crate::mutant`].
+    fn append_progress(&self, now: Timestamp) -> Result<()> {
+        let record = |(key, value): &(String, Option<Vec<u8>>)| {
+            Record::new(now, Some(key.as_bytes()), value.as_deref())
+        };
+        let records: Vec<Record> = self.pending_progress.iter().map(record).collect();
+        loop {
+            if let Poll::Ready(appended) = self.world.log.append(self.progress_tp(), &records) {
+                return appended.map(|_| ()).map_err(EngineError::Log);
+            }
+        }
     }
 
     fn collect_progress(&mut self) -> Result<()> {
@@ -423,6 +440,10 @@ impl Lane {
         if !self.drain(&mut *writer)? {
             self.phase = Phase::Sending { writer };
             return Ok(false);
+        }
+        if mutant::active() == Some(Mutant::StateBeforeCommit) {
+            self.state.apply(self.header.commit, self.world.clock.now().0, &[]);
+            self.state.flush()?;
         }
         self.phase = Phase::Committing { ending: writer.commit() };
         Ok(true)

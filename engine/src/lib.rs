@@ -13,6 +13,7 @@ pub mod lane;
 mod lane_recovery;
 pub mod limits;
 pub mod log;
+pub mod mutant;
 pub mod names;
 pub mod operators;
 pub mod outbox;

@@ -22,11 +22,12 @@ const ROUND: Duration = Duration::from_millis(20);
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(inner: &Arc<Inner>) {
-    inner.trouble("boot", "waiting for the log".to_owned());
+    // Not worth a warning: it takes a moment.
+    inner.troubles.lock().insert("boot", "waiting for the log".to_owned());
     while !inner.stopping() && inner.booted.get().is_none() {
         if let Err(error) = boot::boot(inner) {
-            inner.trouble("boot", error.to_string());
             tracing::warn!("not started yet: {error}; trying again");
+            inner.troubles.lock().insert("boot", error.to_string());
             pause(inner, BOOT_PAUSE);
         }
     }

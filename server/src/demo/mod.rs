@@ -75,6 +75,8 @@ fn config(dir: &std::path::Path) -> Result<Config, String> {
     builder.flag("ksql.service.id", Some("demo_"));
     builder.flag("millrace.lanes", Some(&LANES.to_string()));
     builder.flag("auto.offset.reset", Some("earliest"));
+    // A minute of the replay passes in milliseconds: results should follow.
+    builder.flag("commit.interval.ms", Some("200"));
     builder.build()
 }
 

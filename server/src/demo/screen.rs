@@ -49,7 +49,7 @@ impl Screen {
 
     /// Draws what there is now. `last`: the replay is over.
     pub fn show(&mut self, api: &dyn Api, progress: Progress, last: bool) {
-        let hours = hourly(api, progress.now_ms);
+        let hours = hourly(api);
         if self.first_window.is_none() && !hours.is_empty() {
             self.first_window = Some(self.started.elapsed());
         }
@@ -104,14 +104,13 @@ fn tables(api: &dyn Api, hours: &[Vec<String>]) -> String {
     )
 }
 
-/// The last hours, newest first.
-fn hourly(api: &dyn Api, now_ms: i64) -> Vec<Vec<String>> {
-    let from = now_ms - HOURS_SHOWN * HOUR_MS;
-    let sql = format!(
-        "SELECT origin, WINDOWSTART, flights, mean_delay_min FROM hourly_departures \
-         WHERE WINDOWSTART > {from};"
-    );
-    let mut rows = pull(api, &sql);
+/// The newest hours that have a window, newest first. The replay runs far ahead of what an hour of
+/// it takes to be committed, so the hours are those of the result and not of the replay.
+fn hourly(api: &dyn Api) -> Vec<Vec<String>> {
+    let sql = "SELECT origin, WINDOWSTART, flights, mean_delay_min FROM hourly_departures;";
+    let mut rows = pull(api, sql);
+    let newest = rows.iter().map(|row| number(row.get(1))).max().unwrap_or_default();
+    rows.retain(|row| number(row.get(1)) > newest - HOURS_SHOWN * HOUR_MS);
     rows.sort_by_key(|row| (std::cmp::Reverse(number(row.get(1))), row.first().cloned()));
     for row in &mut rows {
         round(row, 3);

@@ -1,0 +1,26 @@
+//! Faults put in on purpose, so that tests can prove that they would see them. Chosen by the
+//! environment variable `MILLRACE_MUTANT`; a build without debug assertions has none.
+
+use std::sync::OnceLock;
+
+/// A way to break exactly-once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// Positions are written outside of the transaction.
+    PositionsOutside,
+    /// State is written to disk before the transaction has committed.
+    StateBeforeCommit,
+}
+
+/// The mutant that this process runs, if any.
+pub fn active() -> Option<Mutant> {
+    static ACTIVE: OnceLock<Option<Mutant>> = OnceLock::new();
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    *ACTIVE.get_or_init(|| match std::env::var("MILLRACE_MUTANT").as_deref() {
+        Ok("positions-outside") => Some(Mutant::PositionsOutside),
+        Ok("state-before-commit") => Some(Mutant::StateBeforeCommit),
+        _ => None,
+    })
+}
