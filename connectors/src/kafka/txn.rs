@@ -4,6 +4,7 @@
 //! waits and lanes do not wait for each other. While an ending runs the writer is inside of it, so
 //! writer and thread never use the producer at the same time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
@@ -20,19 +21,14 @@ use super::deliveries::{Deliveries, Reports};
 use super::endings::{Enders, Verdict};
 use super::inner::Inner;
 use super::native::{Client, Kind, NativeError, code};
-use super::producer::{Producer, Topic};
-
-type HashMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
+use super::producer::Producer;
 
 /// A transactional producer. See the module.
 pub(super) struct TxnWriter {
     inner: Arc<Inner>,
     producer: Producer,
     reports: Arc<Reports>,
-    /// Where records go; emptied when a topic went away.
-    targets: HashMap<Tp, Target>,
-    /// Tags of partitions; they outlive their targets.
-    tags: HashMap<Tp, usize>,
+    slots: HashMap<Tp, usize>,
     /// Whether librdkafka has a transaction open.
     open: bool,
     sent: usize,
@@ -43,13 +39,6 @@ pub(super) struct TxnWriter {
     /// Why the transaction can only be aborted.
     doomed: Option<(Vec<TopicId>, String)>,
     thread: Sender<Job>,
-}
-
-/// A partition that was written to.
-#[derive(Clone)]
-struct Target {
-    tag: usize,
-    topic: Arc<Topic>,
 }
 
 /// How a transaction is to be ended.
@@ -83,8 +72,7 @@ impl TxnWriter {
             inner,
             producer: Producer::new(client),
             reports,
-            targets: HashMap::default(),
-            tags: HashMap::default(),
+            slots: HashMap::new(),
             open: false,
             sent: 0,
             losses: 0,
@@ -118,6 +106,7 @@ impl TxnWriter {
         }
         // An empty transaction ends without a request; aborting it could only go wrong.
         let how = if self.sent == 0 { How::Commit } else { how };
+        let how = if self.doomed.is_some() { How::Abort } else { how };
         let verdict = Arc::new(Mutex::new(None));
         if self.thread.send(Job { how, verdict: verdict.clone() }).is_err() {
             *verdict.lock() = Some(Verdict::Lost(Lost::Fatal("the writer's thread ended".into())));
@@ -133,39 +122,31 @@ impl TxnWriter {
         self.reports.reset();
     }
 
-    /// Where records of `to` go; `None` when that is not known yet, or never will be.
-    fn target(&mut self, to: Tp) -> Option<&Target> {
+    /// The handle of a topic; `false` when it is not known yet or gone.
+    fn open_topic(&mut self, topic: TopicId) -> bool {
         let losses = self.inner.ids.losses();
         if std::mem::replace(&mut self.losses, losses) != losses {
             // librdkafka writes by name: a namesake must not get what was meant for a lost topic.
-            self.targets.clear();
             self.producer.forget_topics();
         }
-        if !self.targets.contains_key(&to) {
-            let topic = self.open_topic(to.topic)?;
-            let reports = &self.reports;
-            let new_tag = || reports.slot(to, topic.name.clone());
-            let tag = *self.tags.entry(to).or_insert_with(new_tag);
-            self.targets.insert(to, Target { tag, topic });
-        }
-        self.targets.get(&to)
-    }
-
-    fn open_topic(&mut self, topic: TopicId) -> Option<Arc<Topic>> {
-        if let Some(open) = self.producer.topic(topic) {
-            return Some(open.clone());
+        if self.producer.has(topic) {
+            return true;
         }
         match self.inner.topic(topic) {
-            Poll::Pending => None,
+            Poll::Pending => false,
             Poll::Ready(None) => {
                 self.doom(vec![topic], format!("topic {topic} is gone"));
-                None
+                false
             }
-            Poll::Ready(Some(seen)) => self
-                .producer
-                .open(topic, &seen.name, seen.record_bytes_max)
-                .map_err(|error| self.doom(vec![topic], error.to_string()))
-                .ok(),
+            Poll::Ready(Some(seen)) => {
+                match self.producer.open(topic, &seen.name, seen.record_bytes_max) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        self.doom(vec![topic], error.to_string());
+                        false
+                    }
+                }
+            }
         }
     }
 
@@ -191,21 +172,23 @@ impl TxnWriter {
         lost(&self.producer.client, error)
     }
 
-    fn refused(&mut self, to: Tp, target: &Target, error: &NativeError) -> SendError {
+    fn slot(&mut self, tp: Tp) -> usize {
+        let (reports, producer) = (&self.reports, &self.producer);
+        *self.slots.entry(tp).or_insert_with(|| reports.slot(tp, producer.name(tp.topic)))
+    }
+
+    fn refused(&mut self, to: Tp, error: &NativeError) -> SendError {
         match error.code {
             code::QUEUE_FULL => SendError::Full,
-            // The client's limit, beyond the topic's: no single record that large gets so far.
-            code::TOO_LARGE => {
-                self.doom(vec![to.topic], error.text.clone());
-                SendError::Full
-            }
+            code::TOO_LARGE => SendError::TooLarge { bytes: 0, bytes_max: 0 },
             _ if error.fatal || self.producer.client.fatal().is_some() => {
                 SendError::Dead(self.lost(error))
             }
             code::NO_PARTITION if self.inner.has_partition(to) => {
+                let name = self.producer.name(to.topic);
                 if self.refreshing != Some(to) {
                     self.refreshing = Some(to);
-                    self.inner.refresh(&self.producer.client, &target.topic.name);
+                    self.inner.refresh(&self.producer.client, &name);
                 }
                 SendError::Full
             }
@@ -262,25 +245,23 @@ fn serve(enders: &Enders, jobs: &Receiver<Job>, done: impl Fn()) {
 
 impl Writer for TxnWriter {
     fn send(&mut self, to: Tp, record: &RecordRef<'_>) -> Result<(), SendError> {
-        if self.doomed.is_some() {
+        if self.doomed.is_some() || !self.open_topic(to.topic) {
             return Err(SendError::Full);
         }
-        let Some(target) = self.target(to) else { return Err(SendError::Full) };
-        target.topic.check(record)?;
+        if let Some((bytes, bytes_max)) = self.producer.too_large(to.topic, record) {
+            return Err(SendError::TooLarge { bytes, bytes_max });
+        }
         if !self.open {
             self.begin()?;
         }
-        let Some(target) = self.targets.get(&to) else { return Err(SendError::Full) };
-        match target.topic.produce(to.partition.0, record, target.tag) {
+        let slot = self.slot(to);
+        match self.producer.produce(to.topic, to.partition.0, record, slot) {
             Ok(()) => {
                 self.sent += 1;
                 self.refreshing = None;
                 Ok(())
             }
-            Err(error) => {
-                let target = target.clone();
-                Err(self.refused(to, &target, &error))
-            }
+            Err(error) => Err(self.refused(to, &error)),
         }
     }
 
@@ -320,7 +301,6 @@ struct TxnEnding {
 
 impl TxnEnding {
     fn start(writer: Box<TxnWriter>, how: How) -> Box<dyn Ending> {
-        let how = if writer.doomed.is_some() { How::Abort } else { how };
         let verdict = writer.start_ending(how);
         Box::new(TxnEnding { writer: Some(writer), how, verdict })
     }

@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 use super::keys::KeyRule;
 use super::names::Generator;
 use super::query::{self, Clauses, Purpose, Selected, Stage};
-use super::scan::ScopeNames;
+use super::scan::StageNames;
 use super::scope::{Clause, Scope, window_bounds_misplaced};
 use super::typing::{Names, typed};
 use super::{column, formats, internal_error, predicate, text, tree};
@@ -251,7 +251,7 @@ pub(super) fn plan(
     }
     let rekeyed = !keeps_key(&stage, &group_by);
     let key_format = builder.key_format(&stage);
-    let names = builder.names();
+    let names = builder.known();
     let aggregate = builder.node(&stage, clauses, rekeyed.then_some(&key_format))?;
     let mut above = Stage {
         plan: aggregate,
@@ -268,7 +268,7 @@ pub(super) fn plan(
             predicate(having, &names, "HAVING", &shown).map_err(|e| names.spell_out(e, scope))?;
         above.plan = query::filter_plan(above.plan, condition)?;
     }
-    let selected = query::output(above, clauses, scope, &names, purpose);
+    let selected = query::output(&above, clauses, scope, &names, purpose);
     let mut selected = selected.map_err(|e| names.spell_out(e, scope))?;
     selected.aggregate_window = clauses.window;
     selected.aggregated = true;
@@ -301,6 +301,7 @@ impl Grouped {
 
 struct Builder<'a> {
     scope: &'a Scope,
+    names: StageNames<'a>,
     /// Columns of the pre-projection.
     inputs: Vec<(Typed, String)>,
     generator: Generator,
@@ -309,10 +310,18 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(scope: &'a Scope, stage: &Stage) -> Self {
+    fn new(scope: &'a Scope, stage: &'a Stage) -> Self {
         let taken = stage.plan.schema().fields().iter().map(|f| f.name().as_str());
         let generator = Generator::new(taken);
-        Builder { scope, inputs: Vec::new(), generator, group: Vec::new(), calls: Vec::new() }
+        let names = stage.names(scope);
+        Builder {
+            scope,
+            names,
+            inputs: Vec::new(),
+            generator,
+            group: Vec::new(),
+            calls: Vec::new(),
+        }
     }
 
     fn group(&mut self, expr: &Expr) -> Result<()> {
@@ -321,7 +330,7 @@ impl<'a> Builder<'a> {
                 format!("GROUP BY contains {} more than once.", text::internal(expr, self.scope));
             return Err(SqlError::invalid(message).at(expr.span()));
         }
-        let value = typed(expr, &ScopeNames(self.scope))?;
+        let value = typed(expr, &self.names)?;
         let Some(ty) = value.ty.clone() else {
             return Err(SqlError::invalid("Cannot GROUP BY NULL").at(expr.span()));
         };
@@ -349,7 +358,7 @@ impl<'a> Builder<'a> {
             ExprKind::CallStar { name } => (name, &[][..]),
             _ => return Err(SqlError::invalid("not a call").at(call.span())),
         };
-        let args = args.iter().map(|a| typed(a, &ScopeNames(self.scope)));
+        let args = args.iter().map(|a| typed(a, &self.names));
         let args: Vec<Typed> = args.collect::<Result<_>>()?;
         let signature = functions::resolve_aggregate(&name.value, &args);
         let signature = signature.map_err(|e| e.at(call.span()))?;
@@ -373,7 +382,7 @@ impl<'a> Builder<'a> {
         for arg in row_args {
             // A bare NULL has no type of its own; nothing but COUNT takes it.
             let ty = arg.ty.clone().unwrap_or(SqlType::String);
-            let name = self.input(arg, |g| g.unique("KSQL_INTERNAL_COL_0"));
+            let name = self.input(arg, Generator::internal);
             args.push(column(&name, ty.clone()).expr);
             arg_types.push(ty);
         }
@@ -387,7 +396,7 @@ impl<'a> Builder<'a> {
         internal_key_format(&stage.key_format, &types)
     }
 
-    fn names(&self) -> Grouped {
+    fn known(&self) -> Grouped {
         let group = self.group.iter().map(|k| Known {
             expr: k.expr.clone(),
             name: k.name.clone(),

@@ -16,6 +16,7 @@ use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
 use crate::expr::{Typed, ops};
 use crate::plan::ResultKind;
+use crate::suggest;
 use crate::types::SqlType;
 
 /// # Errors
@@ -172,8 +173,8 @@ fn values_target(name: &Ident, catalog: &Catalog) -> Result<Arc<Source>> {
         let mut message =
             format!("Cannot insert values into an unknown stream/table: `{}`", name.value);
         let known = catalog.sources.keys().map(String::as_str);
-        if let Some(near) = names::nearest(&name.value, known) {
-            message = format!("{message}\n{}", names::did_you_mean(name, &near));
+        if let Some(near) = suggest::closest(&name.value, known) {
+            message = format!("{message}\n{}", names::did_you_mean(name, near));
         }
         return Err(SqlError::invalid(message).at(name.span()));
     };

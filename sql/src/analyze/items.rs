@@ -2,8 +2,9 @@
 
 use super::names::Generator;
 use super::scope::{Clause, Input, Scope};
+use super::text;
 use super::typing::{Names, typed};
-use crate::ast::{Expr, ExprKind, Ident, Query, SelectItem};
+use crate::ast::{Expr, ExprKind, Ident, Literal, Query, SelectItem};
 use crate::catalog::{ColumnRole, pseudo};
 use crate::error::{Result, Span, SqlError};
 use crate::types::SqlType;
@@ -56,7 +57,9 @@ impl Expander<'_> {
         let name = match alias {
             Some(alias) => {
                 let name = alias.value.clone();
-                if pseudo::ALL.contains(&name.as_str()) {
+                let own =
+                    matches!(&resolved.kind, ExprKind::Column { name: n, .. } if n.value == name);
+                if pseudo::ALL.contains(&name.as_str()) && !own {
                     let message = format!(
                         "`{name}` is a reserved column name. You cannot use it as an alias for a \
                          column."
@@ -95,7 +98,8 @@ impl Expander<'_> {
         }
         for key in self.partition_by.to_vec() {
             let name = match &key.kind {
-                ExprKind::Literal(_) => continue,
+                ExprKind::Literal(Literal::Null) => continue,
+                ExprKind::Column { .. } => text::internal(&key, self.scope),
                 _ => self.default_name(&key),
             };
             self.push_star(key, name, span);
@@ -119,7 +123,7 @@ impl Expander<'_> {
     fn columns_of(&mut self, index: usize, span: Span) {
         let input = &self.scope.inputs[index];
         let mut found: Vec<(Expr, String)> = Vec::new();
-        for name in star_columns(input, !self.partition_by.is_empty()) {
+        for name in star_columns(input, !self.partition_by.is_empty(), self.scope.is_join()) {
             let kind = ExprKind::Column {
                 source: Some(Ident::new(&input.alias)),
                 name: Ident::new(&name),
@@ -165,8 +169,8 @@ impl Expander<'_> {
 }
 
 /// Names that `*` gives for one source: keys, window bounds, values. After PARTITION BY the old
-/// keys are values like others and come last.
-fn star_columns(input: &Input, repartitioned: bool) -> Vec<String> {
+/// keys are values like others and come last; after a join ksqlDB lets the pseudo columns slip in.
+fn star_columns(input: &Input, repartitioned: bool, joined: bool) -> Vec<String> {
     let of = |key: bool| {
         let columns = input.source.columns.iter();
         columns.filter(move |c| (c.role == ColumnRole::Key) == key).map(|c| c.name.clone())
@@ -176,8 +180,10 @@ fn star_columns(input: &Input, repartitioned: bool) -> Vec<String> {
         .window
         .iter()
         .flat_map(|_| [pseudo::WINDOWSTART.to_string(), pseudo::WINDOWEND.to_string()]);
+    const SLIPPED_IN: [&str; 3] = [pseudo::ROWTIME, pseudo::ROWPARTITION, pseudo::ROWOFFSET];
     if repartitioned {
-        of(false).chain(of(true)).collect()
+        let slipped_in = SLIPPED_IN.iter().filter(|_| joined).map(|name| name.to_string());
+        of(false).chain(slipped_in).chain(of(true)).collect()
     } else {
         of(true).chain(bounds).chain(of(false)).collect()
     }

@@ -40,6 +40,9 @@ pub(super) struct Step {
 pub(super) fn resolve(scope: &mut Scope, relation: &Relation) -> Result<Joins> {
     let mut joins = Joins::default();
     for (at, join) in relation.joins.iter().enumerate() {
+        Resolver { scope, join, left: at + 1, joins: &joins }.sides()?;
+    }
+    for (at, join) in relation.joins.iter().enumerate() {
         let step = Resolver { scope, join, left: at + 1, joins: &joins }.step()?;
         joins.steps.push(step);
     }
@@ -150,7 +153,8 @@ impl Resolver<'_> {
                 name(y)
             ),
             false => format!(
-                "The join condition must compare `{}` with one source before it, not `{}` with `{}`",
+                "The join condition must compare `{}` with one source before it, not `{}` with \
+                 `{}`",
                 name(self.left),
                 name(x),
                 name(y)
@@ -315,7 +319,7 @@ impl Resolver<'_> {
             JoinShape::TableTable if !right_keyed => refuse(
                 "table-table joins require to join on the primary key of the right input table",
             ),
-            JoinShape::TableTable if !left_keyed && self.scope.inputs.len() > 2 => {
+            JoinShape::TableTable if !left_keyed && self.left > 1 => {
                 refuse("foreign-key table-table joins are not supported as part of n-way joins")
             }
             JoinShape::TableTable if !left_keyed => {

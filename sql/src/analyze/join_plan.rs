@@ -6,7 +6,7 @@ use super::aggregate::{internal_key_format, position};
 use super::join::{self, Joins, Step};
 use super::keys::KeyRule;
 use super::query::{Stage, projection};
-use super::scan::{ScopeNames, Used, scan};
+use super::scan::{JoinKey, ScopeNames, Used, scan};
 use super::scope::Scope;
 use super::typing::typed;
 use super::{column, internal_error};
@@ -42,7 +42,11 @@ pub(super) fn plan(joins: &Joins, scope: &Scope, used: &Used) -> Result<Stage> {
     Ok(Stage {
         kind: join::result_kind(last.shape),
         rule: KeyRule::Join { viable: last.viable.clone(), synthetic: last.synthetic },
-        join_key: left.join_key.map(|name| (name, last.key_type.clone())),
+        join_key: left.join_key.map(|name| JoinKey {
+            stands_for: None,
+            name,
+            ty: last.key_type.clone(),
+        }),
         window: None,
         key_format: left.key_format,
         partitions: left.partitions,

@@ -61,21 +61,22 @@ impl KeyRule {
 
     fn repeated(&self, twice: &[&Item], scope: &Scope) -> SqlError {
         let names = |quote: &str| {
-            let mut names: Vec<String> =
-                twice.iter().map(|i| format!("{quote}{}{quote}", i.name)).collect();
-            names.sort();
-            names
+            twice.iter().map(|i| format!("{quote}{}{quote}", i.name)).collect::<Vec<String>>()
         };
         let message = match self {
             KeyRule::Group(_) => format!(
                 "The projection contains a key column more than once: {}.",
                 list(&names("`"), "and")
             ),
-            _ => format!(
-                "The projection contains a key column (`{}`) more than once, aliased as: {}.",
-                text::internal(&twice[0].expr, scope),
-                list(&names(""), "and")
-            ),
+            _ => {
+                let mut names = names("");
+                names.sort();
+                format!(
+                    "The projection contains a key column (`{}`) more than once, aliased as: {}.",
+                    text::internal(&twice[0].expr, scope),
+                    list(&names, "and")
+                )
+            }
         };
         let hint = "use AS_VALUE(column) AS name to copy a key column into the value";
         SqlError::invalid(message).at(twice[1].span).hint(hint)

@@ -33,6 +33,8 @@ mod scan;
 mod scope;
 mod settings;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod text;
 mod times;
 mod tree;
@@ -214,16 +216,15 @@ fn qualified(source: &str, name: &str) -> Expr {
 /// # Errors
 /// Type errors, in ksqlDB's words for this clause.
 fn predicate(expr: &Expr, names: &dyn Names, clause: &str, shown: &str) -> Result<Typed> {
-    let value = typed(expr, names).map_err(|mut e| {
-        e.message = format!("Error in {clause} expression: {}", e.message);
-        e
-    })?;
+    let value = typed(expr, names)
+        .map_err(|e| typing::prefixed(&format!("Error in {clause} expression"), e))?;
     if value.ty == Some(SqlType::Boolean) {
         return Ok(value);
     }
     let ty = value.ty.map_or("null".to_string(), |t| t.to_string());
     let message = format!(
-        "Type error in {clause} expression: Should evaluate to boolean but is {shown} ({ty}) instead."
+        "Type error in {clause} expression: Should evaluate to boolean but is {shown} ({ty}) \
+         instead."
     );
     Err(SqlError::invalid(message).at(expr.span()))
 }

@@ -7,14 +7,14 @@ use datafusion::logical_expr::{Expr as DfExpr, Filter, LogicalPlan, Projection};
 use super::items::{self, Item};
 use super::keys::KeyRule;
 use super::names::Generator;
-use super::scan::{ScopeNames, Used, scan};
+use super::scan::{JoinKey, ScopeNames, StageNames, Used, scan};
 use super::scope::{Clause, Scope};
-use super::typing::{Names, typed};
+use super::typing::{Names, prefixed, typed};
 use super::{aggregate, column, internal_error, join, predicate, text, times, windows};
 use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
 use crate::catalog::{Catalog, Column, ColumnRole, FormatSpec, KeyWindow, Source, SourceKind};
 use crate::catalog::{FormatKind, pseudo};
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlErrorKind};
 use crate::expr::Typed;
 use crate::plan::{ResultKind, Window};
 use crate::types::SqlType;
@@ -64,7 +64,7 @@ pub(super) struct Stage {
     pub kind: ResultKind,
     pub rule: KeyRule,
     /// The column that holds the key of a join's result.
-    pub join_key: Option<(String, SqlType)>,
+    pub join_key: Option<JoinKey>,
     pub window: Option<KeyWindow>,
     pub key_format: FormatSpec,
     pub partitions: u32,
@@ -105,7 +105,11 @@ pub(super) fn select(
     for expr in clauses.expressions().chain(joins.expressions()) {
         used.add(expr, &scope);
     }
-    let stage = source_stage(query, &scope, &joins, &used, grouped)?;
+    let mut stage = source_stage(query, &scope, &joins, &used, grouped)?;
+    if let (Some(key), KeyRule::Join { viable, .. }) = (&mut stage.join_key, &stage.rule) {
+        let chosen = viable.iter().find(|e| clauses.items.iter().any(|i| i.expr == **e));
+        key.stands_for = chosen.or(viable.first()).cloned();
+    }
     let stage = filtered(stage, &clauses, &scope)?;
     let mut selected = if grouped {
         aggregate::plan(stage, &clauses, &aggregates, &scope, purpose)?
@@ -114,6 +118,13 @@ pub(super) fn select(
     };
     selected.limit = query.limit;
     Ok(selected)
+}
+
+impl Stage {
+    /// What names mean in WHERE, GROUP BY and an ungrouped SELECT.
+    pub fn names<'a>(&'a self, scope: &'a Scope) -> StageNames<'a> {
+        StageNames { scope, join_key: self.join_key.as_ref() }
+    }
 }
 
 impl Clauses {
@@ -152,7 +163,8 @@ fn check_sources(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<(
         return Ok(());
     }
     Err(SqlError::invalid(format!(
-        "Source(s) {} are using the 'KAFKA' value format. This format does not yet support {clause}.",
+        "Source(s) {} are using the 'KAFKA' value format. This format does not yet support \
+         {clause}.",
         kafka.join(", ")
     )))
 }
@@ -237,7 +249,7 @@ fn filtered(mut stage: Stage, clauses: &Clauses, scope: &Scope) -> Result<Stage>
     if let Some(filter) = &clauses.filter {
         aggregate::refuse_calls(filter, Clause::Where)?;
         let shown = text::internal(filter, scope);
-        let condition = predicate(filter, &ScopeNames(scope), "WHERE", &shown)?;
+        let condition = predicate(filter, &stage.names(scope), "WHERE", &shown)?;
         stage.plan = filter_plan(stage.plan, condition)?;
     }
     Ok(stage)
@@ -272,12 +284,12 @@ fn project(
 ) -> Result<Selected> {
     if !clauses.partition_by.is_empty() {
         stage.rule = partition_rule(&stage, clauses)?;
-        stage.join_key = None;
     }
     for item in &clauses.items {
         aggregate::refuse_calls(&item.expr, Clause::Select)?;
     }
-    output(stage, clauses, scope, &ScopeNames(scope), purpose)
+    let names = stage.names(scope);
+    output(&stage, clauses, scope, &names, purpose)
 }
 
 fn partition_rule(stage: &Stage, clauses: &Clauses) -> Result<KeyRule> {
@@ -302,7 +314,7 @@ fn partition_rule(stage: &Stage, clauses: &Clauses) -> Result<KeyRule> {
 
 /// The last projection: the items, ordered as the purpose wants them.
 pub(super) fn output(
-    stage: Stage,
+    stage: &Stage,
     clauses: &Clauses,
     scope: &Scope,
     names: &dyn Names,
@@ -327,10 +339,7 @@ pub(super) fn output(
         .chain(values.iter().map(|i| (*i, ColumnRole::Value)))
     {
         let item = &items[at];
-        let value = match (&stage.join_key, &role) {
-            (Some((name, ty)), ColumnRole::Key) => column(name, ty.clone()),
-            _ => value_of(item, names)?,
-        };
+        let value = value_of(item, names)?;
         let ty = type_of(&value, item)?;
         columns.push(Column { name: item.name.clone(), ty, role });
         projected.push((value, item.name.clone()));
@@ -341,11 +350,11 @@ pub(super) fn output(
         }
     }
     let key = (0..key.len()).collect();
-    selected(stage.plan.clone(), projected, columns, key, &stage, scope)
+    selected(stage.plan.clone(), projected, columns, key, stage, scope)
 }
 
 fn output_all(
-    stage: Stage,
+    stage: &Stage,
     clauses: &Clauses,
     scope: &Scope,
     names: &dyn Names,
@@ -357,15 +366,12 @@ fn output_all(
     let mut projected = Vec::new();
     for (at, item) in items.iter().enumerate() {
         let is_key = key.contains(&at);
-        let value = match &stage.join_key {
-            Some((name, ty)) if is_key => column(name, ty.clone()),
-            _ => value_of(item, names)?,
-        };
+        let value = value_of(item, names)?;
         let role = if is_key { ColumnRole::Key } else { ColumnRole::Value };
         columns.push(Column { name: item.name.clone(), ty: type_of(&value, item)?, role });
         projected.push((value, item.name.clone()));
     }
-    selected(stage.plan.clone(), projected, columns, key, &stage, scope)
+    selected(stage.plan.clone(), projected, columns, key, stage, scope)
 }
 
 fn selected(
@@ -402,8 +408,13 @@ fn is_bound(item: &Item) -> bool {
     }
 }
 
+fn is_pseudo(name: &str) -> bool {
+    pseudo::ALL.contains(&name)
+}
+
+/// A star may name a pseudo column, after PARTITION BY it; nobody else may.
 fn check_names(items: &[Item], names: &dyn Names) -> Result<()> {
-    if let Some(item) = items.iter().find(|i| pseudo::ALL.contains(&i.name.as_str())) {
+    if let Some(item) = items.iter().find(|i| !i.from_star && is_pseudo(&i.name)) {
         let message = format!(
             "Reserved column name in select: `{}`. Please remove or alias the column.",
             item.name
@@ -425,7 +436,11 @@ pub(super) fn check_duplicates(items: &[Item], names: &dyn Names) -> Result<()> 
 }
 
 pub(super) fn value_of(item: &Item, names: &dyn Names) -> Result<Typed> {
-    typed(&item.expr, names).map_err(|e| e.at(item.span))
+    typed(&item.expr, names).map_err(|e| {
+        let plain = e.kind == SqlErrorKind::Invalid;
+        let e = if plain { prefixed("Invalid Select", e) } else { e };
+        e.at(item.span)
+    })
 }
 
 pub(super) fn type_of(value: &Typed, item: &Item) -> Result<SqlType> {

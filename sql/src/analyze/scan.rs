@@ -12,9 +12,36 @@ use crate::catalog::{ColumnRole, Source};
 use crate::error::Result;
 use crate::expr::Typed;
 use crate::plan::{self, ScanColumn, ScanNode};
+use crate::types::SqlType;
 
 /// Columns of the sources, by their plan names.
 pub(super) struct ScopeNames<'a>(pub &'a Scope);
+
+/// The column that a join adds for its key, and the source column that it stands for: where a row
+/// of one side is absent, its own join column is NULL, and the key is not.
+#[derive(Debug, Clone)]
+pub(super) struct JoinKey {
+    pub stands_for: Option<Expr>,
+    pub name: String,
+    pub ty: SqlType,
+}
+
+/// [`ScopeNames`] above the joins.
+pub(super) struct StageNames<'a> {
+    pub scope: &'a Scope,
+    pub join_key: Option<&'a JoinKey>,
+}
+
+impl Names for StageNames<'_> {
+    fn find(&self, expr: &Expr) -> Result<Option<Typed>> {
+        match self.join_key {
+            Some(key) if key.stands_for.as_ref() == Some(expr) => {
+                Ok(Some(super::column(&key.name, key.ty.clone())))
+            }
+            _ => ScopeNames(self.scope).find(expr),
+        }
+    }
+}
 
 impl Names for ScopeNames<'_> {
     fn find(&self, expr: &Expr) -> Result<Option<Typed>> {

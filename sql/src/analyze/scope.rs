@@ -6,7 +6,9 @@ use super::tree;
 use crate::ast::{Expr, ExprKind, Ident, Relation};
 use crate::catalog::{Catalog, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
+use crate::functions;
 use crate::plan::ScanColumn;
+use crate::suggest;
 use crate::types::SqlType;
 
 /// One source as FROM names it.
@@ -67,6 +69,21 @@ impl Clause {
 const UNIT_FUNCTIONS: [&str; 6] =
     ["TIMESTAMPADD", "TIMESTAMPSUB", "DATEADD", "DATESUB", "TIMEADD", "TIMESUB"];
 
+/// ksqlDB has these; this version does not.
+const FUNCTIONS_LATER: [&str; 11] = [
+    "ATTR",
+    "CORRELATION",
+    "CUBE_EXPLODE",
+    "EXPLODE",
+    "FILTER",
+    "HISTOGRAM",
+    "REDUCE",
+    "STDDEV_SAMP",
+    "STDDEV_SAMPLE",
+    "SUM_LIST",
+    "TRANSFORM",
+];
+
 impl Scope {
     pub fn new(relation: &Relation, catalog: &Catalog) -> Result<Scope> {
         let sources =
@@ -103,6 +120,9 @@ impl Scope {
             }
             ExprKind::Call { name, args } if is_unit_function(name) => {
                 self.qualify_unit_call(e, name, args, clause)
+            }
+            ExprKind::Call { name, .. } | ExprKind::CallStar { name } => {
+                check_function(name).map(|()| None)
             }
             ExprKind::Lambda { .. } => {
                 Err(SqlError::not_supported("A lambda function").at(e.span()))
@@ -199,14 +219,14 @@ impl Scope {
         let span = source.map_or(name.span(), |s| s.span().to(name.span()));
         let error = SqlError::invalid(message).at(span);
         match self.similar(&name.value) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
+            Some(hint) => error.hint(hint),
             None => error,
         }
     }
 
     fn similar(&self, name: &str) -> Option<String> {
         let columns = self.inputs.iter().flat_map(|i| i.source.columns.iter());
-        super::names::nearest(name, columns.map(|c| c.name.as_str()))
+        suggest::hint(name, columns.map(|c| c.name.as_str()))
     }
 
     /// The column that a qualified reference of this scope means.
@@ -274,8 +294,8 @@ pub(super) fn find_source<'a>(catalog: &'a Catalog, name: &Ident) -> Result<&'a 
         let message = format!("{} does not exist.", name.value);
         let error = SqlError::invalid(message).at(name.span());
         let known = catalog.sources.keys().map(String::as_str);
-        match super::names::nearest(&name.value, known) {
-            Some(near) => error.hint(super::names::did_you_mean(name, &near)),
+        match suggest::closest(&name.value, known) {
+            Some(near) => error.hint(super::names::did_you_mean(name, near)),
             None => error.hint("SHOW STREAMS and SHOW TABLES list what there is"),
         }
     })
@@ -285,6 +305,24 @@ pub(super) fn window_bounds_misplaced(name: &str) -> SqlError {
     SqlError::invalid(format!(
         "Window bounds column {name} can only be used in the SELECT clause of windowed aggregations"
     ))
+}
+
+/// # Errors
+/// A function that there is not, or not yet.
+fn check_function(name: &Ident) -> Result<()> {
+    let upper = name.value.to_uppercase();
+    if functions::kind(&upper).is_some() || upper == "AS_VALUE" {
+        return Ok(());
+    }
+    if FUNCTIONS_LATER.contains(&upper.as_str()) {
+        return Err(SqlError::not_supported(format!("The function {upper}")).at(name.span()));
+    }
+    let message = format!("Can't find any functions with the name '{}'", name.value);
+    let error = SqlError::invalid(message).at(name.span());
+    match suggest::hint(&upper, functions::all().map(|f| f.name)) {
+        Some(hint) => Err(error.hint(hint)),
+        None => Err(error),
+    }
 }
 
 fn is_unit_function(name: &Ident) -> bool {

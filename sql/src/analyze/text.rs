@@ -3,10 +3,11 @@
 use super::scope::Scope;
 use super::tree;
 use crate::ast::{Expr, ExprKind, Ident};
+use crate::unparse;
 
 /// Canonical SQL text.
 pub(super) fn sql(expr: &Expr) -> String {
-    format!("{expr:?}")
+    unparse::parenthesized(expr).to_string()
 }
 
 /// Like [`sql`], with columns named as in the plan: bare, or `<SOURCE>_<COLUMN>` in a join.

@@ -46,7 +46,12 @@ fn build(expr: &Expr, names: &dyn Names) -> Result<Typed> {
             Err(SqlError::invalid(format!("Unknown column {}", text::sql(expr))))
         }
         ExprKind::Unary { op, expr } => match op {
-            UnaryOp::Plus => ops::unary_minus(ops::unary_minus(of(expr)?)?),
+            UnaryOp::Plus => {
+                let value = of(expr)?;
+                // Only to refuse what is no number.
+                ops::unary_minus(value.clone())?;
+                Ok(value)
+            }
             UnaryOp::Minus => ops::unary_minus(of(expr)?),
             UnaryOp::Not => ops::not(of(expr)?),
         },
@@ -55,7 +60,8 @@ fn build(expr: &Expr, names: &dyn Names) -> Result<Typed> {
             negate(ops::between(of(expr)?, of(low)?, of(high)?)?, *negated)
         }
         ExprKind::InList { expr, list, negated } => {
-            negate(ops::in_list(of(expr)?, all(list, names)?)?, *negated)
+            let found = ops::in_list(of(expr)?, all(list, names)?);
+            negate(found.map_err(|e| prefixed("Invalid Predicate", e))?, *negated)
         }
         ExprKind::Like { expr, pattern, escape, negated } => {
             let escape = escape.as_deref().map(one_char).transpose()?;
@@ -83,6 +89,12 @@ fn build(expr: &Expr, names: &dyn Names) -> Result<Typed> {
         }
         ExprKind::Lambda { .. } => Err(SqlError::not_supported("A lambda function")),
     }
+}
+
+/// The error with ksqlDB's words for where it arose.
+pub(super) fn prefixed(what: &str, mut error: SqlError) -> SqlError {
+    error.message = format!("{what}: {}", error.message);
+    error
 }
 
 fn all(list: &[Expr], names: &dyn Names) -> Result<Vec<Typed>> {

@@ -207,7 +207,7 @@ fn delimiter(name: &str, text: &str, kind: FormatKind) -> Result<char> {
             format!("{} does not support the following configs: [delimiter]", kind.name());
         return Err(SqlError::invalid(message));
     }
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Err(SqlError::invalid(format!(
             "Configuration {name} is invalid: Delimiter cannot be empty, if you meant to have a \
              tab or space for delimiter, please use the special values 'TAB' or 'SPACE'\n\

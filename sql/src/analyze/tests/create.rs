@@ -1,0 +1,222 @@
+use super::*;
+use crate::catalog::{FormatKind, FormatSpec, KeyWindow, TimestampSpec};
+
+fn source(sql: &str) -> Source {
+    match Scene::new("").one(sql) {
+        Ok(Analyzed::CreateSource(new)) => new.source,
+        other => panic!("{sql}\n{other:?}"),
+    }
+}
+
+fn columns(sql: &str, expected: &str) {
+    assert_eq!(describe(&source(sql).columns), expected, "{sql}");
+}
+
+fn err(sql: &str, part: &str) {
+    check_err_in(&Scene::new(""), sql, part);
+}
+
+#[test]
+fn columns_keep_their_order_and_roles() {
+    columns(
+        "CREATE STREAM X (V INT, K STRING KEY, `w x` DECIMAL(4,2)) \
+         WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');",
+        "V INTEGER, K STRING KEY, w x DECIMAL(4, 2)",
+    );
+    columns(
+        "CREATE TABLE X (K1 INT PRIMARY KEY, K2 BIGINT PRIMARY KEY, A ARRAY<MAP<STRING, DATE>>, \
+         S STRUCT<F TIME, G TIMESTAMP>) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
+        "K1 INTEGER KEY, K2 BIGINT KEY, A ARRAY<MAP<STRING, DATE>>, \
+         S STRUCT<`F` TIME, `G` TIMESTAMP>",
+    );
+}
+
+#[test]
+fn formats_have_defaults() {
+    let x =
+        source("CREATE STREAM X (K INT KEY, V INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');");
+    let spec = |kind, wrapped| FormatSpec { kind, delimiter: ',', wrapped };
+    assert_eq!(x.key_format, spec(FormatKind::Kafka, false));
+    assert_eq!(x.value_format, spec(FormatKind::Json, true));
+    let x = source(
+        "CREATE STREAM X (K INT KEY, V INT) WITH (KAFKA_TOPIC='x', KEY_FORMAT='delimited', \
+         VALUE_FORMAT='DELIMITED', VALUE_DELIMITER='TAB');",
+    );
+    assert_eq!(x.key_format, spec(FormatKind::Delimited, false));
+    assert_eq!(x.value_format.delimiter, '\t');
+    let x = source(
+        "CREATE STREAM X (V INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON', WRAP_SINGLE_VALUE=false);",
+    );
+    assert_eq!(x.value_format, spec(FormatKind::Json, false));
+}
+
+#[test]
+fn settings_give_default_formats() {
+    let mut scene = Scene::new("");
+    scene.settings = settings(&[
+        ("ksql.persistence.default.format.key", "JSON"),
+        ("ksql.persistence.default.format.value", "DELIMITED"),
+        ("ksql.persistence.wrap.single.values", "false"),
+    ]);
+    let Ok(Analyzed::CreateSource(new)) =
+        scene.one("CREATE STREAM X (K INT KEY, V INT) WITH (KAFKA_TOPIC='x');")
+    else {
+        panic!("accepted")
+    };
+    assert_eq!(new.source.key_format.kind, FormatKind::Json);
+    assert_eq!(new.source.value_format.kind, FormatKind::Delimited);
+}
+
+#[test]
+fn time_windows_and_topic_wishes_are_read() {
+    let x = source(
+        "CREATE STREAM X (K INT KEY, TS STRING) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON', \
+         TIMESTAMP='ts', TIMESTAMP_FORMAT='yyyy', WINDOW_TYPE='Hopping', WINDOW_SIZE='2 minutes');",
+    );
+    let timestamp = TimestampSpec { column: "TS".into(), pattern: Some("yyyy".into()) };
+    assert_eq!(x.timestamp, Some(timestamp));
+    assert_eq!(x.window, Some(KeyWindow::Time { size_ms: 120_000, hopping: true }));
+    let new = Scene::new("").one(
+        "CREATE STREAM X (K INT KEY, V INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON', \
+         PARTITIONS='3', REPLICAS=2, RETENTION_MS=1000);",
+    );
+    let Ok(Analyzed::CreateSource(new)) = new else { panic!("{new:?}") };
+    let wish = new.create_topic.expect("PARTITIONS is given");
+    assert_eq!((wish.partitions, wish.replicas, wish.retention_ms), (3, Some(2), Some(1000)));
+}
+
+#[test]
+fn keys_are_checked() {
+    let with = "WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');";
+    err(
+        &format!("CREATE TABLE X (ID INT KEY, V INT) {with}"),
+        "Column `ID` is a 'KEY' column: please use 'PRIMARY KEY' for tables.",
+    );
+    err(
+        &format!("CREATE STREAM X (ID INT PRIMARY KEY, V INT) {with}"),
+        "Column `ID` is a 'PRIMARY KEY' column: please use 'KEY' for streams.",
+    );
+    err(&format!("CREATE TABLE X (V INT) {with}"), "Tables require a PRIMARY KEY.");
+    err(&format!("CREATE STREAM X (V INT, V INT) {with}"), "Duplicate column names: V");
+    err(
+        &format!("CREATE STREAM X (ROWTIME INT) {with}"),
+        "'ROWTIME' is a reserved column name. You cannot use it as a name for a column.",
+    );
+    err(
+        &format!("CREATE STREAM X (K MAP<STRING, INT> KEY, V INT) {with}"),
+        "Map keys, including types that contain maps, are not supported",
+    );
+}
+
+#[test]
+fn formats_carry_what_they_can() {
+    let with = |list: &str| format!("WITH (KAFKA_TOPIC='x', {list});");
+    err(
+        &format!("CREATE STREAM X (A INT, B INT) {}", with("VALUE_FORMAT='KAFKA'")),
+        "Value format does not support schema.\nformat: KAFKA\nschema: Persistence{columns=[`A` \
+         INTEGER, `B` INTEGER], features=[]}\nreason: The 'KAFKA' format only supports a single \
+         field. Got: [`A` INTEGER, `B` INTEGER]",
+    );
+    err(
+        &format!("CREATE STREAM X (A BOOLEAN) {}", with("VALUE_FORMAT='KAFKA'")),
+        "The 'KAFKA' format does not support type 'BOOLEAN'",
+    );
+    err(
+        &format!("CREATE STREAM X (K ARRAY<DOUBLE> KEY, V INT) {}", with("FORMAT='DELIMITED'")),
+        "reason: The 'DELIMITED' format does not support type 'ARRAY', column: `K`",
+    );
+    err(
+        &format!("CREATE STREAM X (A MAP<INT, INT>) {}", with("FORMAT='JSON'")),
+        "JSON only supports MAP types with STRING keys",
+    );
+    err(
+        &format!("CREATE STREAM X (A INT) {}", with("VALUE_FORMAT='NONE'")),
+        "The 'NONE' format can only be used when no columns are defined. Got: [`A` INTEGER]",
+    );
+}
+
+#[test]
+fn properties_are_understood_or_refused() {
+    let x = |list: &str| format!("CREATE STREAM X (A INT, B INT) WITH ({list});");
+    err(&x("VALUE_FORMAT='JSON'"), "Missing required property \"KAFKA_TOPIC\"");
+    err(&x("KAFKA_TOPIC='x'"), "Statement is missing the 'VALUE_FORMAT' property");
+    err(&x("KAFKA_TOPIC='x', FORMAT='FOO'"), "Unknown format: FOO");
+    err(&x("KAFKA_TOPIC='x', FORMAT='AVRO'"), "The format AVRO is not supported yet");
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', VALUE_FORMAT='JSON'"),
+        "Cannot supply both 'VALUE_FORMAT' and 'FORMAT' properties",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', FOO='x'"),
+        "Invalid config variable(s) in the WITH clause: FOO",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', KEY_SCHEMA_ID=1"),
+        "KEY_SCHEMA_ID is not supported yet",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', VALUE_DELIMITER='|'"),
+        "JSON does not support the following configs: [delimiter]",
+    );
+    err(&x("KAFKA_TOPIC='x', FORMAT='DELIMITED', VALUE_DELIMITER=''"), "Delimiter cannot be empty");
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', WRAP_SINGLE_VALUE=true"),
+        "'WRAP_SINGLE_VALUE' is only valid for single-field value schemas",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='DELIMITED', WRAP_SINGLE_VALUE=true"),
+        "Format 'DELIMITED' does not support 'WRAP_SINGLE_VALUE' set to 'true'.",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', WINDOW_TYPE='HOPPING', WINDOW_SIZE='30 bobs'"),
+        "Configuration WINDOW_SIZE is invalid: Invalid duration: '30 bobs'. Unknown time unit: \
+         'BOBS'",
+    );
+    err(&x("KAFKA_TOPIC='x', FORMAT='JSON', TIMESTAMP='C'"), "does not exist in the schema: 'C'");
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', PARTITIONS=0"),
+        "Invalid value 0 for property PARTITIONS",
+    );
+}
+
+#[test]
+fn names_that_are_taken() {
+    let scene = Scene::new(SCENE);
+    let sql =
+        |not: &str| format!("CREATE STREAM {not} S (A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');");
+    check_err_in(&scene, &sql(""), "Cannot add stream 'S': A stream with the same name already");
+    let same = scene.one(&sql("IF NOT EXISTS"));
+    assert!(matches!(same, Ok(Analyzed::Nothing(_))), "{same:?}");
+}
+
+#[test]
+fn drop_needs_the_right_kind_and_no_users() {
+    let scene = Scene::new(&format!("{SCENE} CREATE STREAM O AS SELECT ID, A FROM S;"));
+    check_err_in(
+        &scene,
+        "DROP TABLE S;",
+        "data source type is STREAM, but statement was DROP TABLE",
+    );
+    check_err_in(&scene, "DROP STREAM S;", "queries read from this source: [CSAS_O_0]");
+    check_err_in(&scene, "DROP STREAM X;", "Source X does not exist.");
+    assert!(matches!(scene.one("DROP STREAM IF EXISTS X;"), Ok(Analyzed::Nothing(_))));
+    match scene.one("DROP STREAM O DELETE TOPIC;") {
+        Ok(Analyzed::Drop(drop)) => {
+            assert_eq!(drop.terminates.as_deref(), Some("CSAS_O_0"));
+            assert!(drop.delete_topic);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn statements_of_later_versions_are_refused() {
+    for sql in [
+        "ALTER STREAM S ADD COLUMN X INT;",
+        "CREATE TYPE X AS INT;",
+        "CREATE SOURCE STREAM X (A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
+        "CREATE STREAM X (A INT, H BYTES HEADER('a')) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
+    ] {
+        err(sql, "is not supported yet");
+    }
+}

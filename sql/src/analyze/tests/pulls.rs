@@ -1,0 +1,156 @@
+use std::ops::Bound;
+
+use super::super::{Bounds, Keys, PullPlan};
+use super::*;
+use datafusion::scalar::ScalarValue;
+
+const TABLES: &str = "
+    CREATE TABLE AGG AS SELECT ID, COUNT(*) AS N FROM S GROUP BY ID;
+    CREATE TABLE WIN AS SELECT B, COUNT(*) AS N FROM S WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY B;
+    CREATE TABLE TWO AS SELECT K1, K2, COUNT(*) AS N FROM MK GROUP BY K1, K2;
+";
+
+fn scene() -> Scene {
+    Scene::new(&format!("{SCENE}{TABLES}"))
+}
+
+#[track_caller]
+fn pull(sql: &str) -> PullPlan {
+    match scene().one(sql) {
+        Ok(Analyzed::Pull(plan)) => *plan,
+        other => panic!("{sql}\n{other:?}"),
+    }
+}
+
+fn int(value: i32) -> ScalarValue {
+    ScalarValue::Int32(Some(value))
+}
+
+fn exact(keys: &[i32]) -> Keys {
+    Keys::Exact(keys.iter().map(|k| vec![int(*k)]).collect())
+}
+
+#[test]
+fn everything_is_a_scan() {
+    let plan = pull("SELECT * FROM AGG LIMIT 2;");
+    assert_eq!(plan.lookup.keys, Keys::All);
+    assert_eq!(plan.limit, Some(2));
+    assert_eq!(plan.query, "CTAS_AGG_0");
+    assert_eq!(describe(&plan.columns), "ID INTEGER KEY, N BIGINT");
+    let text = plan.plan.display_indent().to_string();
+    let want =
+        "Projection: ID, N\n  Scan Pull: Table AGG (topic AGG) materialized [ID, N, ROWTIME]";
+    assert_eq!(text, want);
+}
+
+#[test]
+fn windowed_tables_show_their_bounds() {
+    let plan = pull("SELECT * FROM WIN;");
+    let want = "B STRING KEY, WINDOWSTART BIGINT KEY, WINDOWEND BIGINT KEY, N BIGINT";
+    assert_eq!(describe(&plan.columns), want);
+}
+
+#[test]
+fn keys_are_found() {
+    let keys = |filter: &str| pull(&format!("SELECT * FROM AGG WHERE {filter};")).lookup.keys;
+    assert_eq!(keys("ID = 1"), exact(&[1]));
+    assert_eq!(keys("1 = ID AND N > 3"), exact(&[1]));
+    assert_eq!(keys("ID = 1 OR ID = 2 OR ID = 1"), exact(&[1, 2]));
+    assert_eq!(keys("ID IN (1, 2)"), exact(&[1, 2]));
+    assert_eq!(keys("ID IN (1, 2) AND N = 5"), exact(&[1, 2]));
+    assert_eq!(keys("ID = 1 OR N = 5"), Keys::All);
+    assert_eq!(keys("N = 5"), Keys::All);
+    assert_eq!(keys("ID + 1 = 5"), Keys::All);
+    assert_eq!(keys("ID = 2 + 3"), exact(&[5]));
+}
+
+#[test]
+fn ranges_are_found() {
+    let keys = |filter: &str| pull(&format!("SELECT * FROM AGG WHERE {filter};")).lookup.keys;
+    let range = |low, high| Keys::Range(Bounds { low, high });
+    assert_eq!(keys("ID > 1"), range(Bound::Excluded(int(1)), Bound::Unbounded));
+    assert_eq!(keys("1 < ID AND ID <= 9"), range(Bound::Excluded(int(1)), Bound::Included(int(9))));
+    assert_eq!(
+        keys("ID BETWEEN 1 AND 9 AND ID > 3"),
+        range(Bound::Excluded(int(3)), Bound::Included(int(9)))
+    );
+}
+
+#[test]
+fn keys_of_several_columns() {
+    let keys = |filter: &str| pull(&format!("SELECT * FROM TWO WHERE {filter};")).lookup.keys;
+    let text = |t: &str| ScalarValue::Utf8(Some(t.to_string()));
+    assert_eq!(keys("K2 = 'x' AND K1 = 1"), Keys::Exact(vec![vec![int(1), text("x")]]));
+    assert_eq!(keys("K1 = 1"), Keys::All);
+    assert_eq!(keys("K1 > 1 AND K2 > 'a'"), Keys::All);
+}
+
+#[test]
+fn windows_are_bounded() {
+    let lookup = pull(
+        "SELECT * FROM WIN WHERE B = 'x' AND WINDOWSTART >= 5 AND WINDOWSTART < 9 \
+         AND '1970-01-01T00:00:00.007' > WINDOWEND;",
+    )
+    .lookup;
+    let text = ScalarValue::Utf8(Some("x".to_string()));
+    assert_eq!(lookup.keys, Keys::Exact(vec![vec![text]]));
+    let bounds = Bounds { low: Bound::Included(5), high: Bound::Excluded(9) };
+    assert_eq!(lookup.window_start, bounds);
+    let bounds = Bounds { low: Bound::Unbounded, high: Bound::Excluded(7) };
+    assert_eq!(lookup.window_end, bounds);
+}
+
+#[test]
+fn what_pull_queries_do_not_do() {
+    let err = |sql: &str, part: &str| check_err_in(&scene(), sql, part);
+    err("SELECT * FROM AGG A JOIN S ON A.ID = S.ID;", "Pull queries don't support JOIN clauses.");
+    err("SELECT COUNT(*) FROM AGG GROUP BY ID;", "Pull queries don't support GROUP BY clauses.");
+    err(
+        "SELECT * FROM S WINDOW TUMBLING (SIZE 1 SECOND);",
+        "Pull queries don't support WINDOW clauses. See https://cnfl.io/queries for more \
+         info.\nAdd EMIT CHANGES if you intended to issue a push query.",
+    );
+    err(
+        "SELECT * FROM T;",
+        "The `T` table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE \
+         QUERYABLE_T AS SELECT * FROM T'.",
+    );
+    err(
+        "SELECT ID, ROWPARTITION FROM S;",
+        "Pull queries don't support the following columns in SELECT clauses: `ROWPARTITION`",
+    );
+    err(
+        "SELECT * FROM AGG WHERE ID = '10';",
+        "Error in WHERE expression: Cannot compare ID (INTEGER) to '10' (STRING) with \
+         EQUAL.\nStatement: (ID = '10')",
+    );
+    err(
+        "SELECT * FROM AGG WHERE ID IN ('10', 8);",
+        "'10' can not be converted to the type of the key column: ID INTEGER KEY",
+    );
+}
+
+#[test]
+fn without_table_scans_the_key_must_be_told() {
+    let mut scene = scene();
+    scene.settings = settings(&[("ksql.query.pull.table.scan.enabled", "false")]);
+    let err = |sql: &str, part: &str| check_err_in(&scene, sql, part);
+    err("SELECT * FROM AGG;", "Query requires table scan to be enabled");
+    err("SELECT * FROM AGG WHERE N = 1;", "WHERE clause missing key column for disjunct: (N = 1)");
+    err("SELECT * FROM AGG WHERE ID > 1;", "Query requires table scan to be enabled");
+    err("SELECT * FROM AGG WHERE ID != 1;", "Bound on key columns '[`ID` INTEGER KEY]' must");
+    err("SELECT * FROM AGG WHERE ID = N;", "A comparison must be between a key column and a");
+    err(
+        "SELECT * FROM AGG WHERE ID + 1 = 2;",
+        "A comparison must directly reference a key column.",
+    );
+    err("SELECT * FROM AGG WHERE 0 < ID AND ID < 9;", "A comparison condition on the key column");
+    err("SELECT * FROM TWO WHERE K1 = 1;", "Multi-column sources must specify every key");
+    assert!(scene.one("SELECT * FROM AGG WHERE ID = 1;").is_ok());
+}
+
+#[test]
+fn streams_are_scanned() {
+    let analyzed = scene().one("SELECT A FROM S LIMIT 1;");
+    assert!(matches!(analyzed, Ok(Analyzed::PullStream(_))), "{analyzed:?}");
+}
