@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use millrace_sql::expr::with_ambient;
+
 use crate::error::{EngineError, Kind, Result};
 use crate::format::Formats;
 use crate::ids::{LaneId, Offset, Timestamp, TopicId, Tp};
@@ -170,7 +172,8 @@ impl Lane {
 
     /// Does what can be done now. True: there is more to do at once.
     pub fn step(&mut self) -> bool {
-        match self.try_step() {
+        let (now, entropy) = (self.world.clock.now(), Arc::clone(&self.world.entropy));
+        match with_ambient(now.0, &|| entropy.next_u64(), || self.try_step()) {
             Ok(busy) => busy,
             Err(error) => {
                 self.failed(error);

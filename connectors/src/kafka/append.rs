@@ -102,18 +102,18 @@ impl Appender {
     ) -> Result<(), LogError> {
         let deadline = deadline(inner);
         let mut producer = self.producer.lock();
-        if !producer.has(tp.topic) {
-            producer.open(tp.topic, &seen.name, seen.record_bytes_max)?;
-        }
+        let topic = match producer.topic(tp.topic) {
+            Some(topic) => topic.clone(),
+            None => producer.open(tp.topic, &seen.name, seen.record_bytes_max)?,
+        };
+        drop(producer);
         for record in records {
             let headers = borrow(record);
             let record = as_ref(record, &headers);
-            if let Some((bytes, bytes_max)) = producer.too_large(tp.topic, &record) {
-                let error = SendError::TooLarge { bytes, bytes_max };
-                return Err(LogError::Other(format!("topic {}: {error}", seen.name)));
-            }
+            let refused = |e| LogError::Other(format!("topic {}: {e}", seen.name));
+            topic.check(&record).map_err(refused)?;
             self.count(number, 1);
-            while let Err(error) = producer.produce(tp.topic, tp.partition.0, &record, number) {
+            while let Err(error) = topic.produce(tp.partition.0, &record, number) {
                 let grew = error.code == code::NO_PARTITION && inner.has_partition(tp);
                 if !(grew || error.code == code::QUEUE_FULL) || Instant::now() > deadline {
                     self.count(number, -1);

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use millrace_engine::ids::TopicId;
-use millrace_engine::log::{LogError, RecordRef};
+use millrace_engine::log::{LogError, RecordRef, SendError};
 use rdkafka_sys as sys;
 use sys::rd_kafka_vtype_t as V;
 use sys::rd_kafka_vu_s__bindgen_ty_1 as U;
@@ -15,15 +15,16 @@ use super::native::{Client, NativeError, c_string};
 
 /// A producer and its handles of topics.
 pub(super) struct Producer {
-    topics: HashMap<TopicId, Topic>,
+    topics: HashMap<TopicId, Arc<Topic>>,
     pub client: Arc<Client>,
 }
 
-struct Topic {
-    name: Arc<str>,
+/// A producer's handle of a topic.
+pub(super) struct Topic {
+    pub name: Arc<str>,
     handle: NonNull<sys::rd_kafka_topic_t>,
     bytes_max: usize,
-    _client: Arc<Client>,
+    client: Arc<Client>,
 }
 
 // SAFETY: topic handles are thread-safe.
@@ -42,19 +43,17 @@ impl Drop for Topic {
 const RECORD_BYTES_MAX: usize = 1_048_588;
 /// What a batch of one record adds to its key, value and headers, at most.
 const RECORD_OVERHEAD_BYTES: usize = 96;
+/// Two lengths of variable size.
+const HEADER_OVERHEAD_BYTES: usize = 10;
 
 impl Producer {
     pub fn new(client: Arc<Client>) -> Self {
         Producer { topics: HashMap::new(), client }
     }
 
-    pub fn has(&self, topic: TopicId) -> bool {
-        self.topics.contains_key(&topic)
-    }
-
-    /// Name of an opened topic.
-    pub fn name(&self, topic: TopicId) -> Arc<str> {
-        self.topics.get(&topic).map_or_else(|| "".into(), |t| t.name.clone())
+    /// The handle, if it was made.
+    pub fn topic(&self, topic: TopicId) -> Option<&Arc<Topic>> {
+        self.topics.get(&topic)
     }
 
     /// Drops all handles; they are made again when needed.
@@ -62,13 +61,13 @@ impl Producer {
         self.topics.clear();
     }
 
-    /// Makes the handle that [`Self::produce`] needs.
+    /// Makes the handle of a topic.
     pub fn open(
         &mut self,
         topic: TopicId,
         name: &str,
         bytes_max: Option<usize>,
-    ) -> Result<(), LogError> {
+    ) -> Result<Arc<Topic>, LogError> {
         let c_name = c_string(name)?;
         // SAFETY: the client is alive; a null configuration means the default one.
         let handle = unsafe {
@@ -77,23 +76,22 @@ impl Producer {
         let handle = NonNull::new(handle)
             .ok_or_else(|| LogError::Other(format!("no handle for topic {name}")))?;
         let bytes_max = bytes_max.unwrap_or(RECORD_BYTES_MAX);
-        self.topics.insert(
-            topic,
-            Topic { name: name.into(), handle, bytes_max, _client: self.client.clone() },
-        );
-        Ok(())
+        let client = self.client.clone();
+        let opened = Arc::new(Topic { name: name.into(), handle, bytes_max, client });
+        self.topics.insert(topic, opened.clone());
+        Ok(opened)
     }
+}
 
-    /// The record's size and the limit, when it is over it. Counted before compression, so that
-    /// what is refused does not depend on its neighbours.
-    pub fn too_large(&self, topic: TopicId, record: &RecordRef<'_>) -> Option<(usize, usize)> {
-        let bytes_max = self.topics.get(&topic)?.bytes_max;
-        let parts = record.headers.iter().map(|(name, value)| name.len() + value.len() + 10);
-        let bytes = record.key.map_or(0, <[u8]>::len)
-            + record.value.map_or(0, <[u8]>::len)
-            + parts.sum::<usize>()
-            + RECORD_OVERHEAD_BYTES;
-        (bytes > bytes_max).then_some((bytes, bytes_max))
+impl Topic {
+    /// Whether the record is over the topic's limit. Counted before compression, so that what is
+    /// refused does not depend on its neighbours.
+    pub fn check(&self, record: &RecordRef<'_>) -> Result<(), SendError> {
+        let (bytes, bytes_max) = (size(record), self.bytes_max);
+        match bytes > bytes_max {
+            true => Err(SendError::TooLarge { bytes, bytes_max }),
+            false => Ok(()),
+        }
     }
 
     /// Queues a record. `tag` comes back with its delivery report.
@@ -102,14 +100,10 @@ impl Producer {
     /// librdkafka's: its queue is full, the partition does not exist, the producer is dead.
     pub fn produce(
         &self,
-        topic: TopicId,
         partition: u32,
         record: &RecordRef<'_>,
         tag: usize,
     ) -> Result<(), NativeError> {
-        let Some(topic) = self.topics.get(&topic) else {
-            return Err(NativeError::of(super::native::code::NO_TOPIC));
-        };
         let headers = Headers::of(record.headers)?;
         let timestamp = match record.timestamp.0 {
             0 => super::epoch::ZERO,
@@ -117,7 +111,7 @@ impl Producer {
         };
         let value = |vtype, u| sys::rd_kafka_vu_t { vtype, u };
         let mut values = [
-            value(V::RD_KAFKA_VTYPE_RKT, U { rkt: topic.handle.as_ptr() }),
+            value(V::RD_KAFKA_VTYPE_RKT, U { rkt: self.handle.as_ptr() }),
             value(V::RD_KAFKA_VTYPE_PARTITION, U { i32_: partition as i32 }),
             value(V::RD_KAFKA_VTYPE_MSGFLAGS, U { i: sys::RD_KAFKA_MSG_F_COPY }),
             value(V::RD_KAFKA_VTYPE_TIMESTAMP, U { i64_: timestamp }),
@@ -142,6 +136,14 @@ impl Producer {
         }
         result
     }
+}
+
+/// Bytes of a record, with what a batch adds to it.
+fn size(record: &RecordRef<'_>) -> usize {
+    let headers = record.headers.iter().map(|(name, value)| name.len() + value.len());
+    let (key, value) = (record.key.map_or(0, <[u8]>::len), record.value.map_or(0, <[u8]>::len));
+    let lengths = record.headers.len() * HEADER_OVERHEAD_BYTES;
+    key + value + headers.sum::<usize>() + lengths + RECORD_OVERHEAD_BYTES
 }
 
 fn memory(bytes: Option<&[u8]>) -> sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {

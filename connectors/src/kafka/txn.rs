@@ -4,7 +4,6 @@
 //! waits and lanes do not wait for each other. While an ending runs the writer is inside of it, so
 //! writer and thread never use the producer at the same time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
@@ -21,14 +20,19 @@ use super::deliveries::{Deliveries, Reports};
 use super::endings::{Enders, Verdict};
 use super::inner::Inner;
 use super::native::{Client, Kind, NativeError, code};
-use super::producer::Producer;
+use super::producer::{Producer, Topic};
+
+type HashMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// A transactional producer. See the module.
 pub(super) struct TxnWriter {
     inner: Arc<Inner>,
     producer: Producer,
     reports: Arc<Reports>,
-    slots: HashMap<Tp, usize>,
+    /// Where records go; emptied when a topic went away.
+    targets: HashMap<Tp, Target>,
+    /// Tags of partitions; they outlive their targets.
+    tags: HashMap<Tp, usize>,
     /// Whether librdkafka has a transaction open.
     open: bool,
     sent: usize,
@@ -39,6 +43,13 @@ pub(super) struct TxnWriter {
     /// Why the transaction can only be aborted.
     doomed: Option<(Vec<TopicId>, String)>,
     thread: Sender<Job>,
+}
+
+/// A partition that was written to.
+#[derive(Clone)]
+struct Target {
+    tag: usize,
+    topic: Arc<Topic>,
 }
 
 /// How a transaction is to be ended.
@@ -72,7 +83,8 @@ impl TxnWriter {
             inner,
             producer: Producer::new(client),
             reports,
-            slots: HashMap::new(),
+            targets: HashMap::default(),
+            tags: HashMap::default(),
             open: false,
             sent: 0,
             losses: 0,
@@ -106,7 +118,6 @@ impl TxnWriter {
         }
         // An empty transaction ends without a request; aborting it could only go wrong.
         let how = if self.sent == 0 { How::Commit } else { how };
-        let how = if self.doomed.is_some() { How::Abort } else { how };
         let verdict = Arc::new(Mutex::new(None));
         if self.thread.send(Job { how, verdict: verdict.clone() }).is_err() {
             *verdict.lock() = Some(Verdict::Lost(Lost::Fatal("the writer's thread ended".into())));
@@ -122,31 +133,39 @@ impl TxnWriter {
         self.reports.reset();
     }
 
-    /// The handle of a topic; `false` when it is not known yet or gone.
-    fn open_topic(&mut self, topic: TopicId) -> bool {
+    /// Where records of `to` go; `None` when that is not known yet, or never will be.
+    fn target(&mut self, to: Tp) -> Option<&Target> {
         let losses = self.inner.ids.losses();
         if std::mem::replace(&mut self.losses, losses) != losses {
             // librdkafka writes by name: a namesake must not get what was meant for a lost topic.
+            self.targets.clear();
             self.producer.forget_topics();
         }
-        if self.producer.has(topic) {
-            return true;
+        if !self.targets.contains_key(&to) {
+            let topic = self.open_topic(to.topic)?;
+            let reports = &self.reports;
+            let new_tag = || reports.slot(to, topic.name.clone());
+            let tag = *self.tags.entry(to).or_insert_with(new_tag);
+            self.targets.insert(to, Target { tag, topic });
+        }
+        self.targets.get(&to)
+    }
+
+    fn open_topic(&mut self, topic: TopicId) -> Option<Arc<Topic>> {
+        if let Some(open) = self.producer.topic(topic) {
+            return Some(open.clone());
         }
         match self.inner.topic(topic) {
-            Poll::Pending => false,
+            Poll::Pending => None,
             Poll::Ready(None) => {
                 self.doom(vec![topic], format!("topic {topic} is gone"));
-                false
+                None
             }
-            Poll::Ready(Some(seen)) => {
-                match self.producer.open(topic, &seen.name, seen.record_bytes_max) {
-                    Ok(()) => true,
-                    Err(error) => {
-                        self.doom(vec![topic], error.to_string());
-                        false
-                    }
-                }
-            }
+            Poll::Ready(Some(seen)) => self
+                .producer
+                .open(topic, &seen.name, seen.record_bytes_max)
+                .map_err(|error| self.doom(vec![topic], error.to_string()))
+                .ok(),
         }
     }
 
@@ -172,23 +191,21 @@ impl TxnWriter {
         lost(&self.producer.client, error)
     }
 
-    fn slot(&mut self, tp: Tp) -> usize {
-        let (reports, producer) = (&self.reports, &self.producer);
-        *self.slots.entry(tp).or_insert_with(|| reports.slot(tp, producer.name(tp.topic)))
-    }
-
-    fn refused(&mut self, to: Tp, error: &NativeError) -> SendError {
+    fn refused(&mut self, to: Tp, target: &Target, error: &NativeError) -> SendError {
         match error.code {
             code::QUEUE_FULL => SendError::Full,
-            code::TOO_LARGE => SendError::TooLarge { bytes: 0, bytes_max: 0 },
+            // The client's limit, beyond the topic's: no single record that large gets so far.
+            code::TOO_LARGE => {
+                self.doom(vec![to.topic], error.text.clone());
+                SendError::Full
+            }
             _ if error.fatal || self.producer.client.fatal().is_some() => {
                 SendError::Dead(self.lost(error))
             }
             code::NO_PARTITION if self.inner.has_partition(to) => {
-                let name = self.producer.name(to.topic);
                 if self.refreshing != Some(to) {
                     self.refreshing = Some(to);
-                    self.inner.refresh(&self.producer.client, &name);
+                    self.inner.refresh(&self.producer.client, &target.topic.name);
                 }
                 SendError::Full
             }
@@ -245,23 +262,25 @@ fn serve(enders: &Enders, jobs: &Receiver<Job>, done: impl Fn()) {
 
 impl Writer for TxnWriter {
     fn send(&mut self, to: Tp, record: &RecordRef<'_>) -> Result<(), SendError> {
-        if self.doomed.is_some() || !self.open_topic(to.topic) {
+        if self.doomed.is_some() {
             return Err(SendError::Full);
         }
-        if let Some((bytes, bytes_max)) = self.producer.too_large(to.topic, record) {
-            return Err(SendError::TooLarge { bytes, bytes_max });
-        }
+        let Some(target) = self.target(to) else { return Err(SendError::Full) };
+        target.topic.check(record)?;
         if !self.open {
             self.begin()?;
         }
-        let slot = self.slot(to);
-        match self.producer.produce(to.topic, to.partition.0, record, slot) {
+        let Some(target) = self.targets.get(&to) else { return Err(SendError::Full) };
+        match target.topic.produce(to.partition.0, record, target.tag) {
             Ok(()) => {
                 self.sent += 1;
                 self.refreshing = None;
                 Ok(())
             }
-            Err(error) => Err(self.refused(to, &error)),
+            Err(error) => {
+                let target = target.clone();
+                Err(self.refused(to, &target, &error))
+            }
         }
     }
 
@@ -301,6 +320,7 @@ struct TxnEnding {
 
 impl TxnEnding {
     fn start(writer: Box<TxnWriter>, how: How) -> Box<dyn Ending> {
+        let how = if writer.doomed.is_some() { How::Abort } else { how };
         let verdict = writer.start_ending(how);
         Box::new(TxnEnding { writer: Some(writer), how, verdict })
     }

@@ -228,5 +228,9 @@ fn like_has_wildcards_and_escapes() {
     check_like("abc", "a.c", None, false);
     check_like("", "%", None, true);
     check_like(r"a\c", r"a\c", None, true);
+    let lines = binary(BinaryOp::Concat, col("S"), Typed::string("\nz")).expect("ok");
+    check(like(lines, Typed::string("%z"), None), "false false false false !");
+    check(like(col("S"), Typed::string("%"), None), "true true true null !3");
+    check(like(col("S"), Typed::string("_"), None), "false true false null !3");
     check(like(col("S"), Typed::string("%2"), None), "true false false null !3");
 }

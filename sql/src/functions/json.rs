@@ -100,9 +100,11 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     },
 ];
 
+/// The first JSON value of the text; what follows it is ignored, as ksqlDB does.
 pub(super) fn parse(text: &str) -> Result<Value, Fault> {
-    serde_json::from_str(text)
-        .map_err(|error| Fault::Owned(format!("Invalid JSON format: {error}")))
+    let mut values = serde_json::Deserializer::from_str(text).into_iter();
+    let first = values.next().ok_or("Invalid JSON format: there is no value")?;
+    first.map_err(|error| Fault::Owned(format!("Invalid JSON format: {error}")))
 }
 
 fn to_text(value: &Value) -> String {

@@ -56,7 +56,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     of_double!("COS", "Cosine of radians.", "COS(0)" = "1.0", f64::cos),
     of_double!("COSH", "Hyperbolic cosine.", "COSH(0)" = "1.0", f64::cosh),
     of_double!("COT", "Cotangent of radians.", "COT(0)" = "Infinity", |x| 1.0 / x.tan()),
-    of_double!("DEGREES", "Radians to degrees.", "DEGREES(0)" = "0.0", f64::to_degrees),
+    of_double!("DEGREES", "Radians to degrees.", "DEGREES(0)" = "0.0", degrees),
     of_double!("EXP", "e to the power of x.", "EXP(0)" = "1.0", f64::exp),
     Scalar {
         name: "GEO_DISTANCE",
@@ -100,7 +100,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             Kernel(|args, frame| rows2::<Dbl, Dbl, Dbl>(args, frame, |b, e| ok(b.powf(e)))),
         )],
     },
-    of_double!("RADIANS", "Degrees to radians.", "RADIANS(0)" = "0.0", f64::to_radians),
+    of_double!("RADIANS", "Degrees to radians.", "RADIANS(0)" = "0.0", radians),
     Scalar {
         name: "RANDOM",
         category: MATH,
@@ -162,6 +162,15 @@ fn abs(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
         }
         _ => return map_double(args, f64::abs),
     })
+}
+
+/// In this order, which decides the last digit, Java did it when ksqlDB's results were written.
+fn radians(degrees: f64) -> f64 {
+    degrees / 180.0 * std::f64::consts::PI
+}
+
+fn degrees(radians: f64) -> f64 {
+    radians * 180.0 / std::f64::consts::PI
 }
 
 fn sign(x: f64) -> i32 {
@@ -228,7 +237,7 @@ fn haversine([lat1, lon1, lat2, lon2]: [f64; 4], unit: Option<&str>) -> Result<f
         "mi" | "mile" | "miles" => EARTH_RADIUS_MILES,
         _ => return Err("the unit of GEO_DISTANCE must be 'km' or 'miles'"),
     };
-    let half = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
-    let a = half(lat1, lat2) + half(lon1, lon2) * lat1.to_radians().cos() * lat2.to_radians().cos();
+    let half = |from: f64, to: f64| (radians(to - from) / 2.0).sin().powi(2);
+    let a = half(lat1, lat2) + half(lon1, lon2) * radians(lat1).cos() * radians(lat2).cos();
     Ok(2.0 * a.sqrt().asin() * radius)
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use millrace_connectors::kafka::{KafkaConfig, KafkaLog};
 use millrace_engine::ids::{LaneId, Offset, Timestamp, TopicId, Tp};
 use millrace_engine::log::{
-    AppendIf, Log, Lost, Members, Outcome, PollLimits, ReadClass, Record, RecordRef, SendError,
-    SlotEvent, Writer,
+    AppendIf, Ends, Log, Lost, Members, Outcome, PollLimits, ReadClass, Record, RecordRef,
+    SendError, SlotEvent, Writer,
 };
 use millrace_tests::contract::{self, Ctx, Hooks, Subject};
 use millrace_tests::rig::{Kafka, Lossy};
@@ -42,16 +42,20 @@ fn subject() -> Subject {
     Subject { log, hooks, keep: Box::new(()) }
 }
 
-/// A marker follows the records of a commit. Where an abort's lies is not told.
+/// Waits for markers: until nothing is open. Another writer's open transaction looks the same, so
+/// not for long; where an abort's markers go is not told.
 fn settle(log: &dyn Log, ends: &[(Tp, Offset)]) {
     let tps: Vec<Tp> = ends.iter().map(|(tp, _)| *tp).collect();
     if tps.is_empty() {
-        return std::thread::sleep(Duration::from_millis(50));
+        return std::thread::sleep(Duration::from_millis(100));
     }
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_millis(500);
     while Instant::now() < until {
         if let std::task::Poll::Ready(Ok(found)) = log.ends(&tps) {
-            if found.iter().zip(ends).all(|(found, (_, end))| found.hw > *end) {
+            let is_decided = |(found, (_, end)): (&Ends, &(Tp, Offset))| {
+                found.lso == found.hw && found.hw > *end
+            };
+            if found.iter().zip(ends).all(is_decided) {
                 return;
             }
         }

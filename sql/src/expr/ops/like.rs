@@ -1,11 +1,13 @@
 //! LIKE.
 
-use arrow::array::ArrayRef;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder};
 use arrow::error::ArrowError;
 
 use crate::error::{Result, SqlError};
-use crate::expr::frame::Frame;
-use crate::expr::kernel::{Args, Bool, Prim, Str, ok, rows2};
+use crate::expr::frame::{Fault, Frame};
+use crate::expr::kernel::{Args, Bool, Prim, Str, rows2, true_bits};
 use crate::expr::memo::with_regex;
 use crate::expr::op::call;
 use crate::expr::typed::{Typed, type_name};
@@ -33,35 +35,50 @@ fn matches(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
         Some(col) => col.get::<Str>(0)?.and_then(|text| text.chars().next()),
         None => None,
     };
-    rows2::<Prim<Str>, Prim<Str>, Bool>(args, frame, |value, pattern| {
-        if let Some(simple) = simple_match(value, pattern, escape) {
-            return ok(simple);
-        }
-        let regex = || like_regex(pattern, escape);
-        let key = (pattern, escape.map_or(0, |c| c as u32 + 1));
-        with_regex(key, regex, |regex| regex.is_match(value)).map(Some)
-    })
-}
-
-/// `%text%`, `text%`, `%text` and `text` need no regex. (`%` does not match line ends.)
-fn simple_match(value: &str, pattern: &str, escape: Option<char>) -> Option<bool> {
-    let inner = pattern.trim_matches('%');
-    let special = |c: char| c == '%' || c == '_' || Some(c) == escape;
-    if inner.contains(special) || value.contains(LINE_ENDS) {
-        return None;
+    if let Some(result) = simple(args, escape)? {
+        frame.fault_nulls(result.nulls(), "the operand of LIKE is NULL");
+        return Ok(Arc::new(result));
     }
-    let (open, close) = (pattern.starts_with('%'), pattern.ends_with('%'));
-    Some(match (open, close) {
-        (true, true) => value.contains(inner),
-        (true, false) => value.ends_with(inner),
-        (false, true) => value.starts_with(inner),
-        (false, false) => value == inner,
+    rows2::<Prim<Str>, Prim<Str>, Bool>(args, frame, |value, pattern| {
+        by_regex(value, pattern, escape).map(Some)
     })
 }
 
-/// What `.` of a Java regex does not match.
-const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+fn by_regex(value: &str, pattern: &str, escape: Option<char>) -> Result<bool, Fault> {
+    let key = (pattern, escape.map_or(0, |c| c as u32 + 1));
+    with_regex(key, || like_regex(pattern, escape), |regex| regex.is_match(value))
+}
 
+/// Constant patterns of plain text and `%` are arrow's to match; but its `%` matches line ends.
+fn simple(args: &Args<'_>, escape: Option<char>) -> Result<Option<BooleanArray>, ArrowError> {
+    let (values, col) = (args.col(0)?, args.col(1)?);
+    let pattern = if col.constant { col.get::<Str>(0)? } else { None };
+    let special = |c: char| c == '_' || c == '\\' || Some(c) == escape;
+    let Some(pattern) = pattern.filter(|p| !values.constant && !p.contains(special)) else {
+        return Ok(None);
+    };
+    let matched = arrow::compute::like(&values.array, col.datum().as_ref())?;
+    let texts = values.array.as_string::<i32>();
+    let wrong = |row: &usize| {
+        let text = texts.value(*row);
+        may_have_line_end(text) && !by_regex(text, pattern, escape).unwrap_or(false)
+    };
+    let wrong: Vec<usize> = true_bits(&matched).set_indices().filter(wrong).collect();
+    if wrong.is_empty() {
+        return Ok(Some(matched));
+    }
+    let mut bits = BooleanBufferBuilder::new(matched.len());
+    bits.append_buffer(matched.values());
+    wrong.into_iter().for_each(|row| bits.set_bit(row, false));
+    Ok(Some(BooleanArray::new(bits.finish(), matched.nulls().cloned())))
+}
+
+/// True for texts with a line end of Java's, and for few others.
+fn may_have_line_end(text: &str) -> bool {
+    text.bytes().any(|byte| matches!(byte, b'\n' | b'\r' | 0xC2 | 0xE2))
+}
+
+/// `.` of a Java regex does not match line ends.
 fn like_regex(pattern: &str, escape: Option<char>) -> String {
     let mut regex = String::from("^(?:");
     let mut chars = pattern.chars();
