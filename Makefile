@@ -11,7 +11,7 @@ demo: setup build
 	$(CARGO_TARGET_DIR)/debug/millrace demo $(ARGS)
 
 build:
-	cargo build --locked -p millrace-server
+	cargo build --locked --workspace --bins
 
 setup:
 	@scripts/setup.sh build
@@ -20,4 +20,5 @@ test:
 	@scripts/setup.sh test
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
