@@ -319,10 +319,12 @@ impl Lane {
         let poll =
             PollLimits { records_max: limits.poll_records_max, bytes_max: limits.poll_bytes_max };
         let polled = self.reader.poll(&poll, &mut self.tasks)?;
-        for failure in polled.failures {
-            let reason = failure.error.to_string();
-            for query in failure.queries {
-                self.eject(&query, &reason);
+        if !polled.failures.is_empty() {
+            for failure in polled.failures {
+                let reason = failure.error.to_string();
+                for query in failure.queries {
+                    self.eject(&query, &reason);
+                }
             }
             return self.rewind();
         }

@@ -232,8 +232,11 @@ impl RepartitionReader {
     }
 }
 
+/// Encoded rows, where there are any.
+type NewAndOld<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// The new and the old row of a record's value.
-fn split(value: &[u8]) -> Option<(Option<&[u8]>, Option<&[u8]>)> {
+fn split(value: &[u8]) -> Option<NewAndOld<'_>> {
     let (&[version, flags], rest) = value.split_first_chunk::<2>()?;
     if version != VERSION {
         return None;

@@ -94,7 +94,7 @@ pub enum Op {
 /// Where a sub-topology's rows go.
 #[derive(Debug, Clone)]
 pub enum Output {
-    Sink(SinkNode),
+    Sink(Box<SinkNode>),
     Repartition(usize),
     /// A push query's reader.
     Reader,
@@ -121,11 +121,13 @@ impl Topology {
     fn build(plan: &QueryPlan, mut builder: Builder) -> Result<Topology> {
         let mut piece = Piece::default();
         let (input, output) = match as_node::<SinkNode>(&plan.plan) {
-            Some(sink) => (&sink.input, Output::Sink(sink.clone())),
+            Some(sink) => (&sink.input, Output::Sink(Box::new(sink.clone()))),
             None => (&plan.plan, Output::Reader),
         };
         let mut last = builder.add(&mut piece, input)?;
-        if let Output::Sink(SinkNode { materialize: Some(step), .. }) = &output {
+        if let Output::Sink(sink) = &output
+            && let Some(step) = &sink.materialize
+        {
             let store = builder.store(step.clone(), Shape::KeyValue, false);
             last = piece.push(Op::Materialize { store }, ResultKind::Table, &[last]);
         }

@@ -183,9 +183,7 @@ impl Inner {
         match analyzed {
             Analyzed::Nothing(nothing) => Ok(Outcome::Nothing(nothing.message)),
             Analyzed::CreateSource(new) => self.decide_source(*new),
-            Analyzed::CreateAs(new) => {
-                self.decide_create_as(booted, catalog, *new, properties, end)
-            }
+            Analyzed::CreateAs(new) => self.decide_create_as(booted, *new, properties, end),
             Analyzed::InsertInto(new) => self.decide_insert(booted, catalog, *new, properties, end),
             Analyzed::Drop(drop) => self.decide_drop(catalog, drop),
             Analyzed::Terminate(target) => {
@@ -260,7 +258,6 @@ impl Inner {
     fn decide_create_as(
         &self,
         booted: &Booted,
-        catalog: &Catalog,
         new: NewQuery,
         properties: &Properties,
         end: Offset,
@@ -275,7 +272,7 @@ impl Inner {
         wish.make_sink = true;
         wish.sink_replicas = new.topic.replicas;
         wish.sink_retention_ms = new.topic.retention_ms;
-        let facts = self.facts(booted, catalog, &wish, end)?;
+        let facts = self.facts(booted, &wish, end)?;
         let id = format!("{}/{}/create", source_word(sink.kind).to_lowercase(), sink.name);
         let message = format!("Created query with ID {query}");
         let command = Command::CreateQuery { sink: Some(sink), facts };
@@ -297,7 +294,7 @@ impl Inner {
             return Err(ApiError::Engine(EngineError::User(message)));
         }
         let wish = self.wish(&query, &topology, &new.target, properties);
-        let facts = self.facts(booted, catalog, &wish, end)?;
+        let facts = self.facts(booted, &wish, end)?;
         let id = format!("stream/{}/create", new.target.name);
         let message = format!("Created query with ID {query}");
         Ok(decided(Command::CreateQuery { sink: None, facts }, id, message, Some(query)))
@@ -329,20 +326,13 @@ impl Inner {
         }
     }
 
-    fn facts(
-        &self,
-        booted: &Booted,
-        catalog: &Catalog,
-        wish: &Wish<'_>,
-        end: Offset,
-    ) -> ApiResult<QueryFacts> {
+    fn facts(&self, booted: &Booted, wish: &Wish<'_>, end: Offset) -> ApiResult<QueryFacts> {
         let running = self.registry.all();
         let finder = FactFinder {
             log: booted.world.log.as_ref(),
             names: &self.names,
             lanes: self.lanes(),
             running: &running,
-            catalog,
         };
         finder.find(wish, end).map_err(ApiError::Engine)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_sql::catalog::{Catalog, Source, SourceKind};
+use millrace_sql::catalog::{Source, SourceKind};
 
 use crate::command::{QueryFacts, STORES_PER_COMMAND, SubFacts, TopicFacts};
 use crate::error::{EngineError, Result};
@@ -40,7 +40,6 @@ pub struct FactFinder<'a> {
     pub names: &'a Names,
     pub lanes: u32,
     pub running: &'a [Arc<QueryDef>],
-    pub catalog: &'a Catalog,
 }
 
 impl FactFinder<'_> {

@@ -19,7 +19,6 @@ use crate::limits::Limits;
 use crate::log::{Cursor, Ends, Log, PollLimits, RawBatch, ReadClass};
 use crate::pipeline::{Emitted, Pipeline};
 use crate::repartition::edge_types;
-use crate::seams::Clock;
 use crate::service::command_log::wait;
 use crate::service::facts;
 use crate::state::StoreId;
@@ -38,7 +37,6 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct PushWorld {
     pub log: Arc<dyn Log>,
     pub formats: Arc<dyn Formats>,
-    pub clock: Arc<dyn Clock>,
     pub limits: Arc<Limits>,
 }
 

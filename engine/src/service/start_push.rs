@@ -46,7 +46,6 @@ impl Inner {
         let world = PushWorld {
             log: self.seams.log.clone(),
             formats: self.seams.formats.clone(),
-            clock: self.seams.clock.clone(),
             limits: self.limits.clone(),
         };
         let source = plan.reads.first().map_or("QUERY", String::as_str);

@@ -96,7 +96,7 @@ impl Expander<'_> {
             let kind = ExprKind::Column { source: None, name: name.clone() };
             self.push_star(Expr::new(kind, span), name.value, span);
         }
-        for key in self.partition_by.to_vec() {
+        for key in self.partition_by.iter().cloned() {
             let name = match &key.kind {
                 ExprKind::Literal(Literal::Null) => continue,
                 ExprKind::Column { .. } => text::internal(&key, self.scope),

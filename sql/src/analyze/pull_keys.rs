@@ -367,9 +367,9 @@ fn constant(expr: &DfExpr) -> Result<Option<ScalarValue>> {
 }
 
 /// Cuts a range by `x op value`.
-fn narrow<T: PartialOrd>(bounds: &mut Bounds<T>, op: BinaryOp, value: T)
+fn narrow<T>(bounds: &mut Bounds<T>, op: BinaryOp, value: T)
 where
-    T: Clone,
+    T: Clone + PartialOrd,
 {
     let tighter_low = |new: Bound<T>, old: &Bound<T>| match (&new, old) {
         (Bound::Included(n) | Bound::Excluded(n), Bound::Included(o) | Bound::Excluded(o)) => {

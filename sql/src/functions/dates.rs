@@ -38,9 +38,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("DATETOSTRING(18750, 'yyyy-MM-dd')", "2021-05-03"),
         overloads: &[(
             "(INT, STRING) -> STRING",
-            Kernel(|args, frame| {
-                rows2::<Prim<Int>, Str, Str>(args, frame, |days, pattern| format(days, pattern))
-            }),
+            Kernel(|args, frame| rows2::<Prim<Int>, Str, Str>(args, frame, format)),
         )],
     },
     Scalar {
@@ -50,9 +48,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("FORMAT_DATE(FROM_DAYS(18750), 'EEE d MMM yyyy')", "Mon 3 May 2021"),
         overloads: &[(
             "(DATE, STRING) -> STRING",
-            Kernel(|args, frame| {
-                rows2::<Date, Str, Str>(args, frame, |days, pattern| format(days, pattern))
-            }),
+            Kernel(|args, frame| rows2::<Date, Str, Str>(args, frame, format)),
         )],
     },
     Scalar {
@@ -62,7 +58,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("CAST(FROM_DAYS(18750) AS STRING)", "2021-05-03"),
         overloads: &[(
             "(INT) -> DATE",
-            Kernel(|args, frame| rows1::<Prim<Int>, Date>(args, frame, |days| ok(days))),
+            Kernel(|args, frame| rows1::<Prim<Int>, Date>(args, frame, ok)),
         )],
     },
     Scalar {
@@ -100,10 +96,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("UNIX_DATE(FROM_DAYS(18750))", "18750"),
         overloads: &[
             ("() -> INT", Volatile(today)),
-            (
-                "(DATE) -> INT",
-                Kernel(|args, frame| rows1::<Date, Int>(args, frame, |days| ok(days))),
-            ),
+            ("(DATE) -> INT", Kernel(|args, frame| rows1::<Date, Int>(args, frame, ok))),
         ],
     },
 ];

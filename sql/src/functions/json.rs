@@ -23,9 +23,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("EXTRACTJSONFIELD('{\"a\": {\"b\": [1, 2]}}', '$.a.b[1]')", "2"),
         overloads: &[(
             "(STRING, STRING) -> STRING",
-            Kernel(|args, frame| {
-                rows2::<Str, Str, Str>(args, frame, |text, path| extract(text, path))
-            }),
+            Kernel(|args, frame| rows2::<Str, Str, Str>(args, frame, extract)),
         )],
     },
     Scalar {

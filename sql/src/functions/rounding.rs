@@ -118,11 +118,11 @@ fn doubles(args: &Args<'_>, f: fn(f64) -> f64) -> Result<ArrayRef, ArrowError> {
 }
 
 fn round_int(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
-    rows1::<Prim<Int>, Big>(args, frame, |x| ok(x))
+    rows1::<Prim<Int>, Big>(args, frame, ok)
 }
 
 fn round_bigint(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
-    rows1::<Prim<Big>, Big>(args, frame, |x| ok(x))
+    rows1::<Prim<Big>, Big>(args, frame, ok)
 }
 
 fn round_double(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {

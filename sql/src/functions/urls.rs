@@ -205,7 +205,8 @@ fn decoded(text: &str) -> Cow<'_, str> {
 }
 
 fn decode(text: &str, plus_is_space: bool) -> Result<Cow<'_, str>, Fault> {
-    if !text.contains('%') && !(plus_is_space && text.contains('+')) {
+    let coded = text.contains('%') || (plus_is_space && text.contains('+'));
+    if !coded {
         return Ok(Cow::Borrowed(text));
     }
     let mut out = Vec::with_capacity(text.len());

@@ -26,7 +26,7 @@ pub fn like(value: Typed, pattern: Typed, escape: Option<char>) -> Result<Typed>
         }
     }
     let mut args = vec![value, pattern];
-    args.extend(escape.map(|escape| Typed::string(escape)));
+    args.extend(escape.map(Typed::string));
     Ok(call("LIKE", matches, args, SqlType::Boolean))
 }
 

@@ -55,7 +55,7 @@ fn array_item(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
     let mut picked = UInt32Builder::with_capacity(args.rows);
     for row in 0..args.rows {
         let known = !lists.is_null(row) && !index.is_null(row);
-        picked.append_option(known.then(|| ()).and_then(|()| {
+        picked.append_option(known.then_some(()).and_then(|()| {
             let row_of_list = lists.row(row);
             let (start, end) = (list.offsets()[row_of_list], list.offsets()[row_of_list + 1]);
             let at = match indexes.value(index.row(row)) {
