@@ -47,8 +47,11 @@ fn json_source(keys: &str, values: &str) -> Source {
 
 type Header<'a> = (&'a str, &'a [u8]);
 
+/// Key, value, timestamp, headers.
+type Raw<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, i64, &'a [Header<'a>]);
+
 /// A batch of (key, value, timestamp, headers) in partition 3, offsets 100, 102, 104, ...
-fn raw(records: &[(Option<&[u8]>, Option<&[u8]>, i64, &[Header<'_>])]) -> RawBatch {
+fn raw(records: &[Raw<'_>]) -> RawBatch {
     let mut raw = RawBatch::new(Tp::new(TopicId(1), 3));
     for (i, (key, value, timestamp, headers)) in records.iter().enumerate() {
         let timestamp = Timestamp(*timestamp);
@@ -124,8 +127,7 @@ fn bad_records_are_left_out_and_reported() {
 #[test]
 fn a_range_decodes_only_its_records() {
     let source = json_source("K INT", "A INT");
-    let one: (Option<&[u8]>, Option<&[u8]>, i64, &[Header<'_>]) =
-        (Some(b"1"), Some(br#"{"A":1}"#), 1, &[]);
+    let one: Raw<'_> = (Some(b"1"), Some(br#"{"A":1}"#), 1, &[]);
     let raw = raw(&[one; 5]);
     let mut decoder = StandardFormats.decoder(&source, &[Rowoffset]).expect("a decoder");
     let decoded = decoder.decode(&raw, 1..3).expect("decoded");

@@ -133,10 +133,10 @@ impl KafkaCursor {
             .filter(|i| self.slots[*i].name.is_some())
             .filter(|i| !self.slots[*i].reading && !self.slots[*i].failed)
             .collect();
-        if !ready.is_empty() {
-            if let Err(error) = self.begin_reading(&ready) {
-                self.errors.push_back(ReadError::Unreachable(error.to_string()));
-            }
+        if !ready.is_empty()
+            && let Err(error) = self.begin_reading(&ready)
+        {
+            self.errors.push_back(ReadError::Unreachable(error.to_string()));
         }
     }
 

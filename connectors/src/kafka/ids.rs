@@ -89,10 +89,11 @@ impl Ids {
     /// What is known about a topic, which counts as used from now on.
     pub fn using(&self, id: TopicId) -> Known {
         let known = self.get(id);
-        if matches!(known, Known::Alive(_)) && !self.is_used(id) {
-            if let Some(entry) = self.maps.write().by_id.get_mut(&id) {
-                entry.used = true;
-            }
+        if matches!(known, Known::Alive(_))
+            && !self.is_used(id)
+            && let Some(entry) = self.maps.write().by_id.get_mut(&id)
+        {
+            entry.used = true;
         }
         known
     }

@@ -1,5 +1,10 @@
 //! Functions of DATE.
 
+#![expect(
+    clippy::redundant_closure,
+    reason = "a function alone is not general enough over the lifetimes of its rows"
+)]
+
 use std::borrow::Cow;
 
 use arrow::array::ArrayRef;
@@ -38,7 +43,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("DATETOSTRING(18750, 'yyyy-MM-dd')", "2021-05-03"),
         overloads: &[(
             "(INT, STRING) -> STRING",
-            Kernel(|args, frame| rows2::<Prim<Int>, Str, Str>(args, frame, format)),
+            Kernel(|args, frame| {
+                rows2::<Prim<Int>, Str, Str>(args, frame, |days, pattern| format(days, pattern))
+            }),
         )],
     },
     Scalar {
@@ -48,7 +55,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("FORMAT_DATE(FROM_DAYS(18750), 'EEE d MMM yyyy')", "Mon 3 May 2021"),
         overloads: &[(
             "(DATE, STRING) -> STRING",
-            Kernel(|args, frame| rows2::<Date, Str, Str>(args, frame, format)),
+            Kernel(|args, frame| {
+                rows2::<Date, Str, Str>(args, frame, |days, pattern| format(days, pattern))
+            }),
         )],
     },
     Scalar {

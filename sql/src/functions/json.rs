@@ -1,5 +1,10 @@
 //! Functions that read JSON text.
 
+#![expect(
+    clippy::redundant_closure,
+    reason = "a function alone is not general enough over the lifetimes of its rows"
+)]
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -23,7 +28,9 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("EXTRACTJSONFIELD('{\"a\": {\"b\": [1, 2]}}', '$.a.b[1]')", "2"),
         overloads: &[(
             "(STRING, STRING) -> STRING",
-            Kernel(|args, frame| rows2::<Str, Str, Str>(args, frame, extract)),
+            Kernel(|args, frame| {
+                rows2::<Str, Str, Str>(args, frame, |text, path| extract(text, path))
+            }),
         )],
     },
     Scalar {

@@ -27,6 +27,9 @@ pub struct Subject {
     pub keep: Box<dyn std::any::Any>,
 }
 
+/// See [`Hooks::settle`].
+pub type Settle = Box<dyn Fn(&[(Tp, Offset)])>;
+
 /// What the suite can make a log do, beyond the contract. Absent: cases that need it are skipped.
 #[derive(Default)]
 pub struct Hooks {
@@ -40,7 +43,7 @@ pub struct Hooks {
     pub advance: Option<Box<dyn Fn(Duration)>>,
     /// Waits until a transaction that was ended can be read up to these offsets: a broker answers
     /// before it has written its markers.
-    pub settle: Option<Box<dyn Fn(&[(Tp, Offset)])>>,
+    pub settle: Option<Settle>,
     /// Lets the answer to the next commit be lost, after it was done or undone.
     pub lose_commit: Option<Box<dyn Fn(bool)>>,
 }
