@@ -163,6 +163,8 @@ struct Reader<'a> {
     keys: Vec<Column>,
     /// Table scans are off: every doubt is an error.
     strict: bool,
+    /// Even so, a range of a single-column key without windows may be read.
+    ranges: bool,
 }
 
 /// `column op constant`.
@@ -174,8 +176,12 @@ struct Comparison<'a> {
 
 impl<'a> Reader<'a> {
     fn new(scope: &'a Scope, settings: &Settings) -> Self {
-        let keys = scope.inputs[0].source.key_columns().cloned().collect();
-        Reader { scope, keys, strict: !scans_allowed(settings) }
+        let source = &scope.inputs[0].source;
+        let keys: Vec<Column> = source.key_columns().cloned().collect();
+        let ranges = settings.is_on("ksql.query.pull.range.scan.enabled", true)
+            && keys.len() == 1
+            && source.window.is_none();
+        Reader { scope, keys, strict: !scans_allowed(settings), ranges }
     }
 
     fn conjunction(&self, conjuncts: &[Expr]) -> Result<Lookup> {
@@ -337,7 +343,7 @@ impl<'a> Reader<'a> {
             };
             return Err(SqlError::invalid(message));
         }
-        if ranged {
+        if ranged && !self.ranges {
             return Err(SqlError::invalid("Query requires table scan to be enabled."));
         }
         Ok(())

@@ -69,7 +69,12 @@ fn millis(expr: &Expr) -> Result<Option<Expr>> {
 pub(super) fn parse(text: &str) -> Option<i64> {
     let (date, rest) = text.trim().split_once('T').unwrap_or((text.trim(), ""));
     let (time, zone_s) = split_zone(rest)?;
-    let moment = NaiveDateTime::new(parse_date(date)?, parse_time(time)?);
+    let date = parse_date(date)?;
+    let moment = match time {
+        // The end of the day is the start of the next.
+        "24" | "24:00" | "24:00:00" | "24:00:00.000" => date.succ_opt()?.and_time(NaiveTime::MIN),
+        _ => NaiveDateTime::new(date, parse_time(time)?),
+    };
     moment.and_utc().timestamp_millis().checked_sub(i64::from(zone_s) * 1000)
 }
 
@@ -132,6 +137,7 @@ mod tests {
         check("2018", 1_514_764_800_000);
         check("2018-01", 1_514_764_800_000);
         check("2018-01-01T01", 1_514_768_400_000);
+        check("2017-12-31T24", 1_514_764_800_000);
         check("2020-02-10T08:31:44.001+0000", 1_581_323_504_001);
         check("2020-02-10T10:31:44.001+02:00", 1_581_323_504_001);
         check("2020-02-10T08:31:44Z", 1_581_323_504_000);

@@ -170,7 +170,8 @@ fn kinds_of_joins_are_checked() {
 #[test]
 fn partitions_must_match_unless_a_side_is_sent() {
     let setup = "
-        CREATE STREAM L (ID INT KEY, A INT) WITH (KAFKA_TOPIC='l', VALUE_FORMAT='JSON', PARTITIONS=1);
+        CREATE STREAM L (ID INT KEY, A INT)
+            WITH (KAFKA_TOPIC='l', VALUE_FORMAT='JSON', PARTITIONS=1);
         CREATE TABLE R (ID INT PRIMARY KEY, B INT)
             WITH (KAFKA_TOPIC='r', VALUE_FORMAT='JSON', PARTITIONS=2);";
     let scene = Scene::new(setup);

@@ -133,7 +133,11 @@ fn what_pull_queries_do_not_do() {
 #[test]
 fn without_table_scans_the_key_must_be_told() {
     let mut scene = scene();
-    scene.settings = settings(&[("ksql.query.pull.table.scan.enabled", "false")]);
+    let off = [
+        ("ksql.query.pull.table.scan.enabled", "false"),
+        ("ksql.query.pull.range.scan.enabled", "false"),
+    ];
+    scene.settings = settings(&off);
     let err = |sql: &str, part: &str| check_err_in(&scene, sql, part);
     err("SELECT * FROM AGG;", "Query requires table scan to be enabled");
     err("SELECT * FROM AGG WHERE N = 1;", "WHERE clause missing key column for disjunct: (N = 1)");
@@ -147,6 +151,16 @@ fn without_table_scans_the_key_must_be_told() {
     err("SELECT * FROM AGG WHERE 0 < ID AND ID < 9;", "A comparison condition on the key column");
     err("SELECT * FROM TWO WHERE K1 = 1;", "Multi-column sources must specify every key");
     assert!(scene.one("SELECT * FROM AGG WHERE ID = 1;").is_ok());
+}
+
+#[test]
+fn ranges_of_keys_are_no_table_scans() {
+    let mut scene = scene();
+    scene.settings = settings(&[("ksql.query.pull.table.scan.enabled", "false")]);
+    assert!(scene.one("SELECT * FROM AGG WHERE ID > 1;").is_ok());
+    let err = |sql: &str, part: &str| check_err_in(&scene, sql, part);
+    err("SELECT * FROM WIN WHERE B > 'x';", "Query requires table scan to be enabled");
+    err("SELECT * FROM AGG WHERE ID > 1 OR ID < 0;", "Query requires table scan to be enabled");
 }
 
 #[test]
