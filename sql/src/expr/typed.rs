@@ -19,6 +19,7 @@ pub struct Typed {
 }
 
 impl Typed {
+    /// An expression that is known to be of type `ty`.
     pub fn new(expr: Expr, ty: SqlType) -> Self {
         Typed { expr, ty: Some(ty) }
     }
@@ -33,22 +34,27 @@ impl Typed {
         Typed { expr: Expr::Literal(ScalarValue::Null, None), ty: None }
     }
 
+    /// TRUE or FALSE.
     pub fn boolean(value: bool) -> Self {
         Typed::literal(ScalarValue::Boolean(Some(value)), SqlType::Boolean)
     }
 
+    /// A number of 32 bits.
     pub fn integer(value: i32) -> Self {
         Typed::literal(ScalarValue::Int32(Some(value)), SqlType::Integer)
     }
 
+    /// A number of 64 bits.
     pub fn bigint(value: i64) -> Self {
         Typed::literal(ScalarValue::Int64(Some(value)), SqlType::Bigint)
     }
 
+    /// A floating point number.
     pub fn double(value: f64) -> Self {
         Typed::literal(ScalarValue::Float64(Some(value)), SqlType::Double)
     }
 
+    /// A text.
     pub fn string(value: impl Into<String>) -> Self {
         Typed::literal(ScalarValue::Utf8(Some(value.into())), SqlType::String)
     }

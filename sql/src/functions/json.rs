@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::registry::{Body::*, Scalar};
 use crate::expr::frame::{Fault, Frame};
-use crate::expr::kernel::{Args, Big, Bool, Dbl, Int, Str, StrList, rows1, rows2};
+use crate::expr::kernel::{Args, Big, Bool, Dbl, Int, RowResult, Str, StrList, rows1, rows2};
 use crate::expr::ops::map_from;
 
 const JSON: &str = "JSON";
@@ -28,9 +28,7 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         example: ("EXTRACTJSONFIELD('{\"a\": {\"b\": [1, 2]}}', '$.a.b[1]')", "2"),
         overloads: &[(
             "(STRING, STRING) -> STRING",
-            Kernel(|args, frame| {
-                rows2::<Str, Str, Str>(args, frame, |text, path| extract(text, path))
-            }),
+            Kernel(|args, frame| rows2::<Str, Str, Str>(args, frame, extract)),
         )],
     },
     Scalar {
@@ -119,7 +117,7 @@ fn to_text(value: &Value) -> String {
     }
 }
 
-fn extract(text: &str, path: &str) -> Result<Option<Cow<'static, str>>, Fault> {
+fn extract<'a>(text: &'a str, path: &'a str) -> RowResult<Cow<'a, str>> {
     let steps = steps(path).ok_or_else(|| Fault::Owned(format!("Invalid JSON path: '{path}'")))?;
     let root = parse(text)?;
     let mut at = &root;

@@ -1,5 +1,6 @@
 //! Access to and construction of ARRAY, MAP and STRUCT values.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -54,19 +55,25 @@ fn array_item(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
     let indexes = index.array.as_primitive::<Int32Type>();
     let mut picked = UInt32Builder::with_capacity(args.rows);
     for row in 0..args.rows {
-        let known = !lists.is_null(row) && !index.is_null(row);
-        picked.append_option(known.then_some(()).and_then(|()| {
-            let row_of_list = lists.row(row);
-            let (start, end) = (list.offsets()[row_of_list], list.offsets()[row_of_list + 1]);
-            let at = match indexes.value(index.row(row)) {
-                0 => return None,
-                at if at > 0 => i64::from(start) + i64::from(at) - 1,
-                at => i64::from(end) + i64::from(at),
-            };
-            (i64::from(start)..i64::from(end)).contains(&at).then_some(at as u32)
-        }));
+        if lists.is_null(row) || index.is_null(row) {
+            picked.append_null();
+            continue;
+        }
+        let at = lists.row(row);
+        let items = i64::from(list.offsets()[at])..i64::from(list.offsets()[at + 1]);
+        picked.append_option(item_at(items, indexes.value(index.row(row))));
     }
     take(list.values(), &picked.finish(), None)
+}
+
+/// The item with a 1-based index, or one that counts from the end if negative.
+fn item_at(items: Range<i64>, index: i32) -> Option<u32> {
+    let at = match index {
+        0 => return None,
+        1.. => items.start + i64::from(index) - 1,
+        _ => items.end + i64::from(index),
+    };
+    items.contains(&at).then_some(at as u32)
 }
 
 fn map_value(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
