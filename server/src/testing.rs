@@ -170,7 +170,7 @@ impl Api for FakeApi {
 
     fn push(&self, _: &str, _: &Properties) -> ApiResult<Box<dyn PushQuery>> {
         Ok(Box::new(FakePush {
-            id: format!("transient_S_{}", uuid::Uuid::new_v4()),
+            id: format!("transient_S_{}", uuid::Uuid::new_v4().simple()),
             columns: columns(),
             events: std::mem::take(&mut self.events.lock()),
             stop: Arc::default(),

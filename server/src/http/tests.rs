@@ -172,7 +172,7 @@ async fn properties_and_variables_of_a_request() {
     let rig = Rig::new().await;
     let body = json!({
         "ksql": "SET 'ksql.streams.auto.offset.reset'='earliest';\
-                 DEFINE topic = 'x'; INSERT INTO S (K) VALUES ('${topic}${suffix}');\
+                 DEFINE first = 'x'; INSERT INTO S (K) VALUES ('${first}${suffix}');\
                  UNSET 'auto.offset.reset'; INSERT INTO S (K) VALUES ('b'); SHOW VARIABLES;",
         "streamsProperties": { "cache.max.bytes.buffering": 0, "ksql.suppress.enabled": true },
         "sessionVariables": { "suffix": "y" },
@@ -321,11 +321,8 @@ async fn push_queries_end_by_close_terminate_disconnect_and_shutdown() {
     assert_eq!((again.status, &again.json()["error_code"]), (400, &json!(40000)));
 
     let (id, body) = start().await;
-    let entities = rig.ksql(&format!("TERMINATE {id};").replace('-', "_")).await;
-    if entities.status != 200 {
-        let entities = rig.ksql(&format!("TERMINATE `{id}`;")).await.json();
-        assert_eq!(entities[0]["wasTerminated"], true);
-    }
+    let entities = rig.ksql(&format!("TERMINATE {id};")).await.json();
+    assert_eq!(entities[0]["wasTerminated"], true);
     body.collect().await.unwrap();
 
     let (_, body) = start().await;
