@@ -15,6 +15,8 @@ pub mod statements;
 mod testing;
 pub mod wiring;
 
+use std::io::IsTerminal;
+
 use clap::Parser;
 
 use args::{Args, Command};
@@ -39,5 +41,10 @@ pub fn run() -> u8 {
 fn start_logging(default: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .init();
 }

@@ -52,7 +52,7 @@ pub fn settings(args: &ServerArgs) -> Result<Config, String> {
     }));
     let lanes = args.lanes.map(|n| n.to_string());
     builder.flag("bootstrap.servers", args.bootstrap_servers.as_deref());
-    builder.flag("millrace.listen", args.listen.as_deref());
+    builder.flag("listeners", args.listen.as_deref());
     builder.flag("millrace.state.dir", args.state_dir.as_deref().and_then(Path::to_str));
     builder.flag("ksql.service.id", args.service_id.as_deref());
     builder.flag("millrace.lanes", lanes.as_deref());

@@ -108,8 +108,11 @@ impl Client {
             .body(Full::new(body));
         let request = request.map_err(|e| self.unreachable(&e.to_string()))?;
         self.http.request(request).await.map_err(|e| {
-            let cause = std::error::Error::source(&e).map(ToString::to_string);
-            self.unreachable(&cause.unwrap_or_else(|| e.to_string()))
+            let mut cause: &dyn std::error::Error = &e;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            self.unreachable(&cause.to_string())
         })
     }
 

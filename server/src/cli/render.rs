@@ -119,6 +119,13 @@ fn queries(items: &Value, width: usize) -> String {
         ("Sink Kafka Topic", "sinkKafkaTopics"),
         ("Query String", "queryString"),
     ];
+    let mut items = items.clone();
+    for query in items.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default() {
+        // One line: the statement is laid out over several.
+        let sql = text(query, "queryString");
+        query["queryString"] = sql.split_whitespace().collect::<Vec<_>>().join(" ").into();
+    }
+    let items = &items;
     format!(
         "{}For detailed information on a query run: EXPLAIN <Query ID>;\n",
         listing(items, &columns, width)

@@ -4,7 +4,6 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::render;
 use super::table::Layout;
 
 /// How answers are written.
@@ -68,7 +67,8 @@ impl RowPrinter {
             return Ok(Element::Failed(message.to_string()));
         }
         if self.output == Output::Json {
-            out.write_all(render::pretty(element).as_bytes())?;
+            // One a line, so that scripts can read them.
+            writeln!(out, "{element}")?;
             out.flush()?;
             return Ok(Element::More);
         }

@@ -65,7 +65,6 @@ pub const KNOWN: &[Known] = &[
     server("ksql.logging.processing.rows.include", Ty::Bool, "true"),
     server("millrace.state.dir", Ty::Text, "millrace-state"),
     server("millrace.lanes", Ty::Int(1), ""),
-    server("millrace.listen", Ty::Text, ""),
     session("auto.offset.reset", RESETS, "latest"),
     session("processing.guarantee", GUARANTEES, "exactly_once_v2"),
     session("cache.max.bytes.buffering", Ty::Int(0), "10000000"),

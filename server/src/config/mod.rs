@@ -175,9 +175,6 @@ impl ConfigBuilder {
 
     /// The first listener as `host:port`.
     fn listen(&self) -> Result<String, String> {
-        if let Some(listen) = self.text("millrace.listen") {
-            return Ok(listen.to_string());
-        }
         let listeners = self.or_default("listeners");
         let first = listeners.split(',').next().unwrap_or_default().trim();
         if let Some(rest) = first.strip_prefix("https://") {

@@ -152,7 +152,7 @@ fn replay(server: &Server, pace: i64, stopped: &AtomicBool) -> Result<(), String
     }
     let now_ms = events.last().map_or(0, |e| e.record.timestamp.0);
     let progress = Progress { now_ms, sent, total: events.len() };
-    settle(api, &mut screen, progress, stopped);
+    settle(api, &events, &mut screen, progress, stopped);
     Ok(())
 }
 
@@ -198,24 +198,29 @@ fn load(api: &dyn Api, topic: &str, records: Vec<Record>) -> Result<(), String> 
     })
 }
 
-/// Waits until every departure has been counted, within reason, and draws the last state.
-fn settle(api: &dyn Api, screen: &mut Screen, progress: Progress, stopped: &AtomicBool) {
+/// Waits until every flight has been counted, within reason, and draws the last state.
+fn settle(
+    api: &dyn Api,
+    events: &[Event],
+    screen: &mut Screen,
+    progress: Progress,
+    stopped: &AtomicBool,
+) {
     let until = Instant::now() + SETTLE;
-    let departures = feed_departures();
+    let of = |topic: &str| events.iter().filter(|e| e.topic == topic).count();
+    let counted = |sql: &str| -> usize {
+        screen::pull(api, sql).iter().flatten().filter_map(|c| c.parse::<usize>().ok()).sum()
+    };
     while Instant::now() < until && !stopped.load(Ordering::Acquire) {
-        let rows = screen::pull(api, "SELECT flights FROM airline_delays;");
-        let counted: usize = rows.iter().flatten().filter_map(|c| c.parse::<usize>().ok()).sum();
-        if counted >= departures {
+        if counted("SELECT flights FROM airline_delays;") >= of("departures")
+            && counted("SELECT landed FROM landings;") >= of("arrivals")
+        {
             break;
         }
         std::thread::sleep(FRAME);
         screen.show(api, progress, false);
     }
     screen.show(api, progress, true);
-}
-
-fn feed_departures() -> usize {
-    feed::events().map_or(0, |events| events.iter().filter(|e| e.topic == "departures").count())
 }
 
 fn next_steps(url: &str) -> String {

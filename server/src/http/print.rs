@@ -82,14 +82,15 @@ impl Printer {
 
     fn batch(&mut self, body: &mut BodyWriter, batch: &RawBatch) -> Result<(), Gone> {
         for i in 0..batch.records.len() {
+            // The limit may have been reached in an earlier batch of the same poll.
+            if self.is_done() {
+                break;
+            }
             let shown = self.seen.is_multiple_of(self.interval);
             self.seen += 1;
             if shown {
                 self.record(body.buffer(), batch, i);
                 body.roll()?;
-            }
-            if self.is_done() {
-                break;
             }
         }
         Ok(())

@@ -101,8 +101,12 @@ fn record(line: &[u8], options: &LoadOptions, now: Timestamp) -> Result<Record, 
     if options.raw {
         return Ok(Record::new(now, None, Some(line)));
     }
-    let members: Map<String, Value> =
-        serde_json::from_slice(line).map_err(|e| format!("not a JSON object: {e}"))?;
+    let members: Map<String, Value> = serde_json::from_slice(line).map_err(|e| {
+        // The error counts lines, too, but it has seen only this one.
+        let text = e.to_string();
+        let what = text.split(" at line ").next().unwrap_or_default();
+        format!("not a JSON object: {what}, column {}", e.column())
+    })?;
     let key = match &options.key {
         Some(field) => key_of(member(&members, field)?, options.key_format),
         None => None,

@@ -135,18 +135,19 @@ fn split_arguments(text: &str) -> Vec<&str> {
 }
 
 /// `SHOW PROPERTIES`: known settings with their values, secrets hidden.
-pub fn properties(config: &Config, session: &Properties, statement: &str) -> Value {
+pub fn properties(api: &dyn Api, config: &Config, session: &Properties, statement: &str) -> Value {
+    let effective: Properties = api.settings().into_iter().collect();
+    let mut others = effective.clone();
     let mut lines = Vec::new();
     for known in KNOWN {
-        let set = config.settings.get(known.name).map(|s| s.value.as_str());
-        let value = session.get(known.name).map(String::as_str).or(set).unwrap_or(known.default);
+        let set = config.settings.get(known.name).map(|s| &s.value);
+        let value = session.get(known.name).or(set).or(effective.get(known.name));
+        let value = value.map_or(known.default, String::as_str);
         lines.push(property(known.name, value, known.reach == Reach::Session, type_name(known.ty)));
     }
-    for (name, setting) in &config.settings {
-        if known::find(name).is_none() {
-            lines.push(property(name, &setting.value, false, "STRING"));
-        }
-    }
+    others.extend(config.settings.iter().map(|(name, s)| (name.clone(), s.value.clone())));
+    others.retain(|name, _| known::find(name).is_none());
+    lines.extend(others.iter().map(|(name, value)| property(name, value, false, "STRING")));
     let overwritten: Vec<&String> = session
         .iter()
         .filter(|(name, value)| config.session.get(*name) != Some(*value))
@@ -230,7 +231,8 @@ mod tests {
         );
         builder.flag("ssl.keystore.password", Some("hunter2"));
         let config = builder.build().unwrap();
-        let text = properties(&config, &Properties::new(), "SHOW PROPERTIES;").to_string();
+        let api = crate::testing::FakeApi::new();
+        let text = properties(api.as_ref(), &config, &Properties::new(), "").to_string();
         assert!(!text.contains("hunter2") && text.contains("[hidden]"));
     }
 

@@ -149,7 +149,7 @@ fn show(server: &Server, show: &Show, text: &str, session: &Session) -> Result<V
         Show::Functions => lists::functions(text),
         Show::Types => lists::types(text),
         Show::Variables => lists::variables(&session.variables, text),
-        Show::Properties => lists::properties(&server.config, &session.properties, text),
+        Show::Properties => lists::properties(api, &server.config, &session.properties, text),
         Show::Connectors(_) | Show::ConnectorPlugins => return Err(refused("connectors", text)),
     })
 }
