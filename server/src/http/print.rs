@@ -57,12 +57,19 @@ impl Printer {
         mut body: BodyWriter,
         place: Place,
     ) -> Result<(), Gone> {
-        let _place = place;
+        let done = self.print(server, &mut body);
+        // Whoever sees the body end finds the place free.
+        drop(place);
+        drop(body);
+        done
+    }
+
+    fn print(&mut self, server: &Arc<Server>, body: &mut BodyWriter) -> Result<(), Gone> {
         while !self.is_done() && !server.is_stopping() {
             match self.reader.next(limits::PUSH_WAIT) {
                 Ok(batches) => {
                     for batch in &batches {
-                        self.batch(&mut body, batch)?;
+                        self.batch(body, batch)?;
                     }
                 }
                 Err(e) => {

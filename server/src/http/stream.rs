@@ -102,11 +102,24 @@ pub fn spawn(
 pub fn pump_push(
     server: &Arc<Server>,
     mut query: Box<dyn PushQuery>,
-    mut encoder: Encoder,
+    encoder: Encoder,
     mut body: BodyWriter,
     place: Place,
 ) -> Result<(), Gone> {
-    let _place = place;
+    let done = push_rows(server, query.as_mut(), encoder, &mut body);
+    // Whoever sees the body end finds the place free.
+    drop(query);
+    drop(place);
+    drop(body);
+    done
+}
+
+fn push_rows(
+    server: &Arc<Server>,
+    query: &mut dyn PushQuery,
+    mut encoder: Encoder,
+    body: &mut BodyWriter,
+) -> Result<(), Gone> {
     let columns = query.columns().to_vec();
     encoder.header(body.buffer(), query.id(), &columns, false);
     body.flush()?;
@@ -136,7 +149,7 @@ pub fn pump_push(
 const COMPLETED: &str = "Query Completed";
 const LIMIT: &str = "Limit Reached";
 
-fn end(mut body: BodyWriter, mut encoder: Encoder, message: &str) -> Result<(), Gone> {
+fn end(body: &mut BodyWriter, mut encoder: Encoder, message: &str) -> Result<(), Gone> {
     encoder.finish(body.buffer(), Some(message));
     body.flush()
 }
