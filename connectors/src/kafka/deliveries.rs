@@ -74,11 +74,14 @@ impl Callbacks for Deliveries {
     }
 }
 
-/// The topic in `Failed to add partition "t" [0] to transaction: ...`.
+/// The topic in `Failed to add partition "t" [0] to transaction: ...`, unless it only suffers from
+/// another one's failure.
 fn accused<'a>(facility: &str, line: &'a str) -> Option<&'a str> {
     let (_, rest) = line.split_once("Failed to add partition \"").filter(|_| facility == ADDING)?;
-    Some(rest.split_once('"')?.0)
+    (!line.contains(NOT_ATTEMPTED)).then_some(rest.split_once('"')?.0)
 }
+
+const NOT_ATTEMPTED: &str = "Operation not attempted";
 
 /// librdkafka's name for the adding of partitions to a transaction.
 const ADDING: &str = "ADDPARTS";
@@ -158,7 +161,9 @@ mod tests {
         deliveries.delivered(b, code::PURGE_QUEUE, -1);
         assert_eq!(reports.culprits(), [TopicId(2)]);
         assert_eq!(reports.failure(), Some((vec![TopicId(2)], line.to_owned())));
-        for (facility, line) in [("FAIL", line), ("ADDPARTS", "Failed to add partition \"")] {
+        let victim = "Failed to add partition \"a\" [0] to transaction: Operation not attempted";
+        let cut = "Failed to add partition \"";
+        for (facility, line) in [("FAIL", line), ("ADDPARTS", cut), ("ADDPARTS", victim)] {
             assert_eq!(accused(facility, line), None);
         }
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use millrace_engine::ids::{Offset, TopicId, Tp};
 use millrace_engine::log::{
@@ -40,7 +41,9 @@ pub(super) struct TxnWriter {
     losses: u64,
     /// A partition that the client was told to look for.
     refreshing: Option<Tp>,
-    /// Why the transaction can only be aborted.
+    /// When librdkafka first refused a record because the transaction has failed.
+    refused_since: Option<Instant>,
+    /// Why the transaction can only be aborted, when reports do not say it.
     doomed: Option<(Vec<TopicId>, String)>,
     thread: Sender<Job>,
 }
@@ -51,6 +54,9 @@ struct Target {
     tag: usize,
     topic: Arc<Topic>,
 }
+
+/// How long a failed transaction's reason is waited for.
+const REASON_WAIT: Duration = Duration::from_millis(500);
 
 /// How a transaction is to be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +95,7 @@ impl TxnWriter {
             sent: 0,
             losses: 0,
             refreshing: None,
+            refused_since: None,
             doomed: None,
             thread,
         })
@@ -101,7 +108,7 @@ impl TxnWriter {
             if let Some(found) = verdict.lock().take() {
                 return found;
             }
-            self.inner.signal.wait(std::time::Duration::from_millis(5));
+            self.inner.signal.wait(Duration::from_millis(5));
         }
     }
 
@@ -130,6 +137,7 @@ impl TxnWriter {
         self.open = false;
         self.sent = 0;
         self.doomed = None;
+        self.refused_since = None;
         self.reports.reset();
     }
 
@@ -213,9 +221,13 @@ impl TxnWriter {
                 self.doom(vec![to.topic], format!("{to:?}: {}", error.text));
                 SendError::Full
             }
-            // The transaction has failed meanwhile; polling tells why.
+            // The transaction has failed meanwhile. Its records are being given up, and with them
+            // comes the reason; without any, this has to do.
             _ => {
-                self.doom(self.reports.culprits(), error.text.clone());
+                let since = *self.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > REASON_WAIT {
+                    self.doom(self.reports.culprits(), error.text.clone());
+                }
                 SendError::Full
             }
         }
@@ -289,13 +301,8 @@ impl Writer for TxnWriter {
         if let Some(fatal) = self.producer.client.fatal() {
             return TxnState::Dead(self.lost(&fatal));
         }
-        if self.doomed.is_none() {
-            self.doomed = self.reports.failure();
-        }
-        match &self.doomed {
-            Some((culprits, reason)) => {
-                TxnState::MustAbort { culprits: culprits.clone(), reason: reason.clone() }
-            }
+        match self.doomed.clone().or_else(|| self.reports.failure()) {
+            Some((culprits, reason)) => TxnState::MustAbort { culprits, reason },
             None if self.open => {
                 TxnState::Open { unacked: self.sent.saturating_sub(self.reports.done()) }
             }

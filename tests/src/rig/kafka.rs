@@ -60,7 +60,10 @@ impl Kafka {
     fn start_cluster(cluster: &Cluster<'_>) -> Result<Kafka, String> {
         check_java()?;
         let jars = jars()?;
-        let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
+        sweep();
+        let prefix = format!("{DATA_PREFIX}{}-", std::process::id());
+        let data = tempfile::Builder::new().prefix(&prefix).tempdir();
+        let data = data.map_err(|e| format!("no directory for data: {e}"))?;
         let (brokers, nodes) = (cluster.brokers, cluster.brokers.len());
         for index in 0..nodes {
             let dir = data.path().join(index.to_string());
@@ -204,6 +207,24 @@ const LOG4J: &str = r#"<Configuration status="WARN">
 <Loggers><Root level="WARN"><AppenderRef ref="c"/></Root></Loggers>
 </Configuration>
 "#;
+
+/// Removes the data of processes that ended without dropping their cluster: the shared one is
+/// never dropped.
+fn sweep() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(DATA_PREFIX).and_then(|rest| rest.split('-').next());
+        let is_dead =
+            |pid: &str| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
+        if owner.is_some_and(is_dead) {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// Followed by the owner's process id.
+const DATA_PREFIX: &str = "millrace-kafka-";
 
 /// Where the jars are, fetched if they are not there yet.
 fn jars() -> Result<PathBuf, String> {

@@ -7,7 +7,7 @@ use millrace_connectors::kafka::{KafkaConfig, KafkaLog};
 use millrace_engine::ids::{LaneId, Offset, Timestamp, TopicId, Tp};
 use millrace_engine::log::{
     AppendIf, Ends, Log, Lost, Members, Outcome, PollLimits, ReadClass, Record, RecordRef,
-    SendError, SlotEvent, Writer,
+    SendError, SlotEvent, TxnState, Writer,
 };
 use millrace_tests::contract::{self, Ctx, Hooks, Subject};
 use millrace_tests::rig::{Kafka, Lossy};
@@ -281,6 +281,45 @@ fn append_if_races() {
         }
         end = ctx.ends(tp).hw;
     }
+}
+
+/// R13: when a topic is deleted by somebody else in the middle of things, the lane must learn
+/// which query to blame, and another writer of the id goes on.
+#[test]
+fn deleted_topic_is_the_culprit() {
+    let ctx = ctx("culprit");
+    let (gone, stays) = (ctx.topic("gone", 1), ctx.tp("stays"));
+    let mut writer = ctx.writer("w");
+    ctx.send(&mut *writer, Tp::new(gone, 0), &["a"]);
+    let mut writer = ctx.commit(writer);
+    let elsewhere = connect();
+    while elsewhere.delete(gone).is_pending() {
+        elsewhere.park(Duration::from_millis(5));
+    }
+    let start = Instant::now();
+    let mut said = None;
+    ctx.until("the transaction fails", || {
+        for tp in [stays, Tp::new(gone, 0)] {
+            let value = Some(&b"b"[..]);
+            let record = RecordRef { timestamp: Timestamp(1), key: None, value, headers: &[] };
+            let _ = writer.send(tp, &record);
+        }
+        said = Some(writer.poll());
+        !matches!(said, Some(TxnState::Open { .. } | TxnState::Idle))
+    });
+    println!("deleted topic: {said:?} after {:?}", start.elapsed());
+    let Some(TxnState::MustAbort { culprits, .. }) = said else { panic!("not told: {said:?}") };
+    assert_eq!(culprits, [gone]);
+    let outcome = match ctx.end(writer.abort()) {
+        Outcome::Aborted { culprits, .. } => format!("aborted, {culprits:?}"),
+        Outcome::Committed { .. } => panic!("committed"),
+        Outcome::Lost(lost) => format!("{lost:?}"),
+    };
+    println!("deleted topic: {outcome} after {:?}", start.elapsed());
+    let mut writer = ctx.writer("w");
+    ctx.send(&mut *writer, stays, &["c"]);
+    ctx.commit(writer);
+    ctx.check_values(stays, &["c"]);
 }
 
 /// F3: a transaction that outlives its time-out ends like a fence, and the next writer works.
