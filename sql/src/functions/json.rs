@@ -1,10 +1,5 @@
 //! Functions that read JSON text.
 
-#![expect(
-    clippy::redundant_closure,
-    reason = "a function alone is not general enough over the lifetimes of its rows"
-)]
-
 use std::borrow::Cow;
 use std::sync::Arc;
 

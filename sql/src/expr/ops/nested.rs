@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, UInt32Builder,
-    new_null_array,
+    Array, ArrayRef, AsArray, ListArray, MapArray, Scalar, StringArray, StructArray, UInt32Array,
+    UInt32Builder,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{concat, interleave, take};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{concat, interleave, is_not_null, take};
 use arrow::datatypes::{DataType, Int32Type};
 use arrow::error::ArrowError;
 
@@ -239,10 +240,11 @@ fn make_array(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, None)?))
 }
 
-/// A later entry with the same key wins; a NULL key is an error of the row.
+/// A later entry with the same key wins. A NULL key becomes the text `null`, which is what ksqlDB's
+/// formats make of it; other key types have no such text, so there it is an error of the row.
 fn make_map(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     let columns = (0..args.cols.len()).map(|i| args.array(i)).collect::<Result<Vec<_>, _>>()?;
-    let keys: Vec<ArrayRef> = columns.iter().step_by(2).cloned().collect();
+    let keys = columns.iter().step_by(2).map(named_null).collect::<Result<Vec<_>, _>>()?;
     let values: Vec<ArrayRef> = columns.iter().skip(1).step_by(2).cloned().collect();
     let (all_keys, all_values) = (concat_all(&keys)?, concat_all(&values)?);
     let same = equality(&all_keys, &all_keys)?;
@@ -265,6 +267,14 @@ fn make_map(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> 
     let picked = UInt32Array::from(picked);
     let (keys, values) = (take(&all_keys, &picked, None)?, take(&all_values, &picked, None)?);
     map_from(args.returns, keys, values, lengths, None)
+}
+
+fn named_null(keys: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    if keys.null_count() == 0 || *keys.data_type() != DataType::Utf8 {
+        return Ok(Arc::clone(keys));
+    }
+    let null = Scalar::new(StringArray::from(vec!["null"]));
+    zip(&is_not_null(keys)?, keys, &null)
 }
 
 fn concat_all(columns: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
@@ -293,7 +303,7 @@ fn make_struct(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
     };
     let columns = (0..args.cols.len()).map(|i| args.array(i)).collect::<Result<Vec<_>, _>>()?;
     if columns.is_empty() {
-        return Ok(new_null_array(args.returns, args.rows));
+        return Ok(Arc::new(StructArray::new_empty_fields(args.rows, None)));
     }
     Ok(Arc::new(StructArray::try_new(fields.clone(), columns, None)?))
 }
