@@ -224,6 +224,8 @@ fn settle(
 }
 
 fn next_steps(url: &str) -> String {
+    // After `make demo` the binary is in no PATH.
+    let millrace = std::env::args().next().unwrap_or_else(|| "millrace".to_string());
     format!(
         r#"
 The week is over; the server stays up at {url}. Try in another terminal:
@@ -232,10 +234,10 @@ The week is over; the server stays up at {url}. Try in another terminal:
     curl -s {url}/query -d '{{"ksql": "SELECT * FROM airline_delays;"}}'
 
   a push query in the shell, which follows every change (Ctrl-C ends it):
-    millrace cli {url} -e "SELECT * FROM trips EMIT CHANGES LIMIT 20;"
+    {millrace} cli {url} -e "SELECT * FROM trips EMIT CHANGES LIMIT 20;"
 
   the plan of a query, in the shell:
-    millrace cli {url}        then        SHOW QUERIES;  EXPLAIN <Query ID>;
+    {millrace} cli {url}        then        SHOW QUERIES;  EXPLAIN <Query ID>;
 
 Ctrl-C here stops the server."#
     )
