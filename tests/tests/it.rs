@@ -1,5 +1,7 @@
 //! The one integration-test binary.
 
+#[path = "it/docs.rs"]
+mod docs;
 #[path = "it/embedded.rs"]
 mod embedded;
 #[path = "it/kafka.rs"]
