@@ -13,7 +13,7 @@ use crate::output::OutputWriter;
 use crate::pipeline::{Emitted, Pipeline};
 use crate::processing_log::{LogEntry, Origin};
 use crate::progress::TaskKey;
-use crate::query::QueryDef;
+use crate::query::{QueryDef, QueryShared};
 use crate::state::lane::LaneState;
 use crate::topology::Input;
 
@@ -184,6 +184,7 @@ impl Task {
             self.emit(emitted, outbox, &mut worked.log)?;
         }
         self.query.count_in(worked.records);
+        QueryShared::count(&self.query.status.rejects, worked.log.len() as u64);
         Ok(worked)
     }
 
@@ -279,7 +280,7 @@ impl Task {
         log: &mut Vec<LogEntry>,
     ) -> Result<()> {
         let status = &self.query.status;
-        crate::query::QueryShared::count(&status.late_records, emitted.late_records);
+        QueryShared::count(&status.late_records, emitted.late_records);
         for reject in emitted.rejects {
             log.push(LogEntry {
                 query: self.query.id.clone(),
@@ -291,7 +292,7 @@ impl Task {
             });
         }
         for batch in emitted.batches {
-            crate::query::QueryShared::count(&status.records_out, batch.len() as u64);
+            QueryShared::count(&status.records_out, batch.len() as u64);
             for (row, reason) in self.output.write(&batch, outbox)? {
                 log.push(LogEntry {
                     query: self.query.id.clone(),
