@@ -53,8 +53,8 @@ impl FactFinder<'_> {
             )));
         }
         let mut topics = BTreeMap::new();
-        self.find_sources(wish, &mut topics)?;
-        self.make_sink(wish, &mut topics)?;
+        let source_retention_ms = self.find_sources(wish, &mut topics)?;
+        self.make_sink(wish, source_retention_ms, &mut topics)?;
         self.make_repartitions(wish, &mut topics)?;
         let mut load = self.lane_load();
         let mut subs = Vec::with_capacity(wish.topology.subs.len());
@@ -68,11 +68,13 @@ impl FactFinder<'_> {
         Ok(QueryFacts { query, subs, topics, store_base, coalesce: wish.coalesce })
     }
 
+    /// Also answers how long the left-most source keeps its records, -1 for ever.
     fn find_sources(
         &self,
         wish: &Wish<'_>,
         topics: &mut BTreeMap<String, TopicFacts>,
-    ) -> Result<()> {
+    ) -> Result<Option<i64>> {
+        let mut retention_ms = None;
         for input in wish.topology.subs.iter().flat_map(|sub| &sub.inputs) {
             let Input::Scan(scan) = input else { continue };
             let source = &scan.source;
@@ -84,15 +86,26 @@ impl FactFinder<'_> {
                     source.topic, source.name, info.partitions, source.partitions
                 )));
             }
+            if info.cleanup == Cleanup::Delete {
+                retention_ms.get_or_insert(info.retention_ms);
+            }
             topics.insert(source.topic.clone(), facts(&info));
         }
-        Ok(())
+        Ok(retention_ms)
     }
 
-    fn make_sink(&self, wish: &Wish<'_>, topics: &mut BTreeMap<String, TopicFacts>) -> Result<()> {
+    /// A sink keeps its records as long as its source does, unless the statement says otherwise:
+    /// records carry event time, and a broker's default would delete a replay of old events.
+    fn make_sink(
+        &self,
+        wish: &Wish<'_>,
+        source_retention_ms: Option<i64>,
+        topics: &mut BTreeMap<String, TopicFacts>,
+    ) -> Result<()> {
         let sink = wish.sink;
+        let retention_ms = wish.sink_retention_ms.or(source_retention_ms);
         let info = match wish.make_sink {
-            true => ensure(self.log, &sink_spec(sink, wish.sink_replicas, wish.sink_retention_ms))?,
+            true => ensure(self.log, &sink_spec(sink, wish.sink_replicas, retention_ms))?,
             false => describe(self.log, &sink.topic)?,
         };
         topics.insert(sink.topic.clone(), facts(&info));
