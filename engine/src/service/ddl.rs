@@ -272,6 +272,7 @@ impl Inner {
         wish.make_sink = true;
         wish.sink_replicas = new.topic.replicas;
         wish.sink_retention_ms = new.topic.retention_ms;
+        wish.sink_retention_min_ms = new.topic.retention_min_ms;
         let facts = self.facts(booted, &wish, end)?;
         let id = format!("{}/{}/create", source_word(sink.kind).to_lowercase(), sink.name);
         let message = format!("Created query with ID {query}");
@@ -319,6 +320,7 @@ impl Inner {
             sink,
             sink_replicas: None,
             sink_retention_ms: None,
+            sink_retention_min_ms: None,
             make_sink: false,
             from_earliest: is("auto.offset.reset", "earliest"),
             coalesce: cache.is_none_or(|bytes| bytes.trim() != "0"),

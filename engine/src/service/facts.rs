@@ -25,6 +25,7 @@ pub struct Wish<'a> {
     pub sink: &'a Source,
     pub sink_replicas: Option<u32>,
     pub sink_retention_ms: Option<i64>,
+    pub sink_retention_min_ms: Option<i64>,
     /// CREATE ... AS makes the sink's topic; INSERT INTO finds it.
     pub make_sink: bool,
     /// `auto.offset.reset` of streams.
@@ -103,7 +104,10 @@ impl FactFinder<'_> {
         topics: &mut BTreeMap<String, TopicFacts>,
     ) -> Result<()> {
         let sink = wish.sink;
-        let retention_ms = wish.sink_retention_ms.or(source_retention_ms);
+        let retention_ms = wish.sink_retention_ms.or(match source_retention_ms {
+            Some(-1) => Some(-1),
+            source => source.max(wish.sink_retention_min_ms),
+        });
         let info = match wish.make_sink {
             true => ensure(self.log, &sink_spec(sink, wish.sink_replicas, retention_ms))?,
             false => describe(self.log, &sink.topic)?,

@@ -155,7 +155,9 @@ fn topic_wish(with: &With<'_>) -> Result<Option<TopicWish>> {
     let replicas = replicas(with)?;
     let retention_ms = with.number("RETENTION_MS", -1)?;
     match partitions {
-        Some(partitions) => Ok(Some(TopicWish { partitions, replicas, retention_ms })),
+        Some(partitions) => {
+            Ok(Some(TopicWish { partitions, replicas, retention_ms, retention_min_ms: None }))
+        }
         None => Ok(None),
     }
 }

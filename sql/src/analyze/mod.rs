@@ -95,6 +95,8 @@ pub struct TopicWish {
     pub replicas: Option<u32>,
     /// -1 keeps records for ever. `None`: the default.
     pub retention_ms: Option<i64>,
+    /// A default is no shorter than this: how long the windows of the result are kept.
+    pub retention_min_ms: Option<i64>,
 }
 
 /// `CREATE STREAM|TABLE ... AS SELECT`.

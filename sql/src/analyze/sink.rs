@@ -105,13 +105,12 @@ fn topic_wish(with: &With<'_>, selected: &Selected) -> Result<TopicWish> {
         return Err(with.located("RETENTION_MS", SqlError::invalid(message)));
     }
     let window_ms = selected.aggregate_window.map(|w| w.retention_ms);
-    let retention_ms = match (explicit, window_ms) {
-        // -1 is without end.
-        (Some(-1), _) => Some(-1),
-        (a, b) => a.max(b),
-    };
+    // -1 is without end.
+    let retention_ms =
+        explicit.map(|ms| if ms == -1 { -1 } else { ms.max(window_ms.unwrap_or(ms)) });
     let partitions = partitions(with)?.unwrap_or(selected.leftmost.partitions);
-    Ok(TopicWish { partitions, replicas: replicas(with)?, retention_ms })
+    let retention_min_ms = window_ms;
+    Ok(TopicWish { partitions, replicas: replicas(with)?, retention_ms, retention_min_ms })
 }
 
 fn source(
