@@ -35,6 +35,9 @@ use crate::state::disk::DiskStore;
 use crate::state::lane::LaneState;
 use crate::task::Task;
 
+/// How often a mutant, which does not care to wait, asks the log.
+const MUTANT_POLLS_MAX: usize = 1_000_000;
+
 /// What all lanes of a node share.
 #[derive(Clone)]
 pub struct World {
@@ -82,6 +85,8 @@ pub struct Lane {
     pub(crate) command: i64,
     pub(crate) generation: u64,
     pub(crate) stats: LaneStats,
+    /// Where progress ended before the writer was opened; see [`crate::mutant`].
+    pub(crate) mutant_end: Option<Offset>,
 }
 
 /// Counters of a lane, for people and tests.
@@ -91,6 +96,8 @@ pub struct LaneStats {
     pub aborts: u64,
     pub recoveries: u64,
     pub restored_records: u64,
+    /// What the lane last failed of.
+    pub failure: Option<String>,
 }
 
 /// What a lane is doing.
@@ -166,6 +173,7 @@ impl Lane {
             command: -1,
             generation: 0,
             stats: LaneStats::default(),
+            mutant_end: None,
             world,
         })
     }
@@ -268,6 +276,12 @@ impl Lane {
     /// R9: the writer first; nothing read before it counts.
     fn open(&mut self) -> Result<bool> {
         self.phase = Phase::Opening;
+        if mutant::active() == Some(Mutant::ProgressBeforeInit) && self.mutant_end.is_none() {
+            let Poll::Ready(Ok(ends)) = self.world.log.ends(&[self.progress_tp()]) else {
+                return Ok(false);
+            };
+            self.mutant_end = ends.first().map(|ends| ends.hw);
+        }
         let id = self.world.names.lane_writer(self.id.0);
         match self.world.log.writer(&id) {
             Poll::Pending => Ok(false),
@@ -403,11 +417,12 @@ impl Lane {
             Record::new(now, Some(key.as_bytes()), value.as_deref())
         };
         let records: Vec<Record> = self.pending_progress.iter().map(record).collect();
-        loop {
+        for _ in 0..MUTANT_POLLS_MAX {
             if let Poll::Ready(appended) = self.world.log.append(self.progress_tp(), &records) {
                 return appended.map(|_| ()).map_err(EngineError::Log);
             }
         }
+        Err(EngineError::Log(LogError::Unreachable("the log does not answer".to_owned())))
     }
 
     fn collect_progress(&mut self) -> Result<()> {
@@ -581,6 +596,7 @@ impl Lane {
     /// Every failure of the lane itself ends here: drop the writer, wait, recover (R9).
     fn failed(&mut self, error: EngineError) {
         let until = self.world.clock.elapsed() + self.backoff;
+        self.stats.failure = Some(error.to_string());
         match error.kind() {
             Kind::Fenced => tracing::warn!(lane = self.id.0, %error, "the lane's writer is gone"),
             _ => tracing::warn!(lane = self.id.0, %error, "the lane starts again"),

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::error::{EngineError, Result};
 use crate::ids::{Offset, Tp};
 use crate::lane::{Lane, Phase};
-use crate::log::{Cursor, Ends, PollLimits, RawBatch, ReadClass, Writer};
+use crate::log::{Cursor, Ends, Lost, PollLimits, RawBatch, ReadClass, Writer};
+use crate::mutant::{self, Mutant};
 use crate::progress::{self, LaneHeader, PositionRecord, TaskKey, TaskRecord};
 use crate::query::QueryDef;
 use crate::state::{Shape, StoreId};
@@ -25,6 +26,8 @@ pub(crate) struct Recovery {
     /// Tasks that are being made ready.
     tasks: Vec<Task>,
     targets: HashMap<Tp, Target>,
+    /// Where progress ended when this recovery read it; `None`: an earlier one did.
+    progress_end: Option<Offset>,
 }
 
 enum Stage {
@@ -56,13 +59,13 @@ impl Recovery {
     /// From the beginning: progress, then everything.
     pub(crate) fn whole(writer: Box<dyn Writer>) -> Self {
         let stage = Stage::AskProgress;
-        Recovery { writer, stage, tasks: Vec::new(), targets: HashMap::new() }
+        Recovery { writer, stage, tasks: Vec::new(), targets: HashMap::new(), progress_end: None }
     }
 
     /// For tasks that a command adds; progress is known.
     fn partial(writer: Box<dyn Writer>, tasks: Vec<Task>) -> Self {
         let stage = Stage::AskChangelogs;
-        Recovery { writer, stage, tasks, targets: HashMap::new() }
+        Recovery { writer, stage, tasks, targets: HashMap::new(), progress_end: None }
     }
 }
 
@@ -74,7 +77,8 @@ impl Lane {
             Stage::AwaitCommands => self.await_commands(&mut recovery)?,
             Stage::AskChangelogs => self.ask_changelogs(&mut recovery)?,
             Stage::Replay { .. } => match self.replay(&mut recovery)? {
-                Replayed::Done => return self.start(*recovery),
+                Replayed::Done if self.is_confirmed(&recovery)? => return self.start(*recovery),
+                Replayed::Done => false,
                 Replayed::Some => true,
                 Replayed::None => false,
             },
@@ -114,7 +118,9 @@ impl Lane {
         self.progress.clear();
         let mut cursor = self.world.log.cursor(ReadClass::Restore);
         cursor.assign(&[(tp, ends.start)]);
-        recovery.stage = Stage::ReadProgress { cursor, until: ends.hw };
+        let until = self.mutant_end.take().unwrap_or(ends.hw);
+        recovery.stage = Stage::ReadProgress { cursor, until };
+        recovery.progress_end = Some(until);
         Ok(true)
     }
 
@@ -138,7 +144,7 @@ impl Lane {
         }
         // The end is the high watermark, not the end of what is readable (R9).
         let at = cursor.position(progress_tp).map(|p| p.next);
-        if at.is_none_or(|at| at < *until) {
+        if at.is_none_or(|at| at < *until) && !ends_early(&batches) {
             return Ok(!batches.is_empty());
         }
         self.take_header()?;
@@ -266,7 +272,8 @@ impl Lane {
         }
         for (tp, target) in targets.iter_mut() {
             let at = cursor.position(*tp).map(|p| p.next);
-            if !target.done && at.is_some_and(|at| at >= target.until) {
+            let ended = at.is_some_and(|at| at >= target.until) || ends_early(&batches);
+            if !target.done && ended {
                 target.done = true;
                 self.state.advance(target.store, tp.topic, target.until);
             }
@@ -288,14 +295,41 @@ impl Lane {
         self.state.advance(target.store, raw.tp.topic, raw.next);
     }
 
+    /// Positions that are missing although there is state (R7) prove damage only if nobody else has
+    /// had the lane since its progress was read: the state may be the next owner's.
+    fn is_confirmed(&self, recovery: &Recovery) -> Result<bool> {
+        if !recovery.tasks.iter().any(|task| self.lost_positions(task, &recovery.targets)) {
+            return Ok(true);
+        }
+        let taken = |why: &str| {
+            let lane = self.id;
+            Err(EngineError::Lost(Lost::Fenced(format!("lane {lane}: {why}; reading it again"))))
+        };
+        let Some(until) = recovery.progress_end else {
+            return taken("its state is newer than its progress as it was read");
+        };
+        let Poll::Ready(ends) = self.world.log.ends(&[self.progress_tp()]) else {
+            return Ok(false);
+        };
+        match one(ends?)?.hw > until {
+            true => taken("another owner has written progress"),
+            false => Ok(true),
+        }
+    }
+
+    fn lost_positions(&self, task: &Task, targets: &HashMap<Tp, Target>) -> bool {
+        let has_state = || targets.values().any(|t| t.task == task.key && t.records > 0);
+        let key = |tp| progress::position_key(&task.key, tp);
+        !task.inputs.iter().any(|input| self.progress.contains_key(&key(input.tp))) && has_state()
+    }
+
     /// All is restored: give the tasks their progress and let them read.
     fn start(&mut self, recovery: Recovery) -> Result<bool> {
         let Recovery { writer, tasks, targets, .. } = recovery;
         let mut lost = Vec::new();
         for mut task in tasks {
-            let found = self.restore_task(&mut task)?;
-            let has_state = targets.values().any(|t| t.task == task.key && t.records > 0);
-            if !found && has_state {
+            self.restore_task(&mut task)?;
+            if self.lost_positions(&task, &targets) {
                 lost.push(task.key.query.clone());
                 continue;
             }
@@ -314,15 +348,12 @@ impl Lane {
         Ok(true)
     }
 
-    /// False: there is no progress of the task yet.
-    fn restore_task(&self, task: &mut Task) -> Result<bool> {
-        let mut found = false;
+    fn restore_task(&self, task: &mut Task) -> Result<()> {
         for input in &mut task.inputs {
             let key = progress::position_key(&task.key, input.tp);
             if let Some(bytes) = self.progress.get(&key) {
                 let record: PositionRecord = progress::decode(&key, bytes)?;
                 input.committed = record.next;
-                found = true;
             }
         }
         let key = progress::task_key(&task.key);
@@ -331,7 +362,7 @@ impl Lane {
             None => TaskRecord::default(),
         };
         task.restore(record.operators);
-        Ok(found)
+        Ok(())
     }
 
     /// Tasks that this lane should run.
@@ -386,6 +417,11 @@ enum Replayed {
     Done,
     Some,
     None,
+}
+
+/// What must not be done; see [`crate::mutant`].
+fn ends_early(batches: &[RawBatch]) -> bool {
+    mutant::active() == Some(Mutant::EndOfPartition) && batches.is_empty()
 }
 
 fn one(ends: Vec<Ends>) -> Result<Ends> {

@@ -10,6 +10,10 @@ pub enum Mutant {
     PositionsOutside,
     /// State is written to disk before the transaction has committed.
     StateBeforeCommit,
+    /// Recovery reads progress only to where the log ended before the writer was opened.
+    ProgressBeforeInit,
+    /// A poll that gives nothing is taken as the end of a restore.
+    EndOfPartition,
 }
 
 /// The mutant that this process runs, if any.
@@ -21,6 +25,8 @@ pub fn active() -> Option<Mutant> {
     *ACTIVE.get_or_init(|| match std::env::var("MILLRACE_MUTANT").as_deref() {
         Ok("positions-outside") => Some(Mutant::PositionsOutside),
         Ok("state-before-commit") => Some(Mutant::StateBeforeCommit),
+        Ok("progress-before-init") => Some(Mutant::ProgressBeforeInit),
+        Ok("end-of-partition") => Some(Mutant::EndOfPartition),
         _ => None,
     })
 }

@@ -1,4 +1,5 @@
-//! What the tests of the whole share: the contract of the log, and real servers.
+//! What the tests of the whole share: the contract of the log, real servers, the simulator.
 
 pub mod contract;
 pub mod rig;
+pub mod simulator;

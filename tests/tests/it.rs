@@ -6,3 +6,5 @@ mod docs;
 mod embedded;
 #[path = "it/kafka.rs"]
 mod kafka;
+#[path = "it/simulator.rs"]
+mod simulator;

@@ -8,7 +8,7 @@ mod command_log;
 mod control;
 mod ddl;
 mod explain;
-mod facts;
+pub mod facts;
 mod insert;
 mod processing_stream;
 mod pull;

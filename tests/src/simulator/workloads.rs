@@ -1,0 +1,163 @@
+//! What is run: statements, the shape of the input, and the fold that says what must come out.
+
+use super::compare::Expected;
+use super::inputs::{Input, Shape};
+use super::{oracle, oracle_joins};
+
+/// One kind of operator, or a chain.
+pub struct Workload {
+    pub name: &'static str,
+    queries: &'static [&'static str],
+    pub shape: Shape,
+    /// All input is there before the query starts: joins see it in the order of event time.
+    pub preload: bool,
+    oracle: fn(&[Input], bool) -> Expected,
+}
+
+const SOURCES: [&str; 4] = [
+    "CREATE STREAM S (K VARCHAR KEY, G VARCHAR, V BIGINT) \
+     WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2);",
+    "CREATE STREAM R (K VARCHAR KEY, G VARCHAR, V BIGINT) \
+     WITH (KAFKA_TOPIC='r', VALUE_FORMAT='JSON', PARTITIONS=2);",
+    "CREATE TABLE T (K VARCHAR PRIMARY KEY, G VARCHAR, V BIGINT) \
+     WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=2);",
+    "CREATE TABLE U (K VARCHAR PRIMARY KEY, G VARCHAR, V BIGINT) \
+     WITH (KAFKA_TOPIC='u', VALUE_FORMAT='JSON', PARTITIONS=2);",
+];
+
+impl Workload {
+    pub fn statements(&self) -> Vec<&'static str> {
+        SOURCES.iter().chain(self.queries).copied().collect()
+    }
+
+    /// What the sink must hold after `inputs`.
+    pub fn expected(&self, inputs: &[Input], coalesce: bool) -> Expected {
+        (self.oracle)(inputs, coalesce)
+    }
+}
+
+const fn shape(topics: &'static [&'static str], jitter: bool) -> Shape {
+    Shape { topics, jitter }
+}
+
+/// The workload of that name.
+pub fn find(name: &str) -> Option<&'static Workload> {
+    all().iter().find(|workload| workload.name == name)
+}
+
+/// Every kind of operator.
+pub fn all() -> &'static [Workload] {
+    &ALL
+}
+
+static ALL: [Workload; 13] = [
+    Workload {
+        name: "filter",
+        queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
+                        EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        oracle: oracle::filter,
+    },
+    Workload {
+        name: "count",
+        queries: &["CREATE TABLE OUT AS SELECT G, COUNT(*) AS N FROM S GROUP BY G \
+                        EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        oracle: oracle::count,
+    },
+    Workload {
+        name: "chain",
+        queries: &[
+            "CREATE STREAM M AS SELECT K, G, V FROM S WHERE V > 30 EMIT CHANGES;",
+            "CREATE TABLE OUT AS SELECT G, COUNT(*) AS N FROM M GROUP BY G EMIT CHANGES;",
+        ],
+        shape: shape(&["s"], true),
+        preload: false,
+        oracle: oracle::chain,
+    },
+    Workload {
+        name: "tumbling",
+        queries: &["CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        TUMBLING (SIZE 10 SECONDS, GRACE PERIOD 3 SECONDS) GROUP BY K \
+                        EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        oracle: oracle::tumbling,
+    },
+    Workload {
+        name: "hopping",
+        queries: &["CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        HOPPING (SIZE 10 SECONDS, ADVANCE BY 4 SECONDS, GRACE PERIOD 3 SECONDS) \
+                        GROUP BY K EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        oracle: oracle::hopping,
+    },
+    Workload {
+        name: "final",
+        queries: &["CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        TUMBLING (SIZE 5 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY K \
+                        EMIT FINAL;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        oracle: oracle::emit_final,
+    },
+    Workload {
+        name: "session",
+        queries: &["CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        SESSION (1 SECONDS, GRACE PERIOD 1 HOUR) GROUP BY K EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        oracle: oracle::session,
+    },
+    Workload {
+        name: "session-final",
+        queries: &["CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        SESSION (1 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY K EMIT FINAL;"],
+        shape: shape(&["s"], false),
+        preload: false,
+        oracle: oracle::session_final,
+    },
+    Workload {
+        name: "table-filter",
+        queries: &["CREATE TABLE OUT AS SELECT K, V AS W FROM T WHERE V > 50 EMIT CHANGES;"],
+        shape: shape(&["t"], true),
+        preload: false,
+        oracle: oracle::table_filter,
+    },
+    Workload {
+        name: "table-group",
+        queries: &["CREATE TABLE OUT AS SELECT G, COUNT(*) AS N, SUM(V) AS W FROM T \
+                        GROUP BY G EMIT CHANGES;"],
+        shape: shape(&["t"], false),
+        preload: false,
+        oracle: oracle::table_group,
+    },
+    Workload {
+        name: "stream-table",
+        queries: &["CREATE STREAM OUT AS SELECT S.K AS K, S.V AS V, T.V AS W FROM S \
+                        LEFT JOIN T ON S.K = T.K EMIT CHANGES;"],
+        shape: shape(&["s", "t"], false),
+        preload: true,
+        oracle: oracle_joins::stream_table,
+    },
+    Workload {
+        name: "stream-stream",
+        queries: &["CREATE STREAM OUT AS SELECT S.K AS K, S.V AS V, R.V AS W FROM S \
+                        LEFT JOIN R WITHIN 1 SECONDS GRACE PERIOD 1 SECONDS ON S.K = R.K \
+                        EMIT CHANGES;"],
+        shape: shape(&["s", "r"], false),
+        preload: true,
+        oracle: oracle_joins::stream_stream,
+    },
+    Workload {
+        name: "table-table",
+        queries: &["CREATE TABLE OUT AS SELECT T.K AS K, T.V AS V, U.V AS W FROM T \
+                        JOIN U ON T.K = U.K EMIT CHANGES;"],
+        shape: shape(&["t", "u"], false),
+        preload: false,
+        oracle: oracle_joins::table_table,
+    },
+];

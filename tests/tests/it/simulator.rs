@@ -1,0 +1,228 @@
+//! Seeds of the simulator: exactly-once under every fault, for every kind of operator.
+//!
+//! `SIM_SEEDS=300` sets how many seeds run in all, `SIM_SEED=7 SIM_WORKLOAD=count` replays one.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Arc;
+
+use millrace_connectors::sim::{Fault, NoFaults, Op, Rates, Scripted, SeededFaults};
+use millrace_tests::simulator::{self, Plan, Ran, Watched, Workload};
+
+/// Seeds in all, over all workloads.
+const SEEDS_DEFAULT: u64 = 300;
+/// From this many seeds on, every kind of fault must have struck.
+const SEEDS_FOR_ALL_KINDS: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn seeds() -> u64 {
+    number("SIM_SEEDS").unwrap_or(SEEDS_DEFAULT)
+}
+
+fn watched(seed: u64) -> Arc<Watched> {
+    Watched::new(Arc::new(SeededFaults::new(seed, Rates::default())))
+}
+
+/// Runs one seed; the failure with the command that replays it.
+fn one(workload: &Workload, seed: u64) -> (Ran, BTreeMap<String, u64>, Option<String>) {
+    let faults = watched(seed);
+    let ran = simulator::run(workload, &Plan::drawn(seed, faults.clone()));
+    let replay = |why: &String| {
+        format!(
+            "workload {name}, seed {seed}: {why}\n  SIM_SEED={seed} SIM_WORKLOAD={name} cargo test \
+             -p millrace-tests --test it simulator::seeds_agree -- --nocapture",
+            name = workload.name,
+        )
+    };
+    let failure = ran.failure.as_ref().map(replay);
+    (ran, faults.counts(), failure)
+}
+
+#[test]
+fn seeds_agree_with_the_oracle() {
+    let only = std::env::var("SIM_WORKLOAD").ok();
+    let workloads: Vec<&Workload> = simulator::all()
+        .iter()
+        .filter(|w| only.as_ref().is_none_or(|only| only == w.name))
+        .collect();
+    let (from, to) = match number("SIM_SEED") {
+        Some(seed) => (seed, seed + 1),
+        None => (0, seeds().div_ceil(workloads.len() as u64)),
+    };
+    let (mut struck, mut failures) = (BTreeMap::new(), Vec::new());
+    for seed in from..to {
+        for workload in &workloads {
+            let (_, counts, failure) = one(workload, seed);
+            failures.extend(failure);
+            for (kind, count) in counts {
+                *struck.entry(kind).or_insert(0) += count;
+            }
+        }
+    }
+    println!("faults: {struck:#?}");
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+    if (to - from) * workloads.len() as u64 >= SEEDS_FOR_ALL_KINDS {
+        let missing: Vec<_> = KINDS.iter().filter(|kind| !struck.contains_key(**kind)).collect();
+        assert!(missing.is_empty(), "these faults never struck: {missing:?}");
+    }
+}
+
+/// Seeds that found something: a lane that had been fenced took the next owner's state for proof
+/// that its own positions were lost.
+const FOUND: &[(&str, u64)] = &[("stream-table", 120)];
+
+#[test]
+fn what_was_found_stays_fixed() {
+    for (name, seed) in FOUND {
+        let workload = simulator::find(name).expect("the workload exists");
+        assert_eq!(one(workload, *seed).2, None);
+    }
+}
+
+/// Every fault that can strike a lane.
+const KINDS: &[&str] = &[
+    "Commit CrashAfter",
+    "Commit CrashBefore",
+    "Commit CrashLate",
+    "Commit Fence",
+    "Commit Late",
+    "Commit Slow",
+    "Commit TimeOut",
+    "Commit UnknownDone",
+    "Commit UnknownNotDone",
+    "Ends CrashBefore",
+    "Ends Slow",
+    "Ends Unreachable",
+    "Lane HandedOver",
+    "Lane Moved",
+    "Node Killed",
+    "OpenWriter CrashAfter",
+    "OpenWriter CrashBefore",
+    "OpenWriter Slow",
+    "OpenWriter UnknownDone",
+    "OpenWriter UnknownNotDone",
+    "OpenWriter Unreachable",
+    "Poll CrashBefore",
+    "Poll Few",
+    "Poll Slow",
+    "Poll Unreachable",
+    "Send CrashAfter",
+    "Send CrashBefore",
+    "Send Fence",
+    "Send Full",
+    "Send TimeOut",
+    "Spill CrashAfter",
+    "Spill Fails",
+    "WriterPoll CrashAfter",
+    "WriterPoll CrashBefore",
+    "WriterPoll Fence",
+    "WriterPoll Slow",
+    "WriterPoll TimeOut",
+];
+
+#[test]
+fn one_seed_is_one_run() {
+    for workload in simulator::all() {
+        for seed in 0..2 {
+            let (first, second) = (one(workload, seed), one(workload, seed));
+            assert_eq!(first.1, second.1, "faults of {} {seed}", workload.name);
+            for (name, rows) in &first.0.topics {
+                let again = &second.0.topics[name];
+                assert_eq!(rows, again, "topic {name} of {} {seed}", workload.name);
+            }
+        }
+    }
+}
+
+/// Every point of the commit protocol.
+const POINTS: &[(Op, Fault)] = &[
+    (Op::Send, Fault::CrashBefore),
+    (Op::Send, Fault::CrashAfter),
+    (Op::Send, Fault::Full),
+    (Op::Send, Fault::Fence),
+    (Op::Send, Fault::TimeOut),
+    (Op::WriterPoll, Fault::CrashAfter),
+    (Op::Commit, Fault::CrashBefore),
+    (Op::Commit, Fault::CrashAfter),
+    (Op::Commit, Fault::CrashLate),
+    (Op::Commit, Fault::Unknown { done: true }),
+    (Op::Commit, Fault::Unknown { done: false }),
+    (Op::Commit, Fault::Late),
+    (Op::Commit, Fault::Fence),
+    (Op::Commit, Fault::TimeOut),
+    (Op::Commit, Fault::Slow { before: 3, after: 3 }),
+    (Op::OpenWriter, Fault::CrashAfter),
+    (Op::Ends, Fault::CrashBefore),
+    (Op::Poll, Fault::CrashBefore),
+];
+
+#[test]
+fn every_point_of_the_commit_protocol_is_survived() {
+    let mut failures = Vec::new();
+    for workload in simulator::all() {
+        for (at, (op, fault)) in POINTS.iter().enumerate() {
+            let skip = [0, 2, 3, 5, 9][(at + workload.name.len()) % 5];
+            let scripted = Arc::new(Scripted::default());
+            scripted.plan(*op, skip, *fault);
+            let faults = Watched::new(scripted.clone());
+            let plan = Plan { chaos: false, ..Plan::drawn(at as u64, faults) };
+            let ran = simulator::run(workload, &plan);
+            let what = format!("{} {op:?} {fault:?} after {skip}", workload.name);
+            failures.extend(ran.failure.map(|why| format!("{what}: {why}")));
+            // Every lane commits at least that often.
+            if !scripted.exhausted() && *op == Op::Commit && skip < 3 {
+                failures.push(format!("{what}: the fault never struck"));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn batches_are_only_an_optimisation() {
+    for workload in simulator::all() {
+        let run = |poll_records_max: usize| {
+            let mut plan = Plan::drawn(11, Watched::new(Arc::new(NoFaults)));
+            (plan.coalesce, plan.chaos, plan.lanes, plan.nodes) = (false, false, 1, 1);
+            // One upstream task: the order of several in a repartition topic is nobody's promise.
+            (plan.pinned, plan.one_partition) = (Some(40), true);
+            plan.limits.poll_records_max = poll_records_max;
+            plan.limits.commit_interval = std::time::Duration::from_secs(5);
+            plan.limits.transaction_records_max = 1_000_000;
+            plan.limits.input_buffer_records_max = 1000;
+            simulator::run(workload, &plan)
+        };
+        let one = run(1);
+        assert_eq!(one.failure, None, "{}", workload.name);
+        for records in [7, 1000] {
+            let many = run(records);
+            for (name, rows) in one.topics.iter().filter(|(name, _)| !name.contains("progress")) {
+                assert_eq!(rows, &many.topics[name], "{} {name} {records}", workload.name);
+            }
+        }
+    }
+}
+
+/// Each must be seen by some seed.
+const MUTANTS: &[&str] =
+    &["positions-outside", "state-before-commit", "progress-before-init", "end-of-partition"];
+
+#[test]
+fn mutants_are_caught() {
+    if std::env::var_os("MILLRACE_MUTANT").is_some() {
+        return;
+    }
+    let me = std::env::current_exe().expect("this test has a file");
+    for mutant in MUTANTS {
+        let child = Command::new(&me)
+            .args(["--exact", "simulator::seeds_agree_with_the_oracle"])
+            .env("MILLRACE_MUTANT", mutant)
+            .env("SIM_SEEDS", "100")
+            .output()
+            .expect("this test can be run");
+        assert!(!child.status.success(), "no seed saw the mutant {mutant}");
+    }
+}
