@@ -6,5 +6,7 @@ mod docs;
 mod embedded;
 #[path = "it/kafka.rs"]
 mod kafka;
+#[path = "it/kill9.rs"]
+mod kill9;
 #[path = "it/simulator.rs"]
 mod simulator;

@@ -38,12 +38,20 @@ impl Kafka {
     /// # Errors
     /// What is missing (Java, Maven, memory) and what to do about it.
     pub fn start(nodes: usize) -> Result<Kafka, String> {
+        Kafka::start_with(nodes, "")
+    }
+
+    /// As [`Kafka::start`], with further lines of `server.properties`; they have the last word.
+    ///
+    /// # Errors
+    /// As for [`Kafka::start`].
+    pub fn start_with(nodes: usize, further: &str) -> Result<Kafka, String> {
         if let Ok(bootstrap) = std::env::var(BOOTSTRAP_VARIABLE) {
             return Ok(Kafka { bootstrap, nodes: Vec::new(), _data: None });
         }
         let ports = free_ports(2 * nodes)?;
         let (brokers, controllers) = ports.split_at(nodes);
-        Self::start_cluster(&Cluster { brokers, controllers, advertised: brokers })
+        Self::start_cluster(&Cluster { brokers, controllers, advertised: brokers, further })
     }
 
     /// Starts one node that clients reach through a proxy only.
@@ -54,7 +62,8 @@ impl Kafka {
         let ports = free_ports(2)?;
         let proxy = Proxy::start(ports[0])?;
         let (brokers, controllers, advertised) = (&ports[..1], &ports[1..], &[proxy.port]);
-        Ok((Self::start_cluster(&Cluster { brokers, controllers, advertised })?, proxy))
+        let cluster = Cluster { brokers, controllers, advertised, further: "" };
+        Ok((Self::start_cluster(&cluster)?, proxy))
     }
 
     fn start_cluster(cluster: &Cluster<'_>) -> Result<Kafka, String> {
@@ -68,7 +77,8 @@ impl Kafka {
         for index in 0..nodes {
             let dir = data.path().join(index.to_string());
             std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
-            write(&dir.join("server.properties"), &cluster.properties(index, &dir))?;
+            let properties = cluster.properties(index, &dir) + cluster.further;
+            write(&dir.join("server.properties"), &properties)?;
             write(&dir.join("log4j2.xml"), LOG4J)?;
             format_storage(&jars, &dir)?;
         }
@@ -164,6 +174,8 @@ struct Cluster<'a> {
     controllers: &'a [u16],
     /// Where clients are told to connect to.
     advertised: &'a [u16],
+    /// Further lines of `server.properties`.
+    further: &'a str,
 }
 
 impl Cluster<'_> {

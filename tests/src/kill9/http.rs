@@ -1,0 +1,58 @@
+//! As much HTTP as the tests need: one request a connection.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Runs statements.
+///
+/// # Errors
+/// The server does not answer, or refuses one of them: what it said.
+pub fn ksql(port: u16, sql: &str) -> Result<Value, String> {
+    let body = json!({
+        "ksql": sql,
+        "streamsProperties": { "auto.offset.reset": "earliest" },
+    });
+    post(port, "/ksql", &body)
+}
+
+/// The rows of a pull query.
+///
+/// # Errors
+/// As for [`ksql`].
+pub fn pull(port: u16, sql: &str) -> Result<Vec<Vec<Value>>, String> {
+    let answer = post(port, "/query", &json!({ "ksql": sql }))?;
+    let lines = answer.as_array().ok_or_else(|| format!("no rows: {answer}"))?;
+    let columns = |line: &Value| line["row"]["columns"].as_array().cloned();
+    Ok(lines.iter().filter_map(columns).collect())
+}
+
+fn post(port: u16, path: &str, body: &Value) -> Result<Value, String> {
+    let failed = |e: std::io::Error| format!("POST {path}: {e}");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIME_MAX).map_err(failed)?;
+    stream.set_read_timeout(Some(ANSWER_TIME_MAX)).map_err(failed)?;
+    let body = body.to_string();
+    // HTTP/1.0: the answer comes in one piece and ends with the connection.
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).map_err(failed)?;
+    stream.write_all(body.as_bytes()).map_err(failed)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).map_err(failed)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without a body")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    if status != "200" {
+        return Err(format!("POST {path} said {status}: {body}"));
+    }
+    serde_json::from_str(body).map_err(|e| format!("POST {path} said no JSON ({e}): {body}"))
+}
