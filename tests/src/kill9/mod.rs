@@ -27,6 +27,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(300);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 /// A commit that was under way at the kill is over then.
 const SETTLING: Duration = Duration::from_millis(100);
+/// The server takes statements within this time after its start.
+const READY_TIME_MAX: Duration = Duration::from_secs(60);
+/// Error code of a server that has no log yet.
+const NOT_READY: &str = "50302";
 /// Each query commits within this time after a restart.
 const PROGRESS_TIME_MAX: Duration = Duration::from_secs(90);
 /// The output is complete within this time after the end of the input.
@@ -107,8 +111,7 @@ impl Trial {
             plan,
         };
         trial.start()?;
-        http::ksql(trial.launch.port, &trial.topics.statements())
-            .map_err(|e| format!("{e}; {}", trial.log()))?;
+        trial.create_queries()?;
         trial.feeding = Some(input.feed());
         Ok(trial)
     }
@@ -188,6 +191,20 @@ impl Trial {
         self.runs += 1;
         self.server = Some(self.launch.start(self.runs)?);
         Ok(())
+    }
+
+    /// Runs the statements as soon as the server takes any.
+    fn create_queries(&self) -> Result<(), String> {
+        let until = Instant::now() + READY_TIME_MAX;
+        loop {
+            match http::ksql(self.launch.port, &self.topics.statements()) {
+                Ok(_) => return Ok(()),
+                Err(e) if e.contains(NOT_READY) && Instant::now() < until => {
+                    std::thread::sleep(LOOK);
+                }
+                Err(e) => return Err(format!("{e}; {}", self.log())),
+            }
+        }
     }
 
     fn stop_input(&mut self) -> Result<(), String> {

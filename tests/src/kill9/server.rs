@@ -34,7 +34,10 @@ impl Launch {
     /// There is no binary, or it does not come up: the end of its log.
     pub fn start(&self, run: usize) -> Result<Server, String> {
         let log = self.log_file(run);
-        let mut args: Vec<String> = vec!["NO_COLOR=1".to_owned()];
+        // The server takes such variables for settings.
+        let ours = ["BIN", "KILLS", "SEED", "LONG"].map(|name| format!("-uMILLRACE_{name}"));
+        let mut args: Vec<String> = ours.into();
+        args.push("NO_COLOR=1".to_owned());
         args.extend(self.mutant.map(|name| format!("MILLRACE_MUTANT={name}")));
         args.push(binary()?.display().to_string());
         let listen = format!("127.0.0.1:{}", self.port);

@@ -12,6 +12,8 @@ pub const PARTITIONS: i32 = 8;
 pub const WINDOW_MS: i64 = 60_000;
 /// How far the two sides of the stream-stream join may be apart, in milliseconds.
 pub const WITHIN_MS: i64 = 10_000;
+/// How long the counts stay: a century.
+const COUNTS_KEPT_MS: i64 = 3_153_600_000_000;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Names of the topics that the test writes and reads.
@@ -54,12 +56,16 @@ impl Topics {
             .set("bootstrap.servers", bootstrap)
             .create()
             .map_err(|e| format!("no admin client: {e}"))?;
-        let all = [&self.events, &self.payments, &self.names];
-        let names = all.iter().map(|name| name.as_str()).chain(self.outputs());
-        let topics: Vec<NewTopic<'_>> = names
+        let names = [&self.events, &self.payments, &self.names, &self.named, &self.paid];
+        let mut topics: Vec<NewTopic<'_>> = names
+            .iter()
             .map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(-1)))
             .map(|topic| topic.set("retention.ms", "-1"))
             .collect();
+        let kept = COUNTS_KEPT_MS.to_string();
+        let counts = NewTopic::new(&self.counts, PARTITIONS, TopicReplication::Fixed(-1));
+        let counts = counts.set("cleanup.policy", "compact,delete").set("retention.ms", &kept);
+        topics.push(counts);
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIME_MAX));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -85,7 +91,7 @@ impl Topics {
         format!(
             "{}{} CREATE TABLE names (k VARCHAR PRIMARY KEY, name VARCHAR) WITH \
              (KAFKA_TOPIC='{names}', VALUE_FORMAT='JSON');\
-             CREATE TABLE counts WITH (KAFKA_TOPIC='{counts}') AS SELECT k, COUNT(*) AS n \
+             CREATE TABLE counts WITH (KAFKA_TOPIC='{counts}', RETENTION_MS={COUNTS_KEPT_MS}) AS SELECT k, COUNT(*) AS n \
              FROM events WINDOW TUMBLING (SIZE {} SECONDS, GRACE PERIOD 10 DAYS) \
              GROUP BY k EMIT CHANGES;\
              CREATE STREAM named WITH (KAFKA_TOPIC='{named}') AS SELECT events.k, \
