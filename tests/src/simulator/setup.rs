@@ -96,6 +96,7 @@ impl Service {
             sink: &sink,
             sink_replicas: None,
             sink_retention_ms: Some(-1),
+            sink_retention_min_ms: None,
             make_sink: true,
             from_earliest: true,
             coalesce,
