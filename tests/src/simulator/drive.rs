@@ -107,7 +107,9 @@ impl Fleet {
         self.chaos = false;
         self.cluster.land_late();
         for (node, lane, _) in std::mem::take(&mut self.zombies) {
-            self.nodes[node].lanes.remove(&lane);
+            if self.owners[lane as usize] != node {
+                self.nodes[node].lanes.remove(&lane);
+            }
         }
     }
 

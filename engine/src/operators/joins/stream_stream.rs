@@ -232,7 +232,9 @@ impl StreamStreamJoin {
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_slice()).collect();
         let found = state.get_many(self.outer_store, Shape::WindowFirst, &keys)?;
         for ((entry, close), found) in entries.iter_mut().zip(closes).zip(found) {
-            if found.is_some() {
+            // What closed before was decided then: its deletion is not in the changelog if the
+            // entry had expired by the commit.
+            if found.is_some() && close.0 >= self.loaded_to {
                 entry.pending = true;
                 self.pending.insert(close, Place { side, key, time: entry.time });
             }
