@@ -45,6 +45,8 @@ pub struct Plan {
     pub kills: usize,
     pub seed: u64,
     pub mutant: Option<&'static str>,
+    /// Commit interval of the server, in milliseconds.
+    pub commit_ms: u32,
 }
 
 /// What came out of it.
@@ -95,6 +97,7 @@ impl Trial {
             service_id: format!("{run}_"),
             dir: dir.path().to_owned(),
             mutant: plan.mutant,
+            commit_ms: plan.commit_ms,
         };
         let mut trial = Trial {
             launch,

@@ -20,6 +20,8 @@ pub struct Launch {
     pub dir: PathBuf,
     /// Value of `MILLRACE_MUTANT`.
     pub mutant: Option<&'static str>,
+    /// Commit interval, in milliseconds.
+    pub commit_ms: u32,
 }
 
 /// A running server.
@@ -38,6 +40,7 @@ impl Launch {
         let ours = ["BIN", "KILLS", "SEED", "LONG"].map(|name| format!("-uMILLRACE_{name}"));
         let mut args: Vec<String> = ours.into();
         args.push("NO_COLOR=1".to_owned());
+        args.push(format!("KSQL_STREAMS_COMMIT_INTERVAL_MS={}", self.commit_ms));
         args.extend(self.mutant.map(|name| format!("MILLRACE_MUTANT={name}")));
         args.push(binary()?.display().to_string());
         let listen = format!("127.0.0.1:{}", self.port);
