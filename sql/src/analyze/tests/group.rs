@@ -78,7 +78,9 @@ fn windowed_sinks() {
          WINDOW HOPPING (SIZE 10 SECONDS, ADVANCE BY 5 SECONDS, RETENTION 3 DAYS) GROUP BY ID;",
     );
     assert_eq!(new.source.window, Some(KeyWindow::Time { size_ms: 10_000, hopping: true }));
-    assert_eq!(new.topic.retention_ms, Some(3 * 86_400_000));
+    let topic = &new.topic;
+    assert_eq!(topic.retention_ms, None);
+    assert_eq!(topic.retention_min_ms, Some(3 * 86_400_000));
     assert_eq!(describe(&new.source.columns), "ID INTEGER KEY, N BIGINT, WS BIGINT");
     assert_eq!(sink_of(&new).materialize, None);
 }
