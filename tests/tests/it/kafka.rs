@@ -51,13 +51,12 @@ fn settle(log: &dyn Log, ends: &[(Tp, Offset)]) {
     }
     let until = Instant::now() + Duration::from_millis(500);
     while Instant::now() < until {
-        if let std::task::Poll::Ready(Ok(found)) = log.ends(&tps) {
-            let is_decided = |(found, (_, end)): (&Ends, &(Tp, Offset))| {
-                found.lso == found.hw && found.hw > *end
-            };
-            if found.iter().zip(ends).all(is_decided) {
-                return;
-            }
+        let is_decided =
+            |(found, (_, end)): (&Ends, &(Tp, Offset))| found.lso == found.hw && found.hw > *end;
+        if let std::task::Poll::Ready(Ok(found)) = log.ends(&tps)
+            && found.iter().zip(ends).all(is_decided)
+        {
+            return;
         }
         log.park(Duration::from_millis(2));
     }
@@ -372,7 +371,8 @@ fn members_share_slots() {
     for _ in 0..100 {
         let held = |n: &Node| n.held.clone();
         assert!(held(&a).is_disjoint(&held(&b)));
-        (a.poll(), b.poll());
+        a.poll();
+        b.poll();
         ctx.log().park(Duration::from_millis(20));
     }
     let age = a.members.owns(*a.held.first().expect("a slot")).expect("held");
@@ -435,7 +435,9 @@ fn lag_is_published() {
         .expect("a consumer");
     let name = ctx.name("t");
     let mut tpl = rdkafka::TopicPartitionList::new();
-    (0..2).for_each(|p| drop(tpl.add_partition(&name, p)));
+    for partition in 0..2 {
+        tpl.add_partition(&name, partition);
+    }
     ctx.until("the offsets", || {
         use rdkafka::consumer::Consumer;
         let got = consumer.committed_offsets(tpl.clone(), Duration::from_secs(10));
