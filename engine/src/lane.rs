@@ -383,9 +383,7 @@ impl Lane {
     /// processing log, positions, header.
     fn prepare_commit(&mut self) -> Result<()> {
         self.txn.number = self.header.commit + 1;
-        for task in self.tasks.values_mut().filter(|task| task.dirty) {
-            self.txn.log.extend(task.flush(&mut self.state, &mut self.outbox)?);
-        }
+        self.flush_tasks()?;
         for change in self.state.changes() {
             let Some(tp) = self.changelog_of.get(&change.store) else {
                 return Err(EngineError::Bug(format!("store {} has no changelog", change.store)));
@@ -409,6 +407,25 @@ impl Lane {
             self.outbox.push(progress_tp, now, Some(key.as_bytes()), value.as_deref());
         }
         Ok(())
+    }
+
+    /// A query whose rows cannot be handed out is taken out of the lane before it starts again.
+    fn flush_tasks(&mut self) -> Result<()> {
+        let mut failed = None;
+        for task in self.tasks.values_mut().filter(|task| task.dirty) {
+            match task.flush(&mut self.state, &mut self.outbox) {
+                Ok(log) => self.txn.log.extend(log),
+                Err(error) => {
+                    failed = Some((task.key.query.clone(), error));
+                    break;
+                }
+            }
+        }
+        let Some((query, error)) = failed else { return Ok(()) };
+        if matches!(error.kind(), Kind::User | Kind::Config | Kind::Bug) {
+            self.eject(&query, &error.to_string());
+        }
+        Err(error)
     }
 
     /// What must not be done; see [`crate::mutant`].

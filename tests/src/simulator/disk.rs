@@ -63,7 +63,8 @@ impl DiskStore for MoodyStore {
             // A dead process writes nothing.
             return Ok(());
         }
-        let (dice, flush) = (self.random.next_u64() % 1000, self.random.next_u64() % 2 == 0);
+        let (dice, flush) =
+            (self.random.next_u64() % 1000, self.random.next_u64().is_multiple_of(2));
         let moody = self.moody && self.faults.is_on();
         if moody && dice < FAIL_PER_MILLE {
             self.faults.count("Spill Fails");

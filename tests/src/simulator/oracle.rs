@@ -54,6 +54,9 @@ fn running(rows: impl Iterator<Item = (Vec<u8>, Option<i64>)>, coalesce: bool) -
     Expected::Table(changes.into_iter().filter_map(last).collect())
 }
 
+/// Key with window start, and value, of a row.
+type Counted = (Vec<u8>, Option<i64>);
+
 /// A window per row; rows of windows that the partition's stream time has closed are late.
 struct Windows {
     size: i64,
@@ -63,7 +66,7 @@ struct Windows {
 
 impl Windows {
     /// Key with window start and value of each row that counts, and stream time per partition.
-    fn assign(&self, inputs: &[Input]) -> (Vec<(Vec<u8>, Option<i64>)>, Vec<i64>) {
+    fn assign(&self, inputs: &[Input]) -> (Vec<Counted>, Vec<i64>) {
         let mut now = vec![i64::MIN; PARTITIONS as usize];
         let mut rows = Vec::new();
         for input in inputs {
