@@ -365,6 +365,9 @@ impl Lane {
             return self.task_failed(&query, error);
         }
         self.txn.records += taken;
+        if taken > 0 && mutant::active() == Some(Mutant::PositionsOutside) {
+            self.append_positions()?;
+        }
         self.reader.balance(limits.input_buffer_records_max, &self.tasks);
         Ok(taken > 0 || polled.records > 0)
     }
@@ -399,9 +402,6 @@ impl Lane {
             self.outbox.push(to, now, Some(logger.as_bytes()), Some(&value));
         }
         self.collect_progress()?;
-        if mutant::active() == Some(Mutant::PositionsOutside) {
-            return self.append_progress(now);
-        }
         let progress_tp = self.progress_tp();
         for (key, value) in &self.pending_progress {
             self.outbox.push(progress_tp, now, Some(key.as_bytes()), value.as_deref());
@@ -428,16 +428,23 @@ impl Lane {
         Err(error)
     }
 
-    /// What must not be done; see [`crate::mutant`].
-    fn append_progress(&self, now: Timestamp) -> Result<()> {
-        let record = |(key, value): &(String, Option<Vec<u8>>)| {
-            Record::new(now, Some(key.as_bytes()), value.as_deref())
-        };
-        let records: Vec<Record> = self.pending_progress.iter().map(record).collect();
+    /// What must not be done, see [`crate::mutant`]: positions are written as records are taken in,
+    /// as a consumer that commits by itself does.
+    fn append_positions(&self) -> Result<()> {
+        let now = self.world.clock.now();
+        let mut records = Vec::new();
+        for task in self.tasks.values().filter(|task| task.dirty) {
+            for input in task.inputs.iter().filter(|input| input.position != input.committed) {
+                let key = progress::position_key(&task.key, input.tp);
+                let value = progress::encode(&progress::PositionRecord { next: input.position })?;
+                records.push(Record::new(now, Some(key.as_bytes()), Some(&value)));
+            }
+        }
         for _ in 0..MUTANT_POLLS_MAX {
             if let Poll::Ready(appended) = self.world.log.append(self.progress_tp(), &records) {
                 return appended.map(|_| ()).map_err(EngineError::Log);
             }
+            self.world.log.park(Duration::from_millis(1));
         }
         Err(EngineError::Log(LogError::Unreachable("the log does not answer".to_owned())))
     }

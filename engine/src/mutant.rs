@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 /// A way to break exactly-once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// Positions are written outside of the transaction.
+    /// Positions are written outside of the transaction, as records are taken in.
     PositionsOutside,
     /// State is written to disk before the transaction has committed.
     StateBeforeCommit,

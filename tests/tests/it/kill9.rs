@@ -43,8 +43,7 @@ fn nothing_is_lost_or_doubled_by_kills() {
 
 #[test]
 fn positions_outside_of_the_transaction_are_noticed() {
-    // Only a kill between the positions and their commit shows it: there are many of both here.
-    check_mutant("positions-outside", 100);
+    check_mutant("positions-outside", 1000);
 }
 
 #[test]
