@@ -36,7 +36,7 @@ use crate::state::lane::LaneState;
 use crate::task::Task;
 
 /// How often a mutant, which does not care to wait, asks the log.
-const MUTANT_POLLS_MAX: usize = 1_000_000;
+const MUTANT_POLLS_MAX: usize = 10_000;
 
 /// What all lanes of a node share.
 #[derive(Clone)]
