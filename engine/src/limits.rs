@@ -30,8 +30,6 @@ pub struct Limits {
     pub retry_backoff_max: Duration,
     /// Entries of a query's error list.
     pub query_errors_max: usize,
-    /// Rows that wait for the reader of a push query.
-    pub push_buffer_rows_max: usize,
     /// Rows that a pull query may answer with.
     pub pull_rows_max: usize,
     /// How long a statement waits for the command to be applied here.
@@ -59,7 +57,6 @@ impl Default for Limits {
             retry_backoff: Duration::from_millis(200),
             retry_backoff_max: Duration::from_secs(15),
             query_errors_max: 10,
-            push_buffer_rows_max: 10_000,
             pull_rows_max: 1_000_000,
             command_timeout: Duration::from_secs(30),
             park_max: Duration::from_millis(50),
@@ -87,7 +84,6 @@ impl Limits {
             ("retry.backoff.ms", ms(self.retry_backoff)),
             ("retry.backoff.max.ms", ms(self.retry_backoff_max)),
             ("query.errors.max", self.query_errors_max.to_string()),
-            ("push.buffer.rows.max", self.push_buffer_rows_max.to_string()),
             ("pull.rows.max", self.pull_rows_max.to_string()),
             ("command.timeout.ms", ms(self.command_timeout)),
             ("park.max.ms", ms(self.park_max)),
