@@ -3,6 +3,7 @@
 
 mod args;
 pub mod cli;
+pub mod conformance;
 pub mod config;
 mod demo;
 pub mod http;

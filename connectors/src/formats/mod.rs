@@ -43,6 +43,13 @@ impl Formats for StandardFormats {
     }
 }
 
+/// A DOUBLE as Java writes it, which is how formats do.
+pub fn double_text(value: f64) -> String {
+    let mut out = Vec::new();
+    java::write_f64(value, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// A format that cannot do what the statement asks of it.
 fn refused(source: &str, what: String) -> EngineError {
     EngineError::User(format!("{source}: {what}"))
