@@ -3,8 +3,8 @@
 
 mod args;
 pub mod cli;
-pub mod conformance;
 pub mod config;
+pub mod conformance;
 mod demo;
 pub mod http;
 pub mod limits;

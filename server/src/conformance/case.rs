@@ -325,7 +325,10 @@ mod tests {
         let cases = [
             ("[", "no JSON"),
             ("{}", "there is no array \"tests\""),
-            (r#"{"tests":[{"name":"a","inputs":[{"topic":"t"}]}]}"#, "a: inputs[0]: it has no value"),
+            (
+                r#"{"tests":[{"name":"a","inputs":[{"topic":"t"}]}]}"#,
+                "a: inputs[0]: it has no value",
+            ),
             (r#"{"tests":[{"name":"a","config":["x"],"statements":[]}]}"#, "a: no property takes"),
         ];
         for (text, want) in cases {

@@ -151,9 +151,8 @@ mod tests {
 
     #[test]
     fn names_match_in_upper_case_too_and_their_number_counts() {
-        let row = || {
-            Actual::Map(vec![("A".to_owned(), Actual::Int(1)), ("b".to_owned(), Actual::Null)])
-        };
+        let row =
+            || Actual::Map(vec![("A".to_owned(), Actual::Int(1)), ("b".to_owned(), Actual::Null)]);
         check(row(), r#"{"a": 1, "b": null}"#, true);
         check(row(), r#"{"A": 1, "B": null}"#, true);
         check(row(), r#"{"A": 1}"#, false);

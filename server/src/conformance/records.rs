@@ -164,7 +164,8 @@ impl Side {
 }
 
 fn encode_kafka(ty: Option<&SqlType>, value: &Value) -> Result<Vec<u8>, String> {
-    let wrong = || format!("KAFKA cannot write {value} as {}", ty.map_or("text", |t| t.base_name()));
+    let wrong =
+        || format!("KAFKA cannot write {value} as {}", ty.map_or("text", |t| t.base_name()));
     let number = || match value {
         Value::Number(number) => Ok(number.to_string()),
         _ => Err(wrong()),
@@ -305,10 +306,7 @@ impl fmt::Display for TestRecord {
     }
 }
 
-fn write_headers(
-    f: &mut fmt::Formatter<'_>,
-    headers: &[(String, Option<Vec<u8>>)],
-) -> fmt::Result {
+fn write_headers(f: &mut fmt::Formatter<'_>, headers: &[(String, Option<Vec<u8>>)]) -> fmt::Result {
     for (name, value) in headers {
         let value = value.as_deref().map_or("null".to_owned(), to_base64);
         write!(f, " header {name}={value}")?;
