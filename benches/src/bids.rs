@@ -41,39 +41,107 @@ pub fn source() -> Source {
     }
 }
 
-/// `rows` bids, the same ones every time.
+/// One bid.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Bid {
+    pub auction: u64,
+    pub bidder: u64,
+    pub price: u64,
+    pub channel: String,
+    pub url: String,
+    pub time_ms: i64,
+    pub extra: String,
+}
+
+/// Bids over `auctions` auctions, the same ones every time.
+pub struct Bids {
+    random: SeededEntropy,
+    auctions: u64,
+    per_second: i64,
+    next: i64,
+}
+
+impl Bids {
+    /// `per_second` bids to a second of event time.
+    pub fn new(auctions: u64, per_second: i64) -> Self {
+        Bids { random: SeededEntropy::new(7), auctions, per_second, next: 0 }
+    }
+
+    /// Writes the next bid over `bid`, whose strings keep their memory.
+    pub fn next_into(&mut self, bid: &mut Bid) {
+        bid.auction = 1000 + self.below(self.auctions);
+        bid.bidder = 1000 + self.below(5_000);
+        bid.price = 10u64.pow(2 + self.below(6) as u32) + self.below(100);
+        bid.time_ms = BASE_TIME_MS + self.next * 1000 / self.per_second;
+        let hot = self.below(2) == 0;
+        bid.channel.clear();
+        bid.url.clear();
+        bid.url.push_str("https://www.nexmark.com/");
+        for _ in 0..3 {
+            self.word(5, &mut bid.url);
+            bid.url.push('/');
+        }
+        bid.url.push_str("item.htm?query=1");
+        if hot {
+            bid.channel.push_str(CHANNELS[self.below(4) as usize]);
+        } else {
+            push(&mut bid.channel, format_args!("channel-{}", self.below(10_000)));
+            push(&mut bid.url, format_args!("&channel_id={}", self.below(1 << 31)));
+        }
+        bid.extra.clear();
+        let length = 58 + self.below(28);
+        self.word(length, &mut bid.extra);
+        self.next += 1;
+    }
+
+    fn below(&self, n: u64) -> u64 {
+        self.random.next_u64() % n
+    }
+
+    /// Ten letters to a random number.
+    fn word(&self, length: u64, out: &mut String) {
+        let mut bits = 0;
+        for i in 0..length {
+            if i % 10 == 0 {
+                bits = self.random.next_u64();
+            }
+            out.push(char::from(b'a' + (bits % 26) as u8));
+            bits /= 26;
+        }
+    }
+}
+
+impl Bid {
+    /// Appends the bid as a JSON object of 257 bytes on average.
+    pub fn write_json(&self, out: &mut String) {
+        let Bid { auction, bidder, price, channel, url, time_ms, extra } = self;
+        push(
+            out,
+            format_args!(
+                "{{\"auction\":{auction},\"bidder\":{bidder},\"price\":{price},\
+                 \"channel\":\"{channel}\",\"url\":\"{url}\",\"dateTime\":{time_ms},\
+                 \"extra\":\"{extra}\"}}"
+            ),
+        );
+    }
+}
+
+/// `rows` bids as they stand in a topic.
 pub fn batch(rows: usize) -> RawBatch {
-    let random = SeededEntropy::new(7);
+    let mut bids = Bids::new(10_000, 1000);
     let mut raw = RawBatch::new(Tp::new(TopicId(1), 0));
-    let mut text = String::new();
+    let (mut bid, mut text) = (Bid::default(), String::new());
     for i in 0..rows as i64 {
         text.clear();
-        write_bid(&random, i, &mut text);
-        let timestamp = Timestamp(BASE_TIME_MS + i);
+        bids.next_into(&mut bid);
+        bid.write_json(&mut text);
+        let timestamp = Timestamp(bid.time_ms);
         let value = Some(text.as_bytes());
         raw.push(Offset(i), &RecordRef { timestamp, key: None, value, headers: &[] });
     }
     raw
 }
 
-fn write_bid(random: &SeededEntropy, i: i64, out: &mut String) {
-    let below = |n: u64| random.next_u64() % n;
-    let word =
-        |len: u64| -> String { (0..len).map(|_| char::from(b'a' + below(26) as u8)).collect() };
-    let (auction, bidder) = (1000 + below(10_000), 1000 + below(5_000));
-    let price = 10u64.pow(2 + below(6) as u32) + below(100);
-    let hot = below(2) == 0;
-    let cold_channel = format!("channel-{}", below(10_000));
-    let channel = if hot { CHANNELS[below(4) as usize] } else { &cold_channel };
-    let suffix = if hot { String::new() } else { format!("&channel_id={}", below(1 << 31)) };
-    let (a, b, c) = (word(5), word(5), word(5));
-    let url = format!("https://www.nexmark.com/{a}/{b}/{c}/item.htm?query=1{suffix}");
-    let time = BASE_TIME_MS + i;
-    let extra = word(58 + below(28));
-    let written = write!(
-        out,
-        "{{\"auction\":{auction},\"bidder\":{bidder},\"price\":{price},\"channel\":\"{channel}\",\
-         \"url\":\"{url}\",\"dateTime\":{time},\"extra\":\"{extra}\"}}"
-    );
-    written.expect("a String takes everything");
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a String takes everything");
 }

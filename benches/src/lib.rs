@@ -2,3 +2,4 @@
 
 pub mod bids;
 pub mod cpu_time;
+pub mod end_to_end;

@@ -10,3 +10,5 @@ mod kafka;
 mod kill9;
 #[path = "it/simulator.rs"]
 mod simulator;
+#[path = "it/tidy.rs"]
+mod tidy;

@@ -91,6 +91,11 @@ impl Server {
         self.process.stop(STOP_TIME_MAX);
     }
 
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Whether it has not ended by itself.
     pub fn runs(&self) -> bool {
         self.process.runs()
