@@ -1,15 +1,18 @@
 //! From a sub-topology to the operators of one task.
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::LogicalPlan;
 use millrace_sql::plan::ResultKind;
 use millrace_sql::types::SqlType;
 
 use crate::error::{EngineError, Result};
 use crate::operators::Operator;
-use crate::operators::aggregate::{AGGREGATE_CACHE_BYTES, AggregateOptions, aggregate};
+use crate::operators::aggregate::{AggregateOptions, aggregate};
+use crate::operators::cache::CacheBudget;
 use crate::operators::filter::FilterOperator;
 use crate::operators::input::InputOperator;
-use crate::operators::joins::{JOIN_CACHE_BYTES, join};
+use crate::operators::joins::join;
 use crate::operators::keep::KeepOperator;
 use crate::operators::project::ProjectOperator;
 use crate::pipeline::{Pipeline, Step};
@@ -20,9 +23,9 @@ use crate::state::StoreId;
 use crate::topology::{Input, Node, Op, Output, SubTopology, Topology};
 
 /// The pipeline of a persistent query's task.
-pub fn pipeline(query: &QueryDef, key: &TaskKey) -> Result<Pipeline> {
+pub fn pipeline(query: &QueryDef, key: &TaskKey, caches: &Arc<CacheBudget>) -> Result<Pipeline> {
     let store = |index: usize| query.store_id(index, key.partition);
-    build(&query.topology, key.sub as usize, &store)
+    build(&query.topology, key.sub as usize, &store, caches)
 }
 
 /// The pipeline of a sub-topology whose stores are numbered by `store`.
@@ -30,6 +33,7 @@ pub fn build(
     topology: &Topology,
     sub: usize,
     store: &dyn Fn(usize) -> StoreId,
+    caches: &Arc<CacheBudget>,
 ) -> Result<Pipeline> {
     let sub = &topology.subs[sub];
     let mut entries = vec![0; sub.inputs.len()];
@@ -38,7 +42,7 @@ pub fn build(
         if let Op::Input { input, .. } = node.op {
             entries[input] = at;
         }
-        let operator = operator(sub, node, store)?;
+        let operator = operator(sub, node, store, caches)?;
         steps.push(Step { operator, next: node.next });
     }
     Ok(Pipeline::new(steps, entries))
@@ -48,6 +52,7 @@ fn operator(
     sub: &SubTopology,
     node: &Node,
     store: &dyn Fn(usize) -> StoreId,
+    caches: &Arc<CacheBudget>,
 ) -> Result<Box<dyn Operator>> {
     let table = node.kind == ResultKind::Table;
     Ok(match &node.op {
@@ -64,13 +69,13 @@ fn operator(
             let options = AggregateOptions {
                 stores: stores.iter().map(|at| store(*at)).collect(),
                 with_old: node.needs_old,
-                cache_bytes_max: AGGREGATE_CACHE_BYTES,
+                cache: caches.share(),
             };
             aggregate(aggregation, options)?
         }
         Op::Join { node: joined, stores } => {
             let stores: Vec<StoreId> = stores.iter().map(|at| store(*at)).collect();
-            join(joined, &stores, node.needs_old, JOIN_CACHE_BYTES)?
+            join(joined, &stores, node.needs_old, caches.share())?
         }
         Op::Materialize { store: kept } => {
             let (types, key) = sink_shape(&sub.output)?;

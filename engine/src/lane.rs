@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::log::{Ending, Log, LogError, Outcome, PollLimits, Record, TxnState, Writer};
 use crate::mutant::{self, Mutant};
 use crate::names::Names;
+use crate::operators::cache::CacheBudget;
 use crate::outbox::Outbox;
 use crate::processing_log::LogEntry;
 use crate::progress::{self, LaneHeader, TaskKey};
@@ -48,6 +49,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub limits: Arc<Limits>,
+    /// What the caches of all operators of the process share.
+    pub caches: Arc<CacheBudget>,
     pub names: Names,
     /// Number of lanes of the service.
     pub lanes: u32,

@@ -380,7 +380,7 @@ impl Lane {
     fn make_tasks(&mut self, wanted: Vec<(TaskKey, Arc<QueryDef>)>) -> Result<Vec<Task>> {
         let mut tasks = Vec::with_capacity(wanted.len());
         for (key, query) in wanted {
-            match Task::new(query, key.clone(), self.world.formats.as_ref()) {
+            match Task::new(query, key.clone(), self.world.formats.as_ref(), &self.world.caches) {
                 Ok(task) => tasks.push(task),
                 Err(error) => self.eject(&key.query, &error.to_string()),
             }

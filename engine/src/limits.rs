@@ -36,6 +36,8 @@ pub struct Limits {
     pub command_timeout: Duration,
     /// How long a worker sleeps when nothing is ready.
     pub park_max: Duration,
+    /// Memory of what operators keep between commits, for the whole process.
+    pub operator_cache_bytes: usize,
     /// Memory of RocksDB's block cache and write buffers, for the whole process.
     pub rocksdb_cache_bytes: usize,
     pub rocksdb_write_buffer_bytes: usize,
@@ -60,6 +62,7 @@ impl Default for Limits {
             pull_rows_max: 1_000_000,
             command_timeout: Duration::from_secs(30),
             park_max: Duration::from_millis(50),
+            operator_cache_bytes: 96 << 20,
             rocksdb_cache_bytes: 32 << 20,
             rocksdb_write_buffer_bytes: 32 << 20,
         }
@@ -87,6 +90,7 @@ impl Limits {
             ("pull.rows.max", self.pull_rows_max.to_string()),
             ("command.timeout.ms", ms(self.command_timeout)),
             ("park.max.ms", ms(self.park_max)),
+            ("operator.cache.bytes", self.operator_cache_bytes.to_string()),
             ("rocksdb.cache.bytes", self.rocksdb_cache_bytes.to_string()),
             ("rocksdb.write.buffer.bytes", self.rocksdb_write_buffer_bytes.to_string()),
         ]

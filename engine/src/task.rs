@@ -9,6 +9,7 @@ use crate::batch::Batch;
 use crate::error::{EngineError, Result};
 use crate::format::{Formats, RejectKind};
 use crate::ids::{Offset, Tp};
+use crate::operators::cache::CacheBudget;
 use crate::output::OutputWriter;
 use crate::pipeline::{Emitted, Pipeline};
 use crate::processing_log::{LogEntry, Origin};
@@ -84,14 +85,19 @@ pub struct Worked {
 }
 
 impl Task {
-    pub fn new(query: Arc<QueryDef>, key: TaskKey, formats: &dyn Formats) -> Result<Self> {
+    pub fn new(
+        query: Arc<QueryDef>,
+        key: TaskKey,
+        formats: &dyn Formats,
+        caches: &Arc<CacheBudget>,
+    ) -> Result<Self> {
         let sub = key.sub as usize;
         let topology = &query.topology.subs[sub];
         let mut inputs = Vec::with_capacity(topology.inputs.len());
         for (at, input) in topology.inputs.iter().enumerate() {
             inputs.push(TaskInput::new(&query, &key, at, input)?);
         }
-        let pipeline = crate::build::pipeline(&query, &key)?;
+        let pipeline = crate::build::pipeline(&query, &key, caches)?;
         let output = OutputWriter::new(&query, &key, formats)?;
         Ok(Task {
             key,

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use millrace_engine::batch::Batch;
 use millrace_engine::error::Result;
-use millrace_engine::operators::aggregate::{
-    AGGREGATE_CACHE_BYTES, AggregateOptions, aggregate, stores,
-};
+use millrace_engine::operators::aggregate::{AggregateOptions, aggregate, stores};
+use millrace_engine::operators::cache::CacheBudget;
 use millrace_engine::operators::{Operator, StepContext};
 use millrace_engine::state::{Shape, StateView, StoreId};
 use millrace_sql::catalog::{FormatKind, FormatSpec, Source, SourceKind};
@@ -47,8 +46,8 @@ fn main() -> Result<()> {
 fn run(name: &str, rows: usize, keys: u64, kind: Option<WindowKind>, coalesce: bool) -> Result<()> {
     let node = plan(kind);
     let stores = (0..stores(&node).len() as u32).map(|store| StoreId { store, partition: 0 });
-    let cache_bytes_max = AGGREGATE_CACHE_BYTES;
-    let options = AggregateOptions { stores: stores.collect(), with_old: false, cache_bytes_max };
+    let cache = CacheBudget::new(usize::MAX).share();
+    let options = AggregateOptions { stores: stores.collect(), with_old: false, cache };
     let mut operator = aggregate(&node, options)?;
     let batches = batches(rows, keys)?;
     let (mut state, mut emitted, mut most) = (Discard::default(), 0, 0);

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 mod args;
+pub mod cache;
 pub mod filter;
 pub mod input;
 pub mod joins;

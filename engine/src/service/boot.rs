@@ -24,6 +24,7 @@ pub(super) fn boot(inner: &Inner) -> Result<()> {
         clock: seams.clock.clone(),
         entropy: seams.entropy.clone(),
         limits: inner.limits.clone(),
+        caches: inner.caches.clone(),
         names: inner.names.clone(),
         lanes,
         node: config.node.clone(),

@@ -35,6 +35,7 @@ use crate::lane::World;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::names::Names;
+use crate::operators::cache::CacheBudget;
 use crate::registry::Registry;
 use crate::seams::{Clock, Entropy};
 use crate::service::command_log::CommandWriter;
@@ -88,6 +89,7 @@ pub(crate) struct Inner {
     config: ServiceConfig,
     seams: Seams,
     limits: Arc<Limits>,
+    caches: Arc<CacheBudget>,
     names: Names,
     registry: Arc<Registry>,
     catalog: RwLock<Arc<Catalog>>,
@@ -130,6 +132,7 @@ impl Service {
         let catalog = processing_stream::catalog(&names);
         let inner = Arc::new(Inner {
             limits: Arc::new(config.limits.clone()),
+            caches: CacheBudget::new(config.limits.operator_cache_bytes),
             registry: Arc::new(Registry::new()),
             catalog: RwLock::new(Arc::new(catalog)),
             booted: OnceLock::new(),

@@ -17,6 +17,7 @@ use crate::format::{Formats, RowDecoder};
 use crate::ids::{Offset, Tp};
 use crate::limits::Limits;
 use crate::log::{Cursor, Ends, Log, PollLimits, RawBatch, ReadClass};
+use crate::operators::cache::CacheBudget;
 use crate::pipeline::{Emitted, Pipeline};
 use crate::repartition::edge_types;
 use crate::service::command_log::wait;
@@ -38,6 +39,7 @@ pub struct PushWorld {
     pub log: Arc<dyn Log>,
     pub formats: Arc<dyn Formats>,
     pub limits: Arc<Limits>,
+    pub caches: Arc<CacheBudget>,
 }
 
 /// How a push query reads.
@@ -159,7 +161,7 @@ impl Runner {
     fn new(world: &PushWorld, plan: &QueryPlan, options: PushOptions) -> Result<Self> {
         let topology = Topology::in_one_piece(plan)?;
         let store = |index: usize| StoreId { store: index as u32, partition: 0 };
-        let pipeline = crate::build::build(&topology, 0, &store)?;
+        let pipeline = crate::build::build(&topology, 0, &store, &world.caches)?;
         let mut feeds = HashMap::new();
         let mut starts = Vec::new();
         for (input, scan) in topology.subs[0].inputs.iter().enumerate() {

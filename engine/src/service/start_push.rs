@@ -47,6 +47,7 @@ impl Inner {
             log: self.seams.log.clone(),
             formats: self.seams.formats.clone(),
             limits: self.limits.clone(),
+            caches: self.caches.clone(),
         };
         let source = plan.reads.first().map_or("QUERY", String::as_str);
         let id = format!("transient_{source}_{}", self.seams.entropy.next_u64());

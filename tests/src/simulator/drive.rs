@@ -9,6 +9,7 @@ use millrace_connectors::sim::{SimCluster, SimLog};
 use millrace_engine::ids::LaneId;
 use millrace_engine::lane::{Lane, World};
 use millrace_engine::limits::Limits;
+use millrace_engine::operators::cache::CacheBudget;
 use millrace_engine::registry::Registry;
 use millrace_engine::seams::{Entropy, SeededEntropy};
 use millrace_engine::state::memory::MemoryDisk;
@@ -309,6 +310,7 @@ impl Fleet {
             formats: Arc::new(StandardFormats),
             clock: self.cluster.clock(),
             entropy: Arc::new(SeededEntropy::new(seed)),
+            caches: CacheBudget::new(self.limits.operator_cache_bytes),
             limits: self.limits.clone(),
             names: self.service.names.clone(),
             lanes: self.service.lanes,

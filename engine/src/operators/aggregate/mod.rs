@@ -29,22 +29,20 @@ use self::spec::Spec;
 use self::windowed::TimeAggregate;
 use crate::error::{EngineError, Result};
 use crate::operators::Operator;
+use crate::operators::cache::CacheShare;
 use crate::state::{Shape, StoreId};
 
 pub use self::read::AggregateReader;
 
-/// Memory that one aggregation of one task keeps between commits, unless set otherwise.
-pub const AGGREGATE_CACHE_BYTES: usize = 64 << 20;
-
 /// What the pipeline decides about an aggregation.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct AggregateOptions {
     /// One store per entry of [`stores`].
     pub stores: Vec<StoreId>,
     /// Fill [`crate::batch::Batch::old`] in what is emitted: something downstream needs it.
     pub with_old: bool,
     /// Groups beyond this are left to the store after a commit.
-    pub cache_bytes_max: usize,
+    pub cache: CacheShare,
 }
 
 /// A store that an aggregation needs.
@@ -74,13 +72,13 @@ pub fn stores(node: &AggregateNode) -> Vec<StoreNeed> {
 /// `User` when the plan asks for something that is not supported.
 pub fn aggregate(node: &AggregateNode, options: AggregateOptions) -> Result<Box<dyn Operator>> {
     let spec = Spec::new(node)?;
-    let AggregateOptions { stores: given, with_old, cache_bytes_max } = options;
+    let AggregateOptions { stores: given, with_old, cache } = options;
     match given.as_slice() {
         [store, ends] => {
-            let aggregate = SessionAggregate::new(spec, *store, *ends, with_old, cache_bytes_max)?;
+            let aggregate = SessionAggregate::new(spec, *store, *ends, with_old, cache)?;
             Ok(Box::new(aggregate))
         }
-        [store] => Ok(Box::new(TimeAggregate::new(spec, *store, with_old, cache_bytes_max)?)),
+        [store] => Ok(Box::new(TimeAggregate::new(spec, *store, with_old, cache)?)),
         given => {
             let needed = stores(node).len();
             let what = format!("an aggregation needs {needed} stores, not {}", given.len());

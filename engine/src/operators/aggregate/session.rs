@@ -23,6 +23,7 @@ use super::window::NO_TIME;
 use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::error::{EngineError, Result};
+use crate::operators::cache::CacheShare;
 use crate::operators::{Operator, StepContext};
 use crate::state::StoreId;
 
@@ -40,7 +41,7 @@ pub(super) struct SessionAggregate {
     /// The same by end, without state: what expires and what closes.
     ends: StoreId,
     with_old: bool,
-    cache_bytes_max: usize,
+    cache: CacheShare,
     lengths: Lengths,
     sessions: Sessions,
     states: States,
@@ -84,7 +85,7 @@ impl SessionAggregate {
         store: StoreId,
         ends: StoreId,
         with_old: bool,
-        cache_bytes_max: usize,
+        cache: CacheShare,
     ) -> Result<Self> {
         let lengths = lengths(&spec)?;
         let states = States::new(spec.aggs()?);
@@ -93,7 +94,7 @@ impl SessionAggregate {
             store,
             ends,
             with_old,
-            cache_bytes_max,
+            cache,
             lengths,
             sessions: Sessions::new(),
             states,

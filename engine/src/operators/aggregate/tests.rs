@@ -11,9 +11,10 @@ use millrace_sql::plan::{
 };
 use millrace_sql::types::SqlType;
 
-use super::{AGGREGATE_CACHE_BYTES, AggregateOptions, AggregateReader, aggregate, stores};
+use super::{AggregateOptions, AggregateReader, aggregate, stores};
 use crate::batch::{Batch, Old};
 use crate::operators::Operator;
+use crate::operators::cache::CacheBudget;
 use crate::operators::testing::{MemState, Output, flush, push, texts};
 use crate::state::{Shape, StoreId};
 
@@ -85,7 +86,7 @@ pub(super) fn window(kind: WindowKind, grace_ms: i64) -> Window {
 }
 
 pub(super) fn operator(node: &AggregateNode, with_old: bool) -> Box<dyn Operator> {
-    operator_of_bytes(node, with_old, AGGREGATE_CACHE_BYTES)
+    operator_of_bytes(node, with_old, usize::MAX)
 }
 
 pub(super) fn operator_of_bytes(
@@ -94,7 +95,8 @@ pub(super) fn operator_of_bytes(
     cache_bytes_max: usize,
 ) -> Box<dyn Operator> {
     let stores = (0..stores(node).len() as u32).map(store).collect();
-    aggregate(node, AggregateOptions { stores, with_old, cache_bytes_max }).unwrap()
+    let cache = CacheBudget::new(cache_bytes_max).share();
+    aggregate(node, AggregateOptions { stores, with_old, cache }).unwrap()
 }
 
 pub(super) fn store(number: u32) -> StoreId {

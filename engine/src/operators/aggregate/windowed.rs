@@ -15,6 +15,7 @@ use super::window::{Assigned, Assigner, NO_TIME};
 use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::error::Result;
+use crate::operators::cache::CacheShare;
 use crate::operators::slots::window_bytes;
 use crate::operators::{Operator, StepContext};
 use crate::state::{Shape, StateView, StoreId};
@@ -31,7 +32,7 @@ pub(super) struct TimeAggregate {
     store: StoreId,
     /// Fill [`Batch::old`] in what is emitted.
     with_old: bool,
-    cache_bytes_max: usize,
+    cache: CacheShare,
     assigner: Option<Assigner>,
     groups: Groups,
     /// Greatest event time seen.
@@ -59,14 +60,14 @@ pub(super) struct TimeAggregate {
 }
 
 impl TimeAggregate {
-    pub fn new(spec: Spec, store: StoreId, with_old: bool, cache_bytes_max: usize) -> Result<Self> {
+    pub fn new(spec: Spec, store: StoreId, with_old: bool, cache: CacheShare) -> Result<Self> {
         let assigner = spec.window.as_ref().map(Assigner::new).transpose()?;
         let groups = Groups::new(assigner.is_some(), spec.aggs()?);
         Ok(TimeAggregate {
             spec,
             store,
             with_old,
-            cache_bytes_max,
+            cache,
             assigner,
             groups,
             stream_time: NO_TIME,
@@ -302,7 +303,9 @@ impl TimeAggregate {
     /// Forgets groups of windows that are closed or that no row has reached for some commits, and
     /// more when memory is short. Everything is written before.
     fn compact(&mut self) {
-        let short = self.groups.memory_bytes() > self.cache_bytes_max;
+        let bytes = self.groups.memory_bytes();
+        let bytes_max = self.cache.hold(bytes);
+        let short = bytes > bytes_max;
         if !short && self.groups.len() < self.compact_at {
             return;
         }
@@ -313,8 +316,8 @@ impl TimeAggregate {
         self.complete_from = self.complete_from.max(from);
         self.groups.retain(&keep);
         let bytes = self.groups.memory_bytes();
-        if bytes > self.cache_bytes_max {
-            let max = self.cache_bytes_max / 2 / (bytes / keep.len().max(1)).max(1);
+        if bytes > bytes_max {
+            let max = bytes_max / 2 / (bytes / keep.len().max(1)).max(1);
             keep = (0..keep.len() as u32).collect();
             self.evict(&mut keep, max);
             self.groups.retain(&keep);

@@ -25,10 +25,8 @@ use self::stream_table::StreamTableJoin;
 use self::table_table::TableTableJoin;
 use crate::error::{EngineError, Result};
 use crate::operators::Operator;
+use crate::operators::cache::CacheShare;
 use crate::state::{Shape, StoreId};
-
-/// Memory that the buffers of one stream-stream join of one task keep between commits.
-pub const JOIN_CACHE_BYTES: usize = 64 << 20;
 
 /// The shapes of the stores that a join needs, in order.
 pub fn join_stores(node: &JoinNode) -> Vec<Shape> {
@@ -48,7 +46,7 @@ pub fn join(
     node: &JoinNode,
     stores: &[StoreId],
     with_old: bool,
-    cache_bytes_max: usize,
+    cache: CacheShare,
 ) -> Result<Box<dyn Operator>> {
     let spec = Spec::new(node)?;
     match (node.shape, stores) {
@@ -65,7 +63,7 @@ pub fn join(
         (JoinShape::StreamStream { before_ms, after_ms, grace_ms }, [left, right, outer]) => {
             let lengths = stream_stream::Lengths::new(before_ms, after_ms, grace_ms)?;
             let stores = [*left, *right, *outer];
-            Ok(Box::new(StreamStreamJoin::new(spec, stores, lengths, cache_bytes_max)))
+            Ok(Box::new(StreamStreamJoin::new(spec, stores, lengths, cache)))
         }
         (shape, stores) => {
             Err(EngineError::Bug(format!("{} stores given to a join {shape:?}", stores.len())))

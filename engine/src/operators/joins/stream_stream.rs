@@ -19,6 +19,7 @@ use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::codec::row::RowBuffer;
 use crate::error::{EngineError, Result};
+use crate::operators::cache::CacheShare;
 use crate::operators::slots::window_bytes;
 use crate::operators::{Operator, StepContext};
 use crate::state::{Shape, StateView, StoreId};
@@ -79,7 +80,7 @@ pub(super) struct StreamStreamJoin {
     spec: Spec,
     lengths: Lengths,
     outer_store: StoreId,
-    cache_bytes_max: usize,
+    cache: CacheShare,
     buffers: [Buffer; 2],
     pending: Pending,
     /// Greatest event time seen.
@@ -140,14 +141,14 @@ impl Out {
 
 impl StreamStreamJoin {
     /// `stores`: left rows, right rows, pending rows.
-    pub fn new(spec: Spec, stores: [StoreId; 3], lengths: Lengths, cache_bytes_max: usize) -> Self {
+    pub fn new(spec: Spec, stores: [StoreId; 3], lengths: Lengths, cache: CacheShare) -> Self {
         let [left, right, outer_store] = stores;
         let buffer = |store| Buffer::new(store, lengths.bucket());
         StreamStreamJoin {
             spec,
             lengths,
             outer_store,
-            cache_bytes_max,
+            cache,
             buffers: [buffer(left), buffer(right)],
             pending: Pending::new(),
             stream_time: NO_TIME,
@@ -367,8 +368,10 @@ impl StreamStreamJoin {
     }
 
     fn compact(&mut self) {
-        if self.memory_bytes() > self.cache_bytes_max {
+        let bytes = self.memory_bytes();
+        if bytes > self.cache.hold(bytes) {
             self.forget();
+            self.cache.hold(self.memory_bytes());
             (self.complete, self.loaded_to) = (false, self.stream_time);
             return;
         }

@@ -11,9 +11,10 @@ use millrace_sql::plan::JoinKind::{self, Full, Inner, Left, Right};
 use millrace_sql::plan::{JoinNode, JoinShape, ScanNode, node, schema};
 use millrace_sql::types::SqlType;
 
-use super::{JOIN_CACHE_BYTES, join, join_stores};
+use super::{join, join_stores};
 use crate::batch::Batch;
 use crate::operators::Operator;
+use crate::operators::cache::CacheBudget;
 use crate::operators::testing::{MemState, Output, flush, push, texts};
 use crate::state::StoreId;
 
@@ -61,7 +62,7 @@ fn plan(kind: JoinKind, shape: JoinShape) -> JoinNode {
 fn operator(node: &JoinNode, cache_bytes_max: usize) -> Box<dyn Operator> {
     let stores: Vec<StoreId> =
         (0..join_stores(node).len() as u32).map(|store| StoreId { store, partition: 0 }).collect();
-    join(node, &stores, true, cache_bytes_max).unwrap()
+    join(node, &stores, true, CacheBudget::new(cache_bytes_max).share()).unwrap()
 }
 
 fn batch(node: &JoinNode, rows: &[Row]) -> Batch {
@@ -79,7 +80,7 @@ fn batch(node: &JoinNode, rows: &[Row]) -> Batch {
 /// Rows in order, cut into batches of one port and at most `size` rows.
 fn run(node: &JoinNode, rows: &[Row], size: usize) -> Output {
     let (mut state, mut output) = (MemState::default(), Output::default());
-    let mut operator = operator(node, JOIN_CACHE_BYTES);
+    let mut operator = operator(node, usize::MAX);
     push_all(&mut *operator, node, rows, size, &mut state, &mut output);
     flush(&mut *operator, &mut state, &mut output, false).unwrap();
     output
@@ -185,7 +186,8 @@ fn wrong_joins_are_refused() {
         let stores: Vec<StoreId> = (0..join_stores(&case).len() as u32)
             .map(|store| StoreId { store, partition: 0 })
             .collect();
-        assert!(join(&case, &stores, false, 0).is_err(), "{case:?}");
+        let cache = CacheBudget::new(0).share();
+        assert!(join(&case, &stores, false, cache).is_err(), "{case:?}");
     }
 }
 

@@ -134,8 +134,10 @@ impl SessionAggregate {
     /// Forgets sessions that no row can reach, or everything when memory is short. All is written
     /// before.
     pub(super) fn compact(&mut self) {
-        if self.memory_bytes() > self.cache_bytes_max {
+        let bytes = self.memory_bytes();
+        if bytes > self.cache.hold(bytes) {
             self.forget();
+            self.cache.hold(self.memory_bytes());
             self.complete = false;
             return;
         }

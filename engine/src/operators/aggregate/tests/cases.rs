@@ -3,6 +3,7 @@
 use millrace_sql::plan::WindowKind::{Hopping, Tumbling};
 
 use super::*;
+use crate::operators::cache::CacheBudget;
 
 fn check(node: &AggregateNode, rows: &[Row], want: &[&str], want_coalesced: &[&str]) {
     let keys = key_columns(node);
@@ -120,7 +121,8 @@ fn unsupported_plans_are_refused() {
     ];
     for case in cases {
         let stores = (0..stores(&case).len() as u32).map(store).collect();
-        let options = AggregateOptions { stores, with_old: false, cache_bytes_max: 1 };
+        let options =
+            AggregateOptions { stores, with_old: false, cache: CacheBudget::new(1).share() };
         assert!(aggregate(&case, options).is_err(), "{case:?}");
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn splits(coalesce: bool) -> Vec<Split> {
     for batch in [1, 7, 1000] {
         for flush_rows in [1, 13, 5000] {
             for crash in [false, true] {
-                for cache_bytes_max in [0, AGGREGATE_CACHE_BYTES] {
+                for cache_bytes_max in [0, usize::MAX] {
                     splits.push(Split { batch, flush_rows, crash, coalesce, cache_bytes_max });
                 }
             }
@@ -236,7 +236,7 @@ fn expired_windows_leave_the_store() {
         flush_rows: 1,
         crash: false,
         coalesce: true,
-        cache_bytes_max: AGGREGATE_CACHE_BYTES,
+        cache_bytes_max: usize::MAX,
     };
     let (_, state) = run_split(&node, &rows, split);
     assert_eq!(stored(&node, &state), ["a 10 20 1 2 2 @15", "a 40 50 1 3 3 @49"]);
@@ -247,7 +247,7 @@ fn new_windows_do_not_ask_the_store() {
     let node = plan(Some(window(Tumbling { size_ms: 10 }, 0)), false, false);
     let rows = random_rows(9, 500, 0);
     let mut split = splits(true)[0];
-    (split.batch, split.flush_rows, split.cache_bytes_max) = (7, 14, AGGREGATE_CACHE_BYTES);
+    (split.batch, split.flush_rows, split.cache_bytes_max) = (7, 14, usize::MAX);
     let (_, state) = run_split(&node, &rows, split);
     assert_eq!(state.reads.get(), 0);
 }

@@ -172,7 +172,7 @@ fn any_split_gives_the_oracles_rows() {
                 let (want, late) = oracle(kind, lengths, &rows);
                 for size in [1, 7, 1000] {
                     for flush_rows in [1, 13, 1000] {
-                        for cache_bytes_max in [0, JOIN_CACHE_BYTES] {
+                        for cache_bytes_max in [0, usize::MAX] {
                             for crash in [false, true] {
                                 let cut = Cut { size, flush_rows, cache_bytes_max, crash };
                                 let output = run_cut(&node, &rows, cut);
@@ -218,7 +218,7 @@ fn old_rows_leave_the_stores() {
     let node = plan(Full, within(10, 10, Some(0)));
     let rows: Vec<Row> = (0..100).map(|i| (i % 2, Some("a"), Some(1), 100 * i as i64)).collect();
     let (mut state, mut output) = (MemState::default(), Output::default());
-    let mut op = operator(&node, JOIN_CACHE_BYTES);
+    let mut op = operator(&node, usize::MAX);
     for row in rows {
         push(&mut *op, row.0, batch(&node, &[row]), &mut state, &mut output, false).unwrap();
         flush(&mut *op, &mut state, &mut output, false).unwrap();
