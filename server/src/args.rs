@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::CliArgs;
+use crate::conformance::TestArgs;
 use crate::demo::DemoArgs;
 use crate::load::LoadArgs;
 
@@ -24,6 +25,8 @@ pub enum Command {
     Load(LoadArgs),
     /// Replay a week of flights and watch the windows fill
     Demo(DemoArgs),
+    /// Test statements against records, without a server
+    Test(TestArgs),
 }
 
 /// Arguments of `millrace server`. Flags override the environment, which overrides the file.

@@ -1,5 +1,7 @@
 //! The one integration-test binary.
 
+#[path = "it/conformance.rs"]
+mod conformance;
 #[path = "it/docs.rs"]
 mod docs;
 #[path = "it/embedded.rs"]

@@ -13,7 +13,7 @@ use millrace_sql::expr::Evaluator;
 
 use crate::api::{ApiError, ApiResult, Properties};
 use crate::error::EngineError;
-use crate::format::{EncodedRows, partition_for_key};
+use crate::format::{EncodedRows, Formats, partition_for_key};
 use crate::ids::{Timestamp, Tp};
 use crate::log::Record;
 use crate::names::Names;
@@ -38,36 +38,10 @@ impl Inner {
         }
         let now = self.seams.clock.now();
         let random = || self.seams.entropy.next_u64();
-        let record = millrace_sql::expr::with_ambient(now.0, &random, || self.encode(&row, now))?;
+        let record = millrace_sql::expr::with_ambient(now.0, &random, || {
+            encode(self.seams.formats.as_ref(), &row, now)
+        })?;
         self.write(&row, record)
-    }
-
-    fn encode(&self, insert: &InsertRow, now: Timestamp) -> ApiResult<InsertRecord> {
-        let values: Vec<ArrayRef> = insert.values.iter().map(evaluate).collect::<Result<_, _>>()?;
-        let fields: Vec<Field> = insert
-            .target
-            .columns
-            .iter()
-            .map(|column| Field::new(&column.name, column.ty.to_arrow(), true))
-            .collect();
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), values);
-        let rows = rows.map_err(|e| ApiError::Engine(EngineError::from(e)))?;
-        let mut encoder = self.seams.formats.encoder(&insert.target).map_err(ApiError::Engine)?;
-        let mut encoded = EncodedRows::default();
-        encoder.encode(&rows, None, &mut encoded).map_err(ApiError::Engine)?;
-        if let Some((_, reason)) = encoded.errors.first() {
-            return Err(user(format!("the row cannot be written: {reason}")));
-        }
-        let Some(row) = encoded.rows.first() else {
-            return Err(user("the row cannot be written".to_owned()));
-        };
-        let key = row.key.clone().map(|range| &encoded.data[range]);
-        let value = row.value.clone().map(|range| &encoded.data[range]);
-        let time = match &insert.rowtime {
-            Some(expr) => rowtime(expr)?,
-            None => now,
-        };
-        Ok(InsertRecord { record: Record::new(time, key, value), inner_key_len: row.inner_key_len })
     }
 
     fn write(&self, insert: &InsertRow, encoded: InsertRecord) -> ApiResult<()> {
@@ -83,9 +57,47 @@ impl Inner {
     }
 }
 
-struct InsertRecord {
-    record: Record,
-    inner_key_len: usize,
+/// The record of a row.
+pub struct InsertRecord {
+    pub record: Record,
+    /// Length of the key without its window: what the partitioner hashes.
+    pub inner_key_len: usize,
+}
+
+/// Evaluates and encodes a row. Wall clock and randomness of its expressions are the ambient ones.
+///
+/// # Errors
+/// Expressions that fail, and values that the formats of the target cannot hold.
+pub fn encode(
+    formats: &dyn Formats,
+    insert: &InsertRow,
+    now: Timestamp,
+) -> ApiResult<InsertRecord> {
+    let values: Vec<ArrayRef> = insert.values.iter().map(evaluate).collect::<Result<_, _>>()?;
+    let fields: Vec<Field> = insert
+        .target
+        .columns
+        .iter()
+        .map(|column| Field::new(&column.name, column.ty.to_arrow(), true))
+        .collect();
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), values);
+    let rows = rows.map_err(|e| ApiError::Engine(EngineError::from(e)))?;
+    let mut encoder = formats.encoder(&insert.target).map_err(ApiError::Engine)?;
+    let mut encoded = EncodedRows::default();
+    encoder.encode(&rows, None, &mut encoded).map_err(ApiError::Engine)?;
+    if let Some((_, reason)) = encoded.errors.first() {
+        return Err(user(format!("the row cannot be written: {reason}")));
+    }
+    let Some(row) = encoded.rows.first() else {
+        return Err(user("the row cannot be written".to_owned()));
+    };
+    let key = row.key.clone().map(|range| &encoded.data[range]);
+    let value = row.value.clone().map(|range| &encoded.data[range]);
+    let time = match &insert.rowtime {
+        Some(expr) => rowtime(expr)?,
+        None => now,
+    };
+    Ok(InsertRecord { record: Record::new(time, key, value), inner_key_len: row.inner_key_len })
 }
 
 /// The value of an expression without columns, as an array of one.

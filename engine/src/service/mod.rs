@@ -9,7 +9,7 @@ mod control;
 mod ddl;
 mod explain;
 pub mod facts;
-mod insert;
+pub mod insert;
 mod processing_stream;
 mod pull;
 mod push;

@@ -1,0 +1,118 @@
+//! Finds the files of cases and runs them on all cores.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::Format;
+use super::case::{self, Case};
+use super::query_case::{self, Verdict};
+use super::report::Report;
+
+/// Stack of a thread that runs cases: plans are built by recursion.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Cases of all files, in order.
+#[derive(Default)]
+pub struct Suites {
+    cases: Vec<(Format, Case)>,
+}
+
+impl Suites {
+    /// # Errors
+    /// A path that cannot be read, or a file that is none of the known forms.
+    pub fn read(paths: &[PathBuf], format: Option<Format>) -> Result<Self, String> {
+        let mut suites = Suites::default();
+        for path in paths {
+            for file in files(path)? {
+                suites.add(&file, format).map_err(|e| format!("{}: {e}", file.display()))?;
+            }
+        }
+        Ok(suites)
+    }
+
+    fn add(&mut self, file: &Path, format: Option<Format>) -> Result<(), String> {
+        let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        for case in case::parse(stem, &text)? {
+            let is_rest = ["responses", "expectedError"].iter().any(|f| case.raw.contains_key(*f));
+            let found = if is_rest { Format::Rest } else { Format::Qtt };
+            self.cases.push((format.unwrap_or(found), case));
+        }
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        self.cases.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.cases.is_empty()
+    }
+}
+
+/// The file, or the files of cases in the folder, sorted.
+fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let failed = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
+    if !std::fs::metadata(path).map_err(failed)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if file.extension().is_some_and(|e| e == "json") {
+            found.push(file);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Runs the cases whose name holds `filter`, in parallel.
+pub fn run_all(suites: &Suites, filter: Option<&str>) -> Report {
+    let wanted = |case: &Case| filter.is_none_or(|text| case.name.contains(text));
+    let cases: Vec<_> = suites.cases.iter().filter(|(_, case)| wanted(case)).collect();
+    let results: Mutex<Vec<Option<Verdict>>> = Mutex::new(vec![None; cases.len()]);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((format, case)) = cases.get(at).copied() else { return };
+            let verdict = run_one(*format, case);
+            if let Some(slot) = results.lock().get_mut(at) {
+                *slot = Some(verdict);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+            if builder.spawn_scoped(scope, work).is_err() {
+                work();
+            }
+        }
+    });
+    let verdicts = results.into_inner().into_iter();
+    let named = cases.iter().zip(verdicts).map(|((_, case), verdict)| {
+        let verdict = verdict.unwrap_or_else(|| Verdict::Failed("it did not run".to_owned()));
+        (case.name.clone(), verdict)
+    });
+    Report::new(named.collect())
+}
+
+/// A panic is a failure of its case alone.
+fn run_one(format: Format, case: &Case) -> Verdict {
+    let run = || match format {
+        Format::Qtt => query_case::run(case),
+        Format::Rest => Verdict::NotApplicable("REST cases are not run yet".to_owned()),
+        Format::Sql => Verdict::NotApplicable("SQL scripts are not run yet".to_owned()),
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Verdict::Failed(format!("panicked: {}", text.unwrap_or("(no text)")))
+    })
+}

@@ -1,0 +1,39 @@
+//! ksqlDB's own test cases, held against the list of those that are known to fail. The cases are not
+//! part of the project: MILLRACE_CONFORMANCE_DIR names their folder.
+
+use std::path::{Path, PathBuf};
+
+use millrace_server::conformance::known::Known;
+use millrace_server::conformance::{Format, Suites, run_all};
+
+const FOLDER: &str = "MILLRACE_CONFORMANCE_DIR";
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The folder, or the one of its sub-folders that has that name.
+fn folder_of(kind: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os(FOLDER)?);
+    let inner = folder.join(kind);
+    Some(if inner.is_dir() { inner } else { folder })
+}
+
+#[test]
+fn conformance_cases_of_queries_fail_only_as_listed() {
+    let Some(folder) = folder_of("query") else {
+        println!("skipped: {FOLDER} is not set");
+        return;
+    };
+    let known = Known::read(&here("conformance/known-failures.txt")).expect("the list is there");
+    let suites = Suites::read(&[folder], Some(Format::Qtt)).expect("the cases can be read");
+    assert!(!suites.is_empty(), "{FOLDER} holds no cases");
+    let report = run_all(&suites, None);
+    println!("{}", report.summary());
+    let drift = known.drift(&report, false);
+    assert!(
+        drift.is_empty(),
+        "mend it, or list it (millrace test FOLDER --known FILE --update-known):\n{}",
+        drift.lines().join("\n")
+    );
+}
