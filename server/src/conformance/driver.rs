@@ -15,6 +15,7 @@ use millrace_engine::lane::{Lane, World};
 use millrace_engine::limits::Limits;
 use millrace_engine::log::{Cleanup, EnsureError, Log, PollLimits, ReadClass, Record, TopicSpec};
 use millrace_engine::names::Names;
+use millrace_engine::operators::cache::CacheBudget;
 use millrace_engine::query::{QueryDef, QueryShared};
 use millrace_engine::registry::Registry;
 use millrace_engine::seams::{Clock, SeededEntropy};
@@ -103,12 +104,14 @@ impl Driver {
         let registry = Arc::new(Registry::new());
         registry.add(query.clone());
         registry.applied(0);
+        let limits = limits();
         let world = World {
             log: log.clone(),
+            caches: CacheBudget::new(limits.operator_cache_bytes),
             formats,
             clock: Arc::new(FrozenClock),
             entropy: Arc::new(SeededEntropy::new(SEED)),
-            limits: Arc::new(limits()),
+            limits: Arc::new(limits),
             names,
             lanes: 1,
             node: "test".to_owned(),
