@@ -11,6 +11,7 @@ use crate::operators::Operator;
 use crate::operators::aggregate::{AggregateOptions, aggregate};
 use crate::operators::cache::CacheBudget;
 use crate::operators::filter::FilterOperator;
+use crate::operators::foreign::{AnswerOperator, LeftOperator};
 use crate::operators::input::InputOperator;
 use crate::operators::joins::join;
 use crate::operators::keep::KeepOperator;
@@ -43,7 +44,7 @@ pub fn build(
             entries[input] = at;
         }
         let operator = operator(sub, node, store, caches)?;
-        steps.push(Step { operator, next: node.next });
+        steps.push(Step { operator, next: node.next, aside: node.aside });
     }
     Ok(Pipeline::new(steps, entries))
 }
@@ -76,6 +77,12 @@ fn operator(
         Op::Join { node: joined, stores } => {
             let stores: Vec<StoreId> = stores.iter().map(|at| store(*at)).collect();
             join(joined, &stores, node.needs_old, caches.share())?
+        }
+        Op::ForeignLeft { node, rows, results } => {
+            Box::new(LeftOperator::new(node, store(*rows), results.map(store))?)
+        }
+        Op::ForeignRight { node, stores } => {
+            Box::new(AnswerOperator::new(node, stores.map(store))?)
         }
         Op::Materialize { store: kept } => {
             let (types, key) = sink_shape(&sub.output)?;

@@ -17,12 +17,25 @@ pub struct Pipeline {
 pub struct Step {
     pub operator: Box<dyn Operator>,
     pub next: Option<(usize, usize)>,
+    /// Where its second output goes, if it has one.
+    pub aside: Option<Aside>,
+}
+
+/// Where a second output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aside {
+    /// To a repartition topic, by its index in the query's topology.
+    Topic(usize),
+    /// To another node of the pipeline, which may stand anywhere: node and port.
+    Node(usize, usize),
 }
 
 /// What a pipeline hands back from one call.
 #[derive(Default)]
 pub struct Emitted {
     pub batches: Vec<Batch>,
+    /// For repartition topics beside the output.
+    pub aside: Vec<(usize, Batch)>,
     pub rejects: Vec<RowReject>,
     pub late_records: u64,
 }
@@ -57,11 +70,12 @@ impl Pipeline {
         out: &mut Emitted,
     ) -> Result<()> {
         for at in 0..self.nodes.len() {
-            let mut batches = Vec::new();
-            let next = self.nodes[at].next;
-            let mut ctx = context(state, &mut batches, coalesce, out);
+            let mut made = Made::default();
+            let mut ctx = context(state, &mut made, coalesce, out);
             self.nodes[at].operator.flush(&mut ctx)?;
-            self.forward(next, batches, state, coalesce, out)?;
+            let mut work = Vec::new();
+            self.hand_on(at, made, &mut work, out);
+            self.run(work, state, coalesce, out)?;
         }
         Ok(())
     }
@@ -85,25 +99,7 @@ impl Pipeline {
         self.nodes.iter().map(|node| node.operator.memory_bytes()).sum()
     }
 
-    fn forward(
-        &mut self,
-        next: Option<(usize, usize)>,
-        batches: Vec<Batch>,
-        state: &mut dyn StateView,
-        coalesce: bool,
-        out: &mut Emitted,
-    ) -> Result<()> {
-        match next {
-            None => out.batches.extend(batches.into_iter().filter(|b| !b.is_empty())),
-            Some((node, port)) => {
-                let work = batches.into_iter().map(|batch| (node, port, batch)).collect();
-                self.run(work, state, coalesce, out)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Depth first, so that output keeps the order of input.
+    /// Depth first, so that output keeps the order of input; the last of `work` is next.
     fn run(
         &mut self,
         mut work: Vec<(usize, usize, Batch)>,
@@ -111,35 +107,64 @@ impl Pipeline {
         coalesce: bool,
         out: &mut Emitted,
     ) -> Result<()> {
-        work.reverse();
         while let Some((at, port, batch)) = work.pop() {
             if batch.is_empty() {
                 continue;
             }
-            let mut batches = Vec::new();
-            let next = self.nodes[at].next;
-            let mut ctx = context(state, &mut batches, coalesce, out);
+            let mut made = Made::default();
+            let mut ctx = context(state, &mut made, coalesce, out);
             self.nodes[at].operator.push(port, batch, &mut ctx)?;
-            match next {
-                None => out.batches.extend(batches.into_iter().filter(|b| !b.is_empty())),
-                Some((node, port)) => {
-                    work.extend(batches.into_iter().rev().map(|batch| (node, port, batch)));
-                }
-            }
+            self.hand_on(at, made, &mut work, out);
         }
         Ok(())
     }
+
+    /// Puts what node `at` made on the stack of work, or out of the pipeline.
+    fn hand_on(
+        &self,
+        at: usize,
+        made: Made,
+        work: &mut Vec<(usize, usize, Batch)>,
+        out: &mut Emitted,
+    ) {
+        let Step { next, aside, .. } = &self.nodes[at];
+        let kept = |batch: &Batch| !batch.is_empty();
+        match *aside {
+            None => debug_assert!(made.aside.is_empty(), "a second output goes somewhere"),
+            Some(Aside::Topic(topic)) => {
+                let batches = made.aside.into_iter().filter(kept);
+                out.aside.extend(batches.map(|batch| (topic, batch)));
+            }
+            Some(Aside::Node(node, port)) => {
+                work.extend(made.aside.into_iter().rev().map(|batch| (node, port, batch)));
+            }
+        }
+        match *next {
+            None => out.batches.extend(made.out.into_iter().filter(kept)),
+            Some((node, port)) => {
+                work.extend(made.out.into_iter().rev().map(|batch| (node, port, batch)));
+            }
+        }
+    }
+}
+
+/// What one call of an operator made.
+#[derive(Default)]
+struct Made {
+    out: Vec<Batch>,
+    aside: Vec<Batch>,
 }
 
 fn context<'a>(
     state: &'a mut dyn StateView,
-    batches: &'a mut Vec<Batch>,
+    made: &'a mut Made,
     coalesce: bool,
     out: &'a mut Emitted,
 ) -> StepContext<'a> {
     StepContext {
         state,
-        out: batches,
+        out: &mut made.out,
+        aside: &mut made.aside,
         rejects: &mut out.rejects,
         coalesce,
         late_records: &mut out.late_records,

@@ -5,9 +5,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Int32Type, SchemaRef};
 use millrace_sql::plan::ResultKind;
 use millrace_sql::types::SqlType;
 
@@ -44,6 +44,7 @@ pub struct RepartitionWriter {
     partitions: u32,
     key: Vec<usize>,
     drop_null_keys: bool,
+    to_partition: Option<usize>,
     keys: Box<dyn KeyEncoder>,
     codec: RowCodec,
     /// A row without a key goes where it came from.
@@ -67,6 +68,7 @@ impl RepartitionWriter {
             partitions: facts.partitions,
             key: node.key.clone(),
             drop_null_keys: node.drop_null_keys,
+            to_partition: node.to_partition,
             keys: formats.key_encoder(&node.key_format, &key_types)?,
             codec: RowCodec::new(&types),
             own_partition,
@@ -81,9 +83,20 @@ impl RepartitionWriter {
             Some(old) => Some(self.side(&old.rows, |i| old.live.value(i), &mut Vec::new())?),
             None => None,
         };
+        let to = match self.to_partition {
+            Some(column) => Some(batch.column(column).as_primitive_opt::<Int32Type>().ok_or_else(
+                || EngineError::Bug("a partition is named by no INT column".to_owned()),
+            )?),
+            None => None,
+        };
         for i in 0..batch.len() {
             let time = Timestamp(batch.times[i]);
             let new = new.get(i);
+            if let (Some(to), Some(new)) = (to, new) {
+                let to = Tp::new(self.topic, to.value(i) as u32 % self.partitions);
+                outbox.push(to, time, new.key, Some(&value(Some(new.row), None)));
+                continue;
+            }
             match old.as_ref().and_then(|old| old.get(i)) {
                 // A changed key is two records: the old group loses, then the new one gains.
                 Some(before) if new.is_none_or(|new| new.key != before.key) => {
@@ -138,18 +151,23 @@ impl RepartitionWriter {
         let partition = key.map_or(self.own_partition % self.partitions, |k| {
             partition_for_key(k, self.partitions)
         });
-        let mut value = vec![VERSION, 0];
-        if let Some(new) = new {
-            value[1] |= HAS_NEW;
-            value.extend_from_slice(&(new.len() as u32).to_le_bytes());
-            value.extend_from_slice(new);
-        }
-        if let Some(old) = old {
-            value[1] |= HAS_OLD;
-            value.extend_from_slice(old);
-        }
-        outbox.push(Tp::new(self.topic, partition), time, key, Some(&value));
+        outbox.push(Tp::new(self.topic, partition), time, key, Some(&value(new, old)));
     }
+}
+
+/// The value of a record: the new row and the old one.
+fn value(new: Option<&[u8]>, old: Option<&[u8]>) -> Vec<u8> {
+    let mut value = vec![VERSION, 0];
+    if let Some(new) = new {
+        value[1] |= HAS_NEW;
+        value.extend_from_slice(&(new.len() as u32).to_le_bytes());
+        value.extend_from_slice(new);
+    }
+    if let Some(old) = old {
+        value[1] |= HAS_OLD;
+        value.extend_from_slice(old);
+    }
+    value
 }
 
 /// One encoded side (new or old) of a batch.

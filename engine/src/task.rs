@@ -11,10 +11,11 @@ use crate::format::{Formats, RejectKind};
 use crate::ids::{Offset, Tp};
 use crate::operators::cache::CacheBudget;
 use crate::output::OutputWriter;
-use crate::pipeline::{Emitted, Pipeline};
+use crate::pipeline::{Aside, Emitted, Pipeline};
 use crate::processing_log::{LogEntry, Origin};
 use crate::progress::TaskKey;
 use crate::query::{QueryDef, QueryShared};
+use crate::repartition::RepartitionWriter;
 use crate::state::lane::LaneState;
 use crate::topology::Input;
 
@@ -25,6 +26,8 @@ pub struct Task {
     pub inputs: Vec<TaskInput>,
     pipeline: Pipeline,
     output: OutputWriter,
+    /// Repartition topics beside the output, by their index in the topology.
+    aside: Vec<(usize, RepartitionWriter)>,
     /// Something was taken in since the last commit.
     pub dirty: bool,
     /// Progress of the operators as of the last commit.
@@ -99,7 +102,14 @@ impl Task {
         }
         let pipeline = crate::build::pipeline(&query, &key, caches)?;
         let output = OutputWriter::new(&query, &key, formats)?;
+        let mut aside = Vec::new();
+        for node in &topology.nodes {
+            if let Some(Aside::Topic(at)) = node.aside {
+                aside.push((at, RepartitionWriter::new(&query, at, formats, key.partition)?));
+            }
+        }
         Ok(Task {
+            aside,
             key,
             inputs,
             pipeline,
@@ -296,6 +306,13 @@ impl Task {
                 origin: None,
                 row: reject.row.as_ref().map(row_text),
             });
+        }
+        for (topic, batch) in emitted.aside {
+            let writer = self.aside.iter_mut().find(|(at, _)| *at == topic);
+            let Some((_, writer)) = writer else {
+                return Err(EngineError::Bug(format!("nobody writes repartition {topic}")));
+            };
+            writer.write(&batch, outbox)?;
         }
         for batch in emitted.batches {
             QueryShared::count(&status.records_out, batch.len() as u64);

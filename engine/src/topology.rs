@@ -4,12 +4,14 @@
 use datafusion::logical_expr::LogicalPlan;
 use millrace_sql::catalog::SourceKind;
 use millrace_sql::plan::{
-    AggregateNode, JoinNode, JoinShape, QueryPlan, RepartitionNode, ResultKind, ScanNode, SinkNode,
-    as_node,
+    AggregateNode, ForeignJoinNode, JoinNode, JoinShape, QueryPlan, RepartitionNode, ResultKind,
+    ScanNode, SinkNode, as_node,
 };
 
 use crate::error::{EngineError, Result};
 use crate::operators::aggregate::stores;
+use crate::operators::foreign::{responses, subscriptions};
+use crate::pipeline::Aside;
 use crate::state::Shape;
 
 /// A query cut at its repartition topics, upstream first.
@@ -63,6 +65,8 @@ pub struct Node {
     pub kind: ResultKind,
     /// Node that takes this one's output, and on which port; `None`: the sub-topology's output.
     pub next: Option<(usize, usize)>,
+    /// Where its second output goes, if it has one.
+    pub aside: Option<Aside>,
     /// The node after wants to know what a row replaces.
     pub needs_old: bool,
 }
@@ -86,9 +90,36 @@ pub enum Op {
         node: JoinNode,
         stores: Vec<usize>,
     },
+    /// The left side of a foreign-key join: left rows, and its results if they must be known.
+    ForeignLeft {
+        node: ForeignJoinNode,
+        rows: usize,
+        results: Option<usize>,
+    },
+    /// The right side of a foreign-key join: who asked, right rows.
+    ForeignRight {
+        node: ForeignJoinNode,
+        stores: [usize; 2],
+    },
     Materialize {
         store: usize,
     },
+}
+
+impl Op {
+    /// Its stores.
+    pub fn stores(&self) -> Vec<usize> {
+        match self {
+            Op::Input { store, .. } => store.iter().copied().collect(),
+            Op::Aggregate { stores, .. } | Op::Join { stores, .. } => stores.clone(),
+            Op::ForeignLeft { rows, results, .. } => {
+                std::iter::once(*rows).chain(*results).collect()
+            }
+            Op::ForeignRight { stores, .. } => stores.to_vec(),
+            Op::Materialize { store } => vec![*store],
+            Op::Filter(_) | Op::Project(_) => Vec::new(),
+        }
+    }
 }
 
 /// Where a sub-topology's rows go.
@@ -177,7 +208,7 @@ impl Piece {
         for (port, child) in children.iter().enumerate() {
             self.nodes[*child].next = Some((at, port));
         }
-        self.nodes.push(Node { op, kind, next: None, needs_old: false });
+        self.nodes.push(Node { op, kind, next: None, aside: None, needs_old: false });
         at
     }
 
@@ -199,6 +230,9 @@ impl Builder {
         }
         if let Some(node) = as_node::<JoinNode>(plan) {
             return self.add_join(piece, node);
+        }
+        if let Some(node) = as_node::<ForeignJoinNode>(plan) {
+            return self.add_foreign_join(piece, node);
         }
         match plan {
             LogicalPlan::Filter(filter) => {
@@ -276,6 +310,59 @@ impl Builder {
         Ok(piece.push(op, kind, &[left, right]))
     }
 
+    /// The two sides live in sub-topologies of their own, and each reads what the other writes.
+    fn add_foreign_join(&mut self, piece: &mut Piece, node: &ForeignJoinNode) -> Result<usize> {
+        let step = &node.step;
+        let left = self.add(piece, &node.left)?;
+        let store = format!("{step}-foreign-left");
+        let rows = self.store_of(piece, store, Shape::KeyValue, false);
+        let op = Op::ForeignLeft { node: node.clone(), rows, results: None };
+        if self.one_piece {
+            let right = self.add_foreign_right(piece, node, None)?;
+            let join = piece.push(op, ResultKind::Table, &[left, right]);
+            piece.nodes[join].aside = Some(Aside::Node(right, 0));
+            return Ok(join);
+        }
+        let (asks, answers) = (self.repartitions.len(), self.repartitions.len() + 1);
+        for node in [subscriptions(node)?, responses(node)?] {
+            self.repartitions.push(Repartition { node, kind: ResultKind::Stream });
+        }
+        let mut other = Piece::default();
+        other.inputs.push(Input::Repartition(asks));
+        let input = Op::Input { input: 0, store: None };
+        let asked = other.push(input, ResultKind::Stream, &[]);
+        self.add_foreign_right(&mut other, node, Some(asked))?;
+        self.finish(other, Output::Repartition(answers));
+        let input = piece.inputs.len();
+        piece.inputs.push(Input::Repartition(answers));
+        let op_input = Op::Input { input, store: None };
+        let answered = piece.push(op_input, ResultKind::Stream, &[]);
+        let join = piece.push(op, ResultKind::Table, &[left, answered]);
+        piece.nodes[join].aside = Some(Aside::Topic(asks));
+        Ok(join)
+    }
+
+    fn add_foreign_right(
+        &mut self,
+        piece: &mut Piece,
+        node: &ForeignJoinNode,
+        asked: Option<usize>,
+    ) -> Result<usize> {
+        let right = self.add(piece, &node.right)?;
+        let step = &node.step;
+        let stores = [
+            self.store_of(piece, format!("{step}-foreign-asked"), Shape::KeyFirst, false),
+            self.store_of(piece, format!("{step}-foreign-right"), Shape::KeyValue, false),
+        ];
+        let op = Op::ForeignRight { node: node.clone(), stores };
+        let at = piece.push(op, ResultKind::Stream, &[]);
+        if let Some(asked) = asked {
+            piece.nodes[asked].next = Some((at, 0));
+        }
+        piece.nodes[right].next = Some((at, 1));
+        Ok(at)
+    }
+
     fn store_of(&mut self, piece: &mut Piece, name: String, shape: Shape, windowed: bool) -> usize {
         let at = self.stores.len();
         self.stores.push(StoreSpec { name, shape, sub: 0, windowed });
@@ -303,6 +390,14 @@ impl Builder {
     /// A table that is read from its topic knows what a row replaces only if it is kept.
     fn materialize_inputs(&mut self, piece: &mut Piece, sub: usize) {
         for node in &mut piece.nodes {
+            if let Op::ForeignLeft { node: join, results, .. } = &mut node.op
+                && node.needs_old
+            {
+                let name = format!("{}-foreign-results", join.step);
+                *results = Some(self.stores.len());
+                let shape = Shape::KeyValue;
+                self.stores.push(StoreSpec { name, shape, sub, windowed: false });
+            }
             let Op::Input { input, store } = &mut node.op else { continue };
             let Input::Scan(scan) = &piece.inputs[*input] else { continue };
             if node.needs_old {
@@ -354,7 +449,11 @@ fn mark_needs_old(nodes: &mut [Node], output: &Output, repartitions: &[Repartiti
                 Op::Project(_) => nodes[next].needs_old,
                 Op::Aggregate { node, .. } => node.table_input,
                 // A join keeps both sides itself.
-                Op::Join { .. } | Op::Input { .. } | Op::Materialize { .. } => false,
+                Op::Join { .. }
+                | Op::ForeignLeft { .. }
+                | Op::ForeignRight { .. }
+                | Op::Input { .. }
+                | Op::Materialize { .. } => false,
             },
         };
         nodes[at].needs_old = needed && nodes[at].kind == ResultKind::Table;

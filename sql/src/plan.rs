@@ -102,6 +102,8 @@ pub struct RepartitionNode {
     pub key_format: crate::catalog::FormatSpec,
     pub partitions: u32,
     pub drop_null_keys: bool,
+    /// Column (INT) that says to which partition a row goes, instead of its key.
+    pub to_partition: Option<usize>,
 }
 
 /// One aggregate call.
@@ -160,7 +162,8 @@ pub enum JoinShape {
 
 /// Joins two inputs that are co-partitioned by their join columns.
 /// Schema: all left columns, all right columns, then one column with the result's key
-/// (the left join column, or the right one where the left row is absent).
+/// (the left join column, or the right one where the left row is absent), and where keys are
+/// windowed two more with the bounds of its window.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct JoinNode {
     pub left: LogicalPlan,
@@ -170,6 +173,38 @@ pub struct JoinNode {
     pub shape: JoinShape,
     pub left_key: usize,
     pub right_key: usize,
+    /// Keys are windowed: equal keys have equal windows, too.
+    pub bounds: Option<JoinBounds>,
+    pub schema: DFSchemaRef,
+}
+
+/// Where the windows of two windowed streams are: columns of start and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JoinBounds {
+    pub left: [usize; 2],
+    pub right: [usize; 2],
+    /// Sessions are equal if they end alike, too; other windows if they start alike.
+    pub session: bool,
+}
+
+/// Joins a table with another whose primary key is an expression of its rows. The result has the
+/// primary key of the left table. Schema: all left columns, then all right columns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ForeignJoinNode {
+    pub left: LogicalPlan,
+    pub right: LogicalPlan,
+    pub step: String,
+    /// Inner or left.
+    pub kind: JoinKind,
+    /// The left table's primary key, in key order.
+    pub left_key: Vec<usize>,
+    /// The left column that names a right row.
+    pub foreign_key: usize,
+    pub right_key: usize,
+    /// How the right table's keys are written: a left row asks where the right row lives.
+    pub right_key_format: crate::catalog::FormatSpec,
+    pub right_partitions: u32,
+    pub left_partitions: u32,
     pub schema: DFSchemaRef,
 }
 
@@ -217,7 +252,7 @@ macro_rules! no_order {
         }
     )*};
 }
-no_order!(ScanNode, RepartitionNode, AggregateNode, JoinNode, SinkNode);
+no_order!(ScanNode, RepartitionNode, AggregateNode, JoinNode, ForeignJoinNode, SinkNode);
 
 impl UserDefinedLogicalNodeCore for ScanNode {
     fn name(&self) -> &str {
@@ -338,6 +373,30 @@ impl UserDefinedLogicalNodeCore for JoinNode {
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         let right = inputs.remove(1);
         Ok(JoinNode { left: inputs.remove(0), right, ..self.clone() })
+    }
+}
+
+impl UserDefinedLogicalNodeCore for ForeignJoinNode {
+    fn name(&self) -> &str {
+        "ForeignKeyJoin"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.left, &self.right]
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        vec![]
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let left = self.left.schema().field(self.foreign_key).name();
+        let right = self.right.schema().field(self.right_key).name();
+        write!(f, "ForeignKeyJoin {}: {:?} on {left} = {right}", self.step, self.kind)
+    }
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DfResult<Self> {
+        let right = inputs.remove(1);
+        Ok(ForeignJoinNode { left: inputs.remove(0), right, ..self.clone() })
     }
 }
 

@@ -93,10 +93,12 @@ fn step(
     coalesce: bool,
     batch: Option<Batch>,
 ) -> Result<usize> {
-    let (mut out, mut rejects, mut late_records) = (Vec::new(), Vec::new(), 0);
+    let (mut out, mut aside, mut rejects, mut late_records) =
+        (Vec::new(), Vec::new(), Vec::new(), 0);
     let mut ctx = StepContext {
         state,
         out: &mut out,
+        aside: &mut aside,
         rejects: &mut rejects,
         coalesce,
         late_records: &mut late_records,

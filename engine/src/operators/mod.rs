@@ -4,6 +4,7 @@ pub mod aggregate;
 mod args;
 pub mod cache;
 pub mod filter;
+pub mod foreign;
 pub mod input;
 pub mod joins;
 pub mod keep;
@@ -57,6 +58,8 @@ pub struct StepContext<'a> {
     pub state: &'a mut dyn StateView,
     /// Where output goes.
     pub out: &'a mut Vec<Batch>,
+    /// Where the second output goes, of operators that have one.
+    pub aside: &'a mut Vec<Batch>,
     /// Rows that were dropped or nulled, with why.
     pub rejects: &'a mut Vec<RowReject>,
     /// False: every change is emitted (commit interval or cache 0); true: changes of a key may be

@@ -77,6 +77,7 @@ impl StateView for MemState {
 #[derive(Debug, Clone, Default)]
 pub struct Output {
     pub batches: Vec<Batch>,
+    pub aside: Vec<Batch>,
     pub rejects: Vec<RowReject>,
     pub late_records: u64,
 }
@@ -91,6 +92,7 @@ pub fn step(
     call(&mut StepContext {
         state,
         out: &mut output.batches,
+        aside: &mut output.aside,
         rejects: &mut output.rejects,
         coalesce,
         late_records: &mut output.late_records,

@@ -9,6 +9,7 @@ use crate::api::{ApiError, ApiResult, ExplainTarget, Explained, Properties};
 use crate::command::QueryFacts;
 use crate::error::EngineError;
 use crate::names::Names;
+use crate::pipeline::Aside;
 use crate::service::control::effective;
 use crate::service::{Inner, ddl, push};
 use crate::topology::{Input, Op, Output, SubTopology, Topology};
@@ -122,20 +123,17 @@ fn describe_sub(
     }
     let changelog = |i: usize| names.changelog_topic(query, &topology.stores[i].name);
     for node in &sub.nodes {
-        let stores: Vec<usize> = match &node.op {
-            Op::Input { store, .. } => store.iter().copied().collect(),
-            Op::Aggregate { stores, .. } | Op::Join { stores, .. } => stores.clone(),
-            Op::Materialize { store } => vec![*store],
-            Op::Filter(_) | Op::Project(_) => Vec::new(),
-        };
         let _ = writeln!(text, "  {} -> {:?}", op_name(&node.op), node.kind);
-        for store in stores {
+        for store in node.op.stores() {
             let _ = writeln!(
                 text,
                 "    keeps {} (changelog {})",
                 topology.stores[store].name,
                 changelog(store)
             );
+        }
+        if let Some(Aside::Topic(i)) = node.aside {
+            let _ = writeln!(text, "    writes topic {}", repartition(i));
         }
     }
     let _ = match &sub.output {
@@ -154,6 +152,8 @@ fn op_name(op: &Op) -> &'static str {
         Op::Project(_) => "project",
         Op::Aggregate { .. } => "aggregate",
         Op::Join { .. } => "join",
+        Op::ForeignLeft { .. } => "foreign-key join, left side",
+        Op::ForeignRight { .. } => "foreign-key join, right side",
         Op::Materialize { .. } => "materialize",
     }
 }

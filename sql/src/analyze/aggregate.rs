@@ -277,8 +277,14 @@ pub(super) fn plan(
 
 /// True if rows of a group already meet: the groups are the keys.
 fn keeps_key(stage: &Stage, group_by: &[Expr]) -> bool {
+    if stage.window.is_some() {
+        // The same key in another window is another key.
+        return false;
+    }
     match &stage.rule {
-        KeyRule::Columns(keys) => !keys.is_empty() && keys == group_by,
+        KeyRule::Columns(keys) | KeyRule::Foreign { keys, .. } => {
+            !keys.is_empty() && keys == group_by
+        }
         KeyRule::Join { viable, .. } => {
             matches!(group_by, [one] if viable.first() == Some(one))
         }
@@ -427,6 +433,7 @@ impl<'a> Builder<'a> {
                 key_format: key_format.clone(),
                 partitions: stage.partitions,
                 drop_null_keys: true,
+                to_partition: None,
             });
         }
         let bound = |name: &str| (name.to_string(), SqlType::Bigint);

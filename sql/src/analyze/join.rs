@@ -31,6 +31,10 @@ pub(super) struct Step {
     /// Columns that hold the result's key, the preferred one first.
     pub viable: Vec<Expr>,
     pub synthetic: bool,
+    /// The left expression names a row of the right table.
+    pub foreign: bool,
+    /// The keys of both sides are windowed like the left one's.
+    pub window: Option<KeyWindow>,
 }
 
 /// Resolves the ON clauses, and gives the scope its synthetic key if the last join has one.
@@ -102,8 +106,16 @@ impl Resolver<'_> {
         let shape = self.shape()?;
         let left_keyed = self.left_is_key(&left_on);
         let right_keyed = is_only_key(&right_on, self.right());
+        let window = self.scope.inputs[0].source.window;
+        if window.is_some() && !(left_keyed && right_keyed) {
+            return Err(windowed_repartition().at(self.join.on.span()));
+        }
         self.check_keys(shape, left_keyed, right_keyed, &left_on, &right_on)?;
-        let (viable, synthetic) = self.viable(&left_on, &right_on, left_keyed);
+        let foreign = shape == JoinShape::TableTable && !left_keyed;
+        let (viable, synthetic) = match foreign {
+            true => (self.left_keys(), false),
+            false => self.viable(&left_on, &right_on, left_keyed),
+        };
         Ok(Step {
             kind: kind(self.join.kind),
             shape,
@@ -114,6 +126,8 @@ impl Resolver<'_> {
             right_keyed,
             viable,
             synthetic,
+            foreign,
+            window,
         })
     }
 
@@ -212,8 +226,9 @@ impl Resolver<'_> {
                 window_name(a),
                 window_name(b)
             ),
+            (Some(_), Some(_)) if left.is_stream() && self.right().is_stream() => return Ok(()),
             (Some(_), Some(_)) => {
-                let what = "A join of windowed sources";
+                let what = "A join of windowed tables";
                 return Err(SqlError::not_supported(what).at(self.join.loc.0));
             }
             _ => format!(
@@ -288,6 +303,8 @@ impl Resolver<'_> {
     fn left_is_key(&self, left_on: &Expr) -> bool {
         match self.joins.steps.last() {
             None => is_only_key(left_on, self.left_input(left_on)),
+            // A key of several columns is nobody's join column.
+            Some(step) if step.foreign => matches!(step.viable.as_slice(), [key] if key == left_on),
             Some(step) => step.viable.contains(left_on),
         }
     }
@@ -319,15 +336,28 @@ impl Resolver<'_> {
             JoinShape::TableTable if !right_keyed => refuse(
                 "table-table joins require to join on the primary key of the right input table",
             ),
-            JoinShape::TableTable if !left_keyed && self.left > 1 => {
-                refuse("foreign-key table-table joins are not supported as part of n-way joins")
-            }
-            JoinShape::TableTable if !left_keyed => {
-                let what = format!("A foreign-key join ({condition})");
-                Err(SqlError::not_supported(what).at(self.join.on.span()))
-            }
+            JoinShape::TableTable if !left_keyed => match self.join.kind {
+                JoinType::Full => Err(self.got(
+                    "Invalid join type: full-outer join not supported for foreign-key \
+                     table-table join.",
+                )),
+                _ if self.left > 1 => {
+                    refuse("foreign-key table-table joins are not supported as part of n-way joins")
+                }
+                JoinType::Right => {
+                    let message = "RIGHT OUTER JOIN on a foreign key is not supported";
+                    Err(SqlError::invalid(message).at(self.join.loc.0))
+                }
+                JoinType::Inner | JoinType::Left => Ok(()),
+            },
             _ => Ok(()),
         }
+    }
+
+    /// The primary key of the left-most table.
+    fn left_keys(&self) -> Vec<Expr> {
+        let left = &self.scope.inputs[0];
+        left.source.key_columns().map(|c| super::qualified(&left.alias, &c.name)).collect()
     }
 
     /// Columns that hold the result's key; true if none does.
@@ -344,6 +374,14 @@ impl Resolver<'_> {
         let synthetic = viable.is_empty();
         (viable, synthetic)
     }
+}
+
+/// A windowed key can only be sent elsewhere as it is.
+pub(super) fn windowed_repartition() -> SqlError {
+    SqlError::invalid(
+        "Implicit repartitioning of windowed sources is not supported. See \
+         https://github.com/confluentinc/ksql/issues/4385.",
+    )
 }
 
 /// Indices of the sources that an expression reads, each once.

@@ -7,13 +7,15 @@ use super::join::{self, Joins, Step};
 use super::keys::KeyRule;
 use super::query::{Stage, projection};
 use super::scan::{JoinKey, ScopeNames, Used, scan};
-use super::scope::Scope;
+use super::scope::{ColumnRef, Scope};
 use super::typing::typed;
 use super::{column, internal_error};
 use crate::ast::{Expr, ExprKind};
-use crate::catalog::FormatSpec;
+use crate::catalog::{FormatSpec, KeyWindow, pseudo};
 use crate::error::{Result, SqlError};
-use crate::plan::{self, JoinKind, JoinNode, JoinShape, RepartitionNode};
+use crate::plan::{
+    self, ForeignJoinNode, JoinBounds, JoinKind, JoinNode, JoinShape, RepartitionNode, ScanColumn,
+};
 use crate::types::SqlType;
 
 /// One input of a join.
@@ -26,6 +28,8 @@ struct Side {
     source: String,
     /// Column that holds the key, if a join made it.
     join_key: Option<String>,
+    /// Columns that hold the bounds of a windowed key.
+    bounds: [String; 2],
 }
 
 pub(super) fn plan(joins: &Joins, scope: &Scope, used: &Used) -> Result<Stage> {
@@ -39,15 +43,20 @@ pub(super) fn plan(joins: &Joins, scope: &Scope, used: &Used) -> Result<Stage> {
         left = joiner.join(left, right)?;
     }
     let last = joins.steps.last().ok_or_else(|| SqlError::invalid("a join has two sides"))?;
+    let viable = last.viable.clone();
+    let rule = match last.foreign {
+        true => KeyRule::Foreign { keys: viable, table: scope.inputs[0].alias.clone() },
+        false => KeyRule::Join { viable, synthetic: last.synthetic },
+    };
     Ok(Stage {
         kind: join::result_kind(last.shape),
-        rule: KeyRule::Join { viable: last.viable.clone(), synthetic: last.synthetic },
+        rule,
         join_key: left.join_key.map(|name| JoinKey {
             stands_for: None,
             name,
             ty: last.key_type.clone(),
         }),
-        window: None,
+        window: last.window,
         key_format: left.key_format,
         partitions: left.partitions,
         plan: left.plan,
@@ -56,7 +65,10 @@ pub(super) fn plan(joins: &Joins, scope: &Scope, used: &Used) -> Result<Stage> {
 
 fn source_side(scope: &Scope, input: usize, used: &Used, step: String) -> Result<Side> {
     let named = &scope.inputs[input];
+    let bounds = [ScanColumn::WindowStart, ScanColumn::WindowEnd]
+        .map(|column| scope.internal_name(&ColumnRef { input, column }));
     Ok(Side {
+        bounds,
         plan: scan(scope, input, used, step, !named.is_stream())?,
         is_stream: named.is_stream(),
         key_format: named.source.key_format.clone(),
@@ -83,6 +95,9 @@ struct Meeting {
 
 impl Joiner<'_> {
     fn join(&self, left: Side, right: Side) -> Result<Side> {
+        if self.step.foreign {
+            return self.foreign(left, right);
+        }
         let meeting = self.meeting(&left, &right)?;
         let (keep_left, keep_right) = match self.step.kind {
             JoinKind::Inner => (false, false),
@@ -97,6 +112,7 @@ impl Joiner<'_> {
         };
         let is_stream = left.is_stream || right.is_stream;
         let source = left.source.clone();
+        let (left_bounds, right_bounds) = (left.bounds.clone(), right.bounds.clone());
         let (mut left_plan, left_key) = self.keyed(left, &self.step.left_on)?;
         let (mut right_plan, right_key) = self.keyed(right, &self.step.right_on)?;
         if meeting.left {
@@ -106,7 +122,13 @@ impl Joiner<'_> {
             right_plan = meeting.send(right_plan, right_key, topic("right"), !keep_right);
         }
         let key_name = self.key_name();
-        let schema = self.schema(&left_plan, &right_plan, &key_name)?;
+        let mut added = vec![(key_name.clone(), self.step.key_type.clone())];
+        let bounds_names = self.bounds_names();
+        if self.step.window.is_some() {
+            added.extend(bounds_names.clone().map(|name| (name, SqlType::Bigint)));
+        }
+        let bounds = self.bounds(&left_plan, &left_bounds, &right_plan, &right_bounds)?;
+        let schema = self.schema(&left_plan, &right_plan, added)?;
         let joined = plan::node(JoinNode {
             left: left_plan,
             right: right_plan,
@@ -115,9 +137,11 @@ impl Joiner<'_> {
             shape: self.step.shape,
             left_key,
             right_key,
+            bounds,
             schema,
         });
         Ok(Side {
+            bounds: bounds_names,
             plan: joined,
             is_stream,
             key_format: meeting.key_format,
@@ -125,6 +149,71 @@ impl Joiner<'_> {
             source,
             join_key: Some(key_name),
         })
+    }
+
+    /// The left table's rows, each with the row of the right table that it names.
+    fn foreign(&self, left: Side, right: Side) -> Result<Side> {
+        let key_names = self.step.viable.iter().map(|key| self.column_name(key));
+        let key_names = key_names.collect::<Result<Vec<String>>>()?;
+        let (left_format, left_partitions) = (left.key_format.clone(), left.partitions);
+        let (right_format, right_partitions) = (right.key_format.clone(), right.partitions);
+        let (source, bounds) = (left.source.clone(), left.bounds.clone());
+        let (left, foreign_key) = self.keyed(left, &self.step.left_on)?;
+        let (right, right_key) = self.keyed(right, &self.step.right_on)?;
+        let left_key = key_names.iter().map(|name| position(&left, name));
+        let joined = ForeignJoinNode {
+            left_key: left_key.collect::<Result<_>>()?,
+            schema: self.schema(&left, &right, Vec::new())?,
+            left,
+            right,
+            step: self.name.clone(),
+            kind: self.step.kind,
+            foreign_key,
+            right_key,
+            right_key_format: right_format,
+            right_partitions,
+            left_partitions,
+        };
+        Ok(Side {
+            plan: plan::node(joined),
+            is_stream: false,
+            key_format: left_format,
+            partitions: left_partitions,
+            source,
+            join_key: None,
+            bounds,
+        })
+    }
+
+    /// The name of a source's column in the plan.
+    fn column_name(&self, expr: &Expr) -> Result<String> {
+        match typed(expr, &ScopeNames(self.scope))?.expr {
+            datafusion::logical_expr::Expr::Column(column) => Ok(column.name),
+            _ => Err(SqlError::invalid("a key is not a column").at(expr.span())),
+        }
+    }
+
+    /// Names of the columns with the window of the result's key.
+    fn bounds_names(&self) -> [String; 2] {
+        [pseudo::WINDOWSTART, pseudo::WINDOWEND].map(|name| match self.last {
+            true => name.to_string(),
+            false => format!("{}-{name}", self.name),
+        })
+    }
+
+    fn bounds(
+        &self,
+        left: &LogicalPlan,
+        left_names: &[String; 2],
+        right: &LogicalPlan,
+        right_names: &[String; 2],
+    ) -> Result<Option<JoinBounds>> {
+        let Some(window) = self.step.window else { return Ok(None) };
+        let both = |plan: &LogicalPlan, [start, end]: &[String; 2]| -> Result<[usize; 2]> {
+            Ok([position(plan, start)?, position(plan, end)?])
+        };
+        let (left, right) = (both(left, left_names)?, both(right, right_names)?);
+        Ok(Some(JoinBounds { left, right, session: window == KeyWindow::Session }))
     }
 
     /// The name of the column that the join adds.
@@ -140,7 +229,7 @@ impl Joiner<'_> {
         &self,
         left: &LogicalPlan,
         right: &LogicalPlan,
-        key: &str,
+        added: Vec<(String, SqlType)>,
     ) -> Result<datafusion::common::DFSchemaRef> {
         let mut columns: Vec<(String, SqlType)> = Vec::new();
         for field in left.schema().fields().iter().chain(right.schema().fields()) {
@@ -148,7 +237,7 @@ impl Joiner<'_> {
             let ty = ty.ok_or_else(|| SqlError::invalid("a column of no SQL type"))?;
             columns.push((field.name().clone(), ty));
         }
-        columns.push((key.to_string(), self.step.key_type.clone()));
+        columns.extend(added);
         plan::schema(&columns).map_err(internal_error)
     }
 
@@ -182,6 +271,9 @@ impl Joiner<'_> {
         let mut send_left = !self.step.left_keyed;
         let mut send_right = !self.step.right_keyed;
         if !send_left && !send_right && left.key_format != right.key_format {
+            if self.step.window.is_some() {
+                return Err(join::windowed_repartition());
+            }
             match (left.is_stream, right.is_stream) {
                 (true, true) => send_right = true,
                 (true, false) => send_left = true,
@@ -239,6 +331,7 @@ impl Meeting {
             key_format: self.key_format.clone(),
             partitions: self.partitions,
             drop_null_keys,
+            to_partition: None,
         })
     }
 }

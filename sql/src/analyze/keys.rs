@@ -3,7 +3,7 @@
 use super::items::Item;
 use super::scope::Scope;
 use super::text;
-use crate::ast::Expr;
+use crate::ast::{Expr, ExprKind};
 use crate::error::{Result, SqlError};
 
 /// What the key of a result is made of, in key order.
@@ -15,6 +15,8 @@ pub(super) enum KeyRule {
     Partition(Vec<Expr>),
     /// All expressions of GROUP BY.
     Group(Vec<Expr>),
+    /// All key columns of the left table of a foreign-key join.
+    Foreign { keys: Vec<Expr>, table: String },
     /// Any one of these columns, the first preferred.
     Join { viable: Vec<Expr>, synthetic: bool },
 }
@@ -33,6 +35,7 @@ impl KeyRule {
     pub fn expressions(&self) -> &[Expr] {
         match self {
             KeyRule::Columns(list) | KeyRule::Partition(list) | KeyRule::Group(list) => list,
+            KeyRule::Foreign { keys, .. } => keys,
             KeyRule::Join { viable, .. } => viable,
         }
     }
@@ -83,6 +86,9 @@ impl KeyRule {
     }
 
     fn missing(&self, items: &[Item], sink: &str, scope: &Scope) -> SqlError {
+        if let KeyRule::Foreign { keys, table } = self {
+            return missing_foreign(keys, table, items);
+        }
         let (what, list, example) = self.describe_missing(items, scope);
         let mut message = format!(
             "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\n\
@@ -109,6 +115,7 @@ impl KeyRule {
         let internal = |e: &Expr| text::internal(e, scope);
         let (word, names): (&str, Vec<String>) = match self {
             KeyRule::Columns(keys) => ("key column", keys.iter().map(internal).collect()),
+            KeyRule::Foreign { keys, .. } => ("key column", keys.iter().map(internal).collect()),
             KeyRule::Partition(keys) => {
                 ("partitioning expression", keys.iter().map(text::sql).collect())
             }
@@ -124,6 +131,24 @@ impl KeyRule {
         };
         (plural(word, names.len()), list(&names, "and"), names.join(", "))
     }
+}
+
+fn missing_foreign(keys: &[Expr], table: &str, items: &[Item]) -> SqlError {
+    let missing: Vec<String> = keys
+        .iter()
+        .filter(|key| items.iter().all(|item| item.expr != **key))
+        .filter_map(|key| match &key.kind {
+            ExprKind::Column { name, .. } => Some(format!("`{}`", name.value)),
+            _ => None,
+        })
+        .collect();
+    let columns = if missing.len() == 1 { "column" } else { "columns" };
+    SqlError::invalid(format!(
+        "Primary key {columns} missing in projection. For foreign-key table-table joins, the \
+         projection must include all primary key columns from the left input table (`{table}`). \
+         Missing {columns}: {}.",
+        missing.join(", ")
+    ))
 }
 
 /// `A, B or C`.

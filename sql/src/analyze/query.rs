@@ -105,7 +105,7 @@ pub(super) fn select(
     for expr in clauses.expressions().chain(joins.expressions()) {
         used.add(expr, &scope);
     }
-    let mut stage = source_stage(query, &scope, &joins, &used, grouped)?;
+    let mut stage = source_stage(&scope, &joins, &used, grouped)?;
     if let (Some(key), KeyRule::Join { viable, .. }) = (&mut stage.join_key, &stage.rule) {
         let chosen = viable.iter().find(|e| clauses.items.iter().any(|i| i.expr == **e));
         key.stands_for = chosen.or(viable.first()).cloned();
@@ -218,7 +218,6 @@ fn check_ungrouped(query: &Query, clauses: &Clauses) -> Result<()> {
 }
 
 fn source_stage(
-    query: &Query,
     scope: &Scope,
     joins: &join::Joins,
     used: &Used,
@@ -229,10 +228,6 @@ fn source_stage(
     }
     let input = &scope.inputs[0];
     let is_table = input.source.kind == SourceKind::Table;
-    if grouped && input.source.window.is_some() {
-        let what = "GROUP BY over a windowed source";
-        return Err(SqlError::not_supported(what).at(query.from.first.name.span()));
-    }
     let keys = input.source.key_columns().map(|c| super::qualified(&input.alias, &c.name));
     Ok(Stage {
         plan: scan(scope, 0, used, "KsqlTopic".to_string(), is_table && grouped)?,
@@ -298,8 +293,8 @@ fn partition_rule(stage: &Stage, clauses: &Clauses) -> Result<KeyRule> {
         let message = "PARTITION BY is not supported on a table: its key is its primary key.";
         return Err(SqlError::invalid(message).at(list[0].span()));
     }
-    if stage.window.is_some() {
-        return Err(SqlError::not_supported("PARTITION BY over a windowed source"));
+    if stage.window.is_some() && stage.rule.expressions() != list {
+        return Err(join::windowed_repartition().at(list[0].span()));
     }
     for expr in list {
         aggregate::refuse_calls(expr, Clause::PartitionBy)?;

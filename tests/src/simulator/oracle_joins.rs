@@ -69,3 +69,33 @@ pub fn table_table(inputs: &[Input], _: bool) -> Expected {
     let both = left.into_iter().filter_map(|(key, left)| Some((key, left, right.get(key)?)));
     Expected::Table(both.map(|(key, l, r)| row(key, l.value, r.value)).collect())
 }
+
+/// Left rows with the value of the right row that their group names.
+fn foreign(inputs: &[Input]) -> impl Iterator<Item = (&Input, String, Option<i64>)> {
+    let right = last(inputs, "u");
+    last(inputs, "t").into_values().map(move |left| {
+        let name = left.group.replace('g', "k");
+        let found = right.get(name.as_str()).and_then(|right| right.value);
+        (left, name, found)
+    })
+}
+
+pub fn foreign_inner(inputs: &[Input], _: bool) -> Expected {
+    let rows = foreign(inputs).filter(|(_, _, found)| found.is_some());
+    Expected::Table(rows.map(|(left, _, w)| row(&left.key, left.value, w)).collect())
+}
+
+pub fn foreign_left(inputs: &[Input], _: bool) -> Expected {
+    Expected::Table(foreign(inputs).map(|(left, _, w)| row(&left.key, left.value, w)).collect())
+}
+
+/// Joined rows by the right key. A group that has lost all its rows is deleted.
+pub fn foreign_group(inputs: &[Input], _: bool) -> Expected {
+    let mut groups: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for (left, name, _) in foreign(inputs).filter(|(_, _, found)| found.is_some()) {
+        let (count, sum) = groups.entry(name).or_default();
+        (*count, *sum) = (*count + 1, *sum + left.value.unwrap_or(0));
+    }
+    let row = |(key, (n, w)): (String, _)| (key.into_bytes(), json(&[("N", Some(n)), ("W", Some(w))]));
+    Expected::Table(groups.into_iter().map(row).collect())
+}

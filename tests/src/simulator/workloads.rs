@@ -50,7 +50,7 @@ pub fn all() -> &'static [Workload] {
     &ALL
 }
 
-static ALL: [Workload; 13] = [
+static ALL: [Workload; 16] = [
     Workload {
         name: "filter",
         queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
@@ -159,5 +159,30 @@ static ALL: [Workload; 13] = [
         shape: shape(&["t", "u"], false),
         preload: false,
         oracle: oracle_joins::table_table,
+    },
+    Workload {
+        name: "foreign-inner",
+        queries: &["CREATE TABLE OUT AS SELECT T.K AS K, T.V AS V, U.V AS W FROM T \
+                        JOIN U ON REPLACE(T.G, 'g', 'k') = U.K EMIT CHANGES;"],
+        shape: shape(&["t", "u"], false),
+        preload: false,
+        oracle: oracle_joins::foreign_inner,
+    },
+    Workload {
+        name: "foreign-left",
+        queries: &["CREATE TABLE OUT AS SELECT T.K AS K, T.V AS V, U.V AS W FROM T \
+                        LEFT JOIN U ON REPLACE(T.G, 'g', 'k') = U.K EMIT CHANGES;"],
+        shape: shape(&["t", "u"], false),
+        preload: false,
+        oracle: oracle_joins::foreign_left,
+    },
+    Workload {
+        name: "foreign-group",
+        queries: &["CREATE TABLE OUT AS SELECT U.K AS K, COUNT(*) AS N, SUM(T.V) AS W FROM T \
+                        JOIN U ON REPLACE(T.G, 'g', 'k') = U.K GROUP BY U.K HAVING COUNT(*) > 0 \
+                        EMIT CHANGES;"],
+        shape: shape(&["t", "u"], false),
+        preload: false,
+        oracle: oracle_joins::foreign_group,
     },
 ];

@@ -23,6 +23,8 @@ pub(super) const RIGHT: usize = 1;
 pub(super) struct Side {
     /// Join column.
     pub key: usize,
+    /// The join column, and what else must be equal: the window.
+    equal: Vec<usize>,
     pub keys: KeyCodec,
     pub rows: RowCodec,
     types: Vec<SqlType>,
@@ -32,6 +34,8 @@ pub(super) struct Side {
 pub(super) struct Spec {
     pub kind: JoinKind,
     pub sides: [Side; 2],
+    /// Columns with the window of a key, per side.
+    bounds: Option<[[usize; 2]; 2]>,
     pub schema: SchemaRef,
 }
 
@@ -39,15 +43,25 @@ impl Spec {
     /// # Errors
     /// `User` when the join columns differ in type; `Bug` for plans that no analyser makes.
     pub fn new(node: &JoinNode) -> Result<Self> {
-        let left = Side::new(&node.left, node.left_key)?;
-        let right = Side::new(&node.right, node.right_key)?;
+        let equal = |key: usize, bounds: Option<([usize; 2], bool)>| match bounds {
+            None => vec![key],
+            Some(([start, end], true)) => vec![key, start, end],
+            // The end follows from the start.
+            Some(([start, _], false)) => vec![key, start],
+        };
+        let bounds = node.bounds;
+        let left = equal(node.left_key, bounds.map(|b| (b.left, b.session)));
+        let right = equal(node.right_key, bounds.map(|b| (b.right, b.session)));
+        let left = Side::new(&node.left, left)?;
+        let right = Side::new(&node.right, right)?;
         if left.keys != right.keys {
             let (left, right) = (&left.keys.types()[0], &right.keys.types()[0]);
             let what = format!("a join of {left} with {right}: CAST one side to the other's type");
             return Err(EngineError::User(what));
         }
         let schema = node.schema.inner().clone();
-        Ok(Spec { kind: node.kind, sides: [left, right], schema })
+        let bounds = bounds.map(|b| [b.left, b.right]);
+        Ok(Spec { kind: node.kind, sides: [left, right], bounds, schema })
     }
 
     /// Whether rows of a side appear without a partner.
@@ -62,7 +76,7 @@ impl Spec {
 }
 
 impl Side {
-    fn new(plan: &datafusion::logical_expr::LogicalPlan, key: usize) -> Result<Self> {
+    fn new(plan: &datafusion::logical_expr::LogicalPlan, equal: Vec<usize>) -> Result<Self> {
         let fields = plan.schema().fields();
         let types = fields.iter().map(|field| {
             SqlType::from_arrow(field.data_type()).ok_or_else(|| {
@@ -70,16 +84,20 @@ impl Side {
             })
         });
         let types = types.collect::<Result<Vec<_>>>()?;
-        let key_type = types.get(key).ok_or_else(|| {
-            EngineError::Bug(format!("join column {key} of {} columns", types.len()))
-        })?;
-        let keys = KeyCodec::new(std::slice::from_ref(key_type));
-        Ok(Side { key, keys, rows: RowCodec::new(&types), types })
+        let key_types = equal.iter().map(|key| {
+            types.get(*key).cloned().ok_or_else(|| {
+                EngineError::Bug(format!("join column {key} of {} columns", types.len()))
+            })
+        });
+        let keys = KeyCodec::new(&key_types.collect::<Result<Vec<_>>>()?);
+        Ok(Side { key: equal[0], equal, keys, rows: RowCodec::new(&types), types })
     }
 
     /// Key bytes per row.
     pub fn encode_keys(&self, batch: &RecordBatch, out: &mut KeyBuffer) -> Result<()> {
-        self.keys.encode(std::slice::from_ref(batch.column(self.key)), out)
+        let columns: Vec<ArrayRef> =
+            self.equal.iter().map(|column| batch.column(*column).clone()).collect();
+        self.keys.encode(&columns, out)
     }
 
     /// Columns of encoded rows.
@@ -134,8 +152,13 @@ pub(super) fn joined(
             zip(&has_left, left, &right[spec.sides[RIGHT].key])?
         }
     };
+    let mut bounds = Vec::new();
+    for [of_left, of_right] in spec.bounds.iter().flat_map(|[l, r]| l.iter().zip(r)).map(|(l, r)| [*l, *r]) {
+        bounds.push(zip(&has_left, &columns[of_left], &right[of_right])?);
+    }
     columns.extend(right);
     columns.push(key);
+    columns.extend(bounds);
     let options = RecordBatchOptions::new().with_row_count(Some(len));
     Ok(RecordBatch::try_new_with_options(spec.schema.clone(), columns, &options)?)
 }

@@ -55,6 +55,7 @@ fn plan(kind: JoinKind, shape: JoinShape) -> JoinNode {
         shape,
         left_key: 0,
         right_key: 0,
+        bounds: None,
         schema: schema(&columns).unwrap(),
     }
 }

@@ -199,11 +199,3 @@ fn a_push_query_may_count_everything() {
         ],
     );
 }
-
-#[test]
-fn what_has_no_key_bytes_is_not_grouped() {
-    check_err(
-        "CREATE TABLE O AS SELECT ID, COUNT(*) FROM W GROUP BY ID;",
-        "GROUP BY over a windowed source is not supported yet",
-    );
-}

@@ -155,7 +155,6 @@ fn kinds_of_joins_are_checked() {
         "A window definition was provided for a Stream-Table join.",
     );
     check_err("SELECT * FROM T JOIN T2 ON T.ID = T2.CITY EMIT CHANGES;", "types don't match");
-    check_err("SELECT * FROM T JOIN T2 ON T.A = T2.ID EMIT CHANGES;", "is not supported yet");
     check_err(
         "SELECT * FROM S A JOIN S B WITHIN 1 HOUR ON A.ID = B.ID EMIT CHANGES;",
         "Can not join 'S' to 'S': self joins are not yet supported.",
@@ -198,6 +197,101 @@ fn a_stream_is_sent_when_key_formats_differ() {
             "    Repartition Join by [L_ID]",
             "      Scan KafkaTopic_Left: Stream L (topic l) [L_ID]",
             "    Scan KafkaTopic_Right: Table R (topic r) materialized [R_ID, R_B]",
+        ],
+    );
+}
+
+#[test]
+fn a_table_may_name_the_rows_of_another() {
+    check(
+        "CREATE TABLE O AS SELECT T.ID, NAME, CITY FROM T LEFT JOIN T2 ON T.A = T2.ID;",
+        &[
+            "Sink: Table O (topic O)",
+            "  Projection: T_ID, T_NAME AS NAME, T2_CITY AS CITY",
+            "    ForeignKeyJoin Join: Left on T_A = T2_ID",
+            "      Scan KafkaTopic_Left: Table T (topic t) materialized [T_ID, T_NAME, T_A]",
+            "      Scan KafkaTopic_Right: Table T2 (topic t2) materialized [T2_ID, T2_CITY]",
+        ],
+    );
+    check(
+        "CREATE TABLE O AS SELECT T.ID, CITY, TOWN FROM T JOIN T2 ON T2.ID = T.A + 1 \
+         LEFT JOIN T3 ON T.ID = T3.ID;",
+        &[
+            "Sink: Table O (topic O)",
+            "  Projection: Join-key AS T_ID, T2_CITY AS CITY, T3_TOWN AS TOWN",
+            "    StreamJoin Join: Left TableTable on T_ID = T3_ID",
+            "      ForeignKeyJoin L_Join: Inner on L_Join-left-key = T2_ID",
+            "        Projection: T_ID, T_A, T_A + Int64(1) AS L_Join-left-key",
+            "          Scan L_KafkaTopic_Left: Table T (topic t) materialized [T_ID, T_A]",
+            "        Scan L_KafkaTopic_Right: Table T2 (topic t2) materialized [T2_ID, T2_CITY]",
+            "      Scan KafkaTopic_Right: Table T3 (topic t3) materialized [T3_ID, T3_TOWN]",
+        ],
+    );
+}
+
+#[test]
+fn foreign_keys_are_checked() {
+    let joined = |items: &str, join: &str| format!("CREATE TABLE O AS SELECT {items} FROM T {join};");
+    check_err(
+        &joined("NAME, CITY", "JOIN T2 ON T.A = T2.ID"),
+        "Primary key column missing in projection. For foreign-key table-table joins, the \
+         projection must include all primary key columns from the left input table (`T`). Missing \
+         column: `ID`.",
+    );
+    check_err(
+        &joined("T.ID, T.ID AS X, CITY", "JOIN T2 ON T.A = T2.ID"),
+        "The projection contains a key column (`T_ID`) more than once, aliased as: T_ID and X.",
+    );
+    check_err(
+        &joined("*", "FULL JOIN T2 ON T.A = T2.ID"),
+        "Invalid join type: full-outer join not supported for foreign-key table-table join. Got T \
+         [FULL] OUTER JOIN T2.",
+    );
+    check_err(
+        &joined("*", "RIGHT JOIN T2 ON T.A = T2.ID"),
+        "RIGHT OUTER JOIN on a foreign key is not supported",
+    );
+    check_err(
+        &joined("*", "JOIN T2 ON T.A = T2.ID JOIN T3 ON T.A = T3.ID"),
+        "Invalid join condition: foreign-key table-table joins are not supported as part of n-way \
+         joins. Got T.A = T3.ID.",
+    );
+}
+
+#[test]
+fn windowed_streams_meet_in_equal_windows() {
+    check(
+        "CREATE STREAM O AS SELECT W.ID, W.A, W2.A FROM W LEFT JOIN W2 WITHIN 1 MINUTE \
+         ON W.ID = W2.ID;",
+        &[
+            "Sink: Stream O (topic O)",
+            "  Projection: Join-key AS W_ID, W_A, W2_A, WINDOWSTART, WINDOWEND",
+            "    StreamJoin Join: Left StreamStream { before_ms: 60000, after_ms: 60000, \
+             grace_ms: None } on W_ID = W2_ID",
+            "      Scan KafkaTopic_Left: Stream W (topic w) [W_ID, W_WINDOWSTART, W_WINDOWEND, W_A]",
+            "      Scan KafkaTopic_Right: Stream W2 (topic w2) [W2_ID, W2_WINDOWSTART, \
+             W2_WINDOWEND, W2_A]",
+        ],
+    );
+    check_columns(
+        "CREATE STREAM O AS SELECT * FROM W JOIN W2 WITHIN 1 MINUTE ON W.ID = W2.ID;",
+        "W_ID INTEGER KEY, W_WINDOWSTART BIGINT, W_WINDOWEND BIGINT, W_A INTEGER, W2_ID INTEGER, \
+         W2_WINDOWSTART BIGINT, W2_WINDOWEND BIGINT, W2_A INTEGER",
+    );
+    let moved = "Implicit repartitioning of windowed sources is not supported. See \
+                 https://github.com/confluentinc/ksql/issues/4385.";
+    check_err("SELECT * FROM W JOIN W2 WITHIN 1 MINUTE ON W.A = W2.ID EMIT CHANGES;", moved);
+    check_err("SELECT * FROM W PARTITION BY A EMIT CHANGES;", moved);
+    check(
+        "CREATE TABLE O AS SELECT ID, COUNT(*) AS N FROM W GROUP BY ID;",
+        &[
+            "Sink: Table O (topic O)",
+            "  Projection: ID, KSQL_AGG_VARIABLE_0 AS N",
+            "    StreamAggregate Aggregate: group=[ID] calls=[COUNT() AS KSQL_AGG_VARIABLE_0] \
+             emit=changes",
+            "      Repartition Aggregate-GroupBy by [ID]",
+            "        Projection: ID",
+            "          Scan KsqlTopic: Stream W (topic w) [ID, WINDOWSTART, WINDOWEND]",
         ],
     );
 }
