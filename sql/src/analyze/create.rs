@@ -10,7 +10,7 @@ use crate::catalog::{
     Catalog, Column, ColumnRole, FormatKind, Source, SourceKind, TimestampSpec, pseudo,
 };
 use crate::error::{Result, SqlError};
-use crate::types::SqlType;
+use crate::types::{SqlType, StructField};
 
 /// # Errors
 /// Whatever ksqlDB refuses about columns, keys, formats and properties.
@@ -113,6 +113,7 @@ fn columns(create: &CreateSource, formats: &with::Formats) -> Result<Vec<Column>
         }
         columns.push(column);
     }
+    check_header_columns(&columns).map_err(|e| e.at(create.name.span()))?;
     let has_key = columns.iter().any(|c| c.role == ColumnRole::Key);
     if create.kind == SourceKind::Table && !has_key {
         let message = "Tables require a PRIMARY KEY. Please define the PRIMARY KEY.";
@@ -142,12 +143,40 @@ fn column(def: &ColumnDef, kind: SourceKind) -> Result<Column> {
         (ColumnMarker::PrimaryKey, SourceKind::Stream) => {
             return wrong("PRIMARY KEY", "KEY", "streams");
         }
-        (ColumnMarker::Headers | ColumnMarker::Header(_), _) => {
-            return Err(SqlError::not_supported("A HEADERS column").at(def.loc.0));
-        }
+        (ColumnMarker::Headers, _) => ColumnRole::Headers(None),
+        (ColumnMarker::Header(key), _) => ColumnRole::Headers(Some(key.clone())),
     };
     let ty: SqlType = def.ty.resolve(&no_custom_types)?;
+    check_header_type(&role, &ty).map_err(|e| e.at(def.loc.0))?;
     Ok(Column { name, ty, role })
+}
+
+/// A column of all headers is a list of them; a column of one is its bytes.
+fn check_header_type(role: &ColumnRole, ty: &SqlType) -> Result<()> {
+    let ColumnRole::Headers(key) = role else { return Ok(()) };
+    let field = |name: &str, ty| StructField { name: name.to_string(), ty };
+    let all = vec![field("KEY", SqlType::String), field("VALUE", SqlType::Bytes)];
+    let (what, expected) = match key {
+        None => ("HEADERS".to_string(), SqlType::Array(Box::new(SqlType::Struct(all)))),
+        Some(key) => (format!("HEADER('{key}')"), SqlType::Bytes),
+    };
+    if *ty == expected {
+        return Ok(());
+    }
+    Err(SqlError::invalid(format!("Invalid type for {what} column: expected {expected}, got {ty}")))
+}
+
+/// All headers, or those of one name, make one column at most.
+fn check_header_columns(columns: &[Column]) -> Result<()> {
+    for (at, column) in columns.iter().enumerate() {
+        let ColumnRole::Headers(key) = &column.role else { continue };
+        if columns[..at].iter().any(|other| other.role == column.role) {
+            let what = key.as_ref().map_or("HEADERS".to_string(), |key| format!("HEADER('{key}')"));
+            let message = format!("Schema already contains a {what} column.");
+            return Err(SqlError::invalid(message));
+        }
+    }
+    Ok(())
 }
 
 fn topic_wish(with: &With<'_>) -> Result<Option<TopicWish>> {

@@ -171,9 +171,15 @@ impl Expander<'_> {
 /// Names that `*` gives for one source: keys, window bounds, values. After PARTITION BY the old
 /// keys are values like others and come last; after a join ksqlDB lets the pseudo columns slip in.
 fn star_columns(input: &Input, repartitioned: bool, joined: bool) -> Vec<String> {
-    let of = |key: bool| {
-        let columns = input.source.columns.iter();
-        columns.filter(move |c| (c.role == ColumnRole::Key) == key).map(|c| c.name.clone())
+    let role = |wanted: fn(&ColumnRole) -> bool| {
+        input.source.columns.iter().filter(move |c| wanted(&c.role)).map(|c| c.name.clone())
+    };
+    let headers = |role: &ColumnRole| matches!(role, ColumnRole::Headers(_));
+    let of = |key: bool| -> Vec<String> {
+        match key {
+            true => role(|role| *role == ColumnRole::Key).collect(),
+            false => role(|role| *role == ColumnRole::Value).chain(role(headers)).collect(),
+        }
     };
     let bounds = input
         .source
@@ -183,8 +189,8 @@ fn star_columns(input: &Input, repartitioned: bool, joined: bool) -> Vec<String>
     const SLIPPED_IN: [&str; 3] = [pseudo::ROWTIME, pseudo::ROWPARTITION, pseudo::ROWOFFSET];
     if repartitioned {
         let slipped_in = SLIPPED_IN.iter().filter(|_| joined).map(|name| name.to_string());
-        of(false).chain(slipped_in).chain(of(true)).collect()
+        of(false).into_iter().chain(slipped_in).chain(of(true)).collect()
     } else {
-        of(true).chain(bounds).chain(of(false)).collect()
+        of(true).into_iter().chain(bounds).chain(of(false)).collect()
     }
 }

@@ -215,8 +215,32 @@ fn statements_of_later_versions_are_refused() {
         "ALTER STREAM S ADD COLUMN X INT;",
         "CREATE TYPE X AS INT;",
         "CREATE SOURCE STREAM X (A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
-        "CREATE STREAM X (A INT, H BYTES HEADER('a')) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
     ] {
         err(sql, "is not supported yet");
     }
+}
+
+#[test]
+fn headers_are_columns() {
+    let with = |columns: &str| {
+        format!("CREATE STREAM X (A INT, {columns}, B INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');")
+    };
+    let all = "H ARRAY<STRUCT<key STRING, value BYTES>> HEADERS";
+    let x = source(&with(&format!("{all}, H1 BYTES HEADER('a'), H2 BYTES HEADER('b')")));
+    let roles: Vec<&ColumnRole> = x.columns.iter().map(|c| &c.role).collect();
+    let one = |name: &str| ColumnRole::Headers(Some(name.to_string()));
+    let value = ColumnRole::Value;
+    assert_eq!(roles, [&value, &ColumnRole::Headers(None), &one("a"), &one("b"), &value]);
+    err(
+        &with("H BYTES HEADERS"),
+        "Invalid type for HEADERS column: expected ARRAY<STRUCT<`KEY` STRING, `VALUE` BYTES>>, got \
+         BYTES",
+    );
+    err(
+        &with("H STRING HEADER('a')"),
+        "Invalid type for HEADER('a') column: expected BYTES, got STRING",
+    );
+    err(&with(&format!("{all}, G{}", &all[1..])), "Schema already contains a HEADERS column.");
+    let twice = "H1 BYTES HEADER('a'), H2 BYTES HEADER('a')";
+    err(&with(twice), "Schema already contains a HEADER('a') column.");
 }
