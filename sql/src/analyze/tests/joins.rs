@@ -221,7 +221,7 @@ fn a_table_may_name_the_rows_of_another() {
             "  Projection: Join-key AS T_ID, T2_CITY AS CITY, T3_TOWN AS TOWN",
             "    StreamJoin Join: Left TableTable on T_ID = T3_ID",
             "      ForeignKeyJoin L_Join: Inner on L_Join-left-key = T2_ID",
-            "        Projection: T_ID, T_A, T_A + Int64(1) AS L_Join-left-key",
+            "        Projection: T_ID, T_A, +(T_A, Int32(1)) AS L_Join-left-key",
             "          Scan L_KafkaTopic_Left: Table T (topic t) materialized [T_ID, T_A]",
             "        Scan L_KafkaTopic_Right: Table T2 (topic t2) materialized [T2_ID, T2_CITY]",
             "      Scan KafkaTopic_Right: Table T3 (topic t3) materialized [T3_ID, T3_TOWN]",
