@@ -30,6 +30,12 @@ impl Workload {
         SOURCES.iter().chain(self.queries).copied().collect()
     }
 
+    /// Two tasks of the query send each other messages: which of their rows meet first depends on
+    /// how fast each is, so only the table they come to is promised.
+    pub fn is_a_dialogue(&self) -> bool {
+        self.name.starts_with("foreign-")
+    }
+
     /// What the sink must hold after `inputs`.
     pub fn expected(&self, inputs: &[Input], coalesce: bool) -> Expected {
         (self.oracle)(inputs, coalesce)
