@@ -84,9 +84,11 @@ impl RepartitionWriter {
             None => None,
         };
         let to = match self.to_partition {
-            Some(column) => Some(batch.column(column).as_primitive_opt::<Int32Type>().ok_or_else(
-                || EngineError::Bug("a partition is named by no INT column".to_owned()),
-            )?),
+            Some(column) => {
+                Some(batch.column(column).as_primitive_opt::<Int32Type>().ok_or_else(|| {
+                    EngineError::Bug("a partition is named by no INT column".to_owned())
+                })?)
+            }
             None => None,
         };
         for i in 0..batch.len() {

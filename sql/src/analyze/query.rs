@@ -217,12 +217,7 @@ fn check_ungrouped(query: &Query, clauses: &Clauses) -> Result<()> {
     }
 }
 
-fn source_stage(
-    scope: &Scope,
-    joins: &join::Joins,
-    used: &Used,
-    grouped: bool,
-) -> Result<Stage> {
+fn source_stage(scope: &Scope, joins: &join::Joins, used: &Used, grouped: bool) -> Result<Stage> {
     if scope.is_join() {
         return joins.plan(scope, used);
     }

@@ -96,6 +96,7 @@ pub fn foreign_group(inputs: &[Input], _: bool) -> Expected {
         let (count, sum) = groups.entry(name).or_default();
         (*count, *sum) = (*count + 1, *sum + left.value.unwrap_or(0));
     }
-    let row = |(key, (n, w)): (String, _)| (key.into_bytes(), json(&[("N", Some(n)), ("W", Some(w))]));
+    let row =
+        |(key, (n, w)): (String, _)| (key.into_bytes(), json(&[("N", Some(n)), ("W", Some(w))]));
     Expected::Table(groups.into_iter().map(row).collect())
 }

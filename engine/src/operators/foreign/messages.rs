@@ -98,7 +98,8 @@ fn address(node: &ForeignJoinNode) -> Result<Vec<(String, SqlType)>> {
 /// # Errors
 /// `Bug` for a column of no SQL type.
 pub fn subscriptions(node: &ForeignJoinNode) -> Result<RepartitionNode> {
-    let mut columns = vec![("foreign-key".to_owned(), types(&node.left)?[node.foreign_key].clone())];
+    let mut columns =
+        vec![("foreign-key".to_owned(), types(&node.left)?[node.foreign_key].clone())];
     columns.extend(address(node)?);
     columns.push(("ask".to_owned(), SqlType::Integer));
     Ok(RepartitionNode {

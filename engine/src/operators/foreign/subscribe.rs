@@ -84,8 +84,7 @@ impl Subscriber {
         let foreign = self.foreign_of(batch, &values)?;
         let mut ids = KeyBuffer::new();
         self.foreign_keys.encode(std::slice::from_ref(&foreign), &mut ids)?;
-        let place =
-            |at: usize| Place { at: at as u32, null: foreign.is_null(at), id: ids.get(at) };
+        let place = |at: usize| Place { at: at as u32, null: foreign.is_null(at), id: ids.get(at) };
 
         let mut changes = Changes::default();
         let mut last: HashMap<&[u8], Option<usize>> = HashMap::new();

@@ -185,11 +185,7 @@ fn a_null_key_joins_nothing() {
         LeftGone(7),
     ];
     check(Inner, &changes, &["1 a a 1 @3", "-1 @4"]);
-    check(
-        Left,
-        &changes,
-        &["1 NULL NULL NULL @1", "1 a a 1 @3", "1 NULL NULL NULL @4", "-1 @6"],
-    );
+    check(Left, &changes, &["1 NULL NULL NULL @1", "1 a a 1 @3", "1 NULL NULL NULL @4", "-1 @6"]);
 }
 
 /// The table that changes come to: left key to the right value, if it joins.

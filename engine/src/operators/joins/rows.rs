@@ -153,7 +153,9 @@ pub(super) fn joined(
         }
     };
     let mut bounds = Vec::new();
-    for [of_left, of_right] in spec.bounds.iter().flat_map(|[l, r]| l.iter().zip(r)).map(|(l, r)| [*l, *r]) {
+    for [of_left, of_right] in
+        spec.bounds.iter().flat_map(|[l, r]| l.iter().zip(r)).map(|(l, r)| [*l, *r])
+    {
         bounds.push(zip(&has_left, &columns[of_left], &right[of_right])?);
     }
     columns.extend(right);

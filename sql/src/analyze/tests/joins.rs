@@ -231,7 +231,8 @@ fn a_table_may_name_the_rows_of_another() {
 
 #[test]
 fn foreign_keys_are_checked() {
-    let joined = |items: &str, join: &str| format!("CREATE TABLE O AS SELECT {items} FROM T {join};");
+    let joined =
+        |items: &str, join: &str| format!("CREATE TABLE O AS SELECT {items} FROM T {join};");
     check_err(
         &joined("NAME, CITY", "JOIN T2 ON T.A = T2.ID"),
         "Primary key column missing in projection. For foreign-key table-table joins, the \
