@@ -11,6 +11,7 @@ use crate::operators::Operator;
 use crate::operators::aggregate::{AggregateOptions, aggregate};
 use crate::operators::cache::CacheBudget;
 use crate::operators::filter::FilterOperator;
+use crate::operators::flat_map::FlatMapOperator;
 use crate::operators::foreign::{AnswerOperator, LeftOperator};
 use crate::operators::input::InputOperator;
 use crate::operators::joins::join;
@@ -66,6 +67,7 @@ fn operator(
         Op::Project(LogicalPlan::Projection(projection)) => {
             Box::new(ProjectOperator::new(projection)?)
         }
+        Op::FlatMap(flat) => Box::new(FlatMapOperator::new(flat)?),
         Op::Aggregate { node: aggregation, stores } => {
             let options = AggregateOptions {
                 stores: stores.iter().map(|at| store(*at)).collect(),

@@ -4,8 +4,8 @@
 use datafusion::logical_expr::LogicalPlan;
 use millrace_sql::catalog::SourceKind;
 use millrace_sql::plan::{
-    AggregateNode, ForeignJoinNode, JoinNode, JoinShape, QueryPlan, RepartitionNode, ResultKind,
-    ScanNode, SinkNode, as_node,
+    AggregateNode, FlatMapNode, ForeignJoinNode, JoinNode, JoinShape, QueryPlan, RepartitionNode,
+    ResultKind, ScanNode, SinkNode, as_node,
 };
 
 use crate::error::{EngineError, Result};
@@ -81,6 +81,7 @@ pub enum Op {
     },
     Filter(LogicalPlan),
     Project(LogicalPlan),
+    FlatMap(FlatMapNode),
     /// The first store is the one to query.
     Aggregate {
         node: AggregateNode,
@@ -224,6 +225,11 @@ impl Builder {
         }
         if let Some(node) = as_node::<RepartitionNode>(plan) {
             return self.add_repartition(piece, node);
+        }
+        if let Some(node) = as_node::<FlatMapNode>(plan) {
+            let child = self.add(piece, &node.input)?;
+            let kind = piece.kind(child);
+            return Ok(piece.push(Op::FlatMap(node.clone()), kind, &[child]));
         }
         if let Some(node) = as_node::<AggregateNode>(plan) {
             return self.add_aggregate(piece, node);
@@ -448,8 +454,9 @@ fn mark_needs_old(nodes: &mut [Node], output: &Output, repartitions: &[Repartiti
                 Op::Filter(_) => nodes[next].kind == ResultKind::Table,
                 Op::Project(_) => nodes[next].needs_old,
                 Op::Aggregate { node, .. } => node.table_input,
-                // A join keeps both sides itself.
-                Op::Join { .. }
+                // Table functions are over streams; a join keeps both sides itself.
+                Op::FlatMap(_)
+                | Op::Join { .. }
                 | Op::ForeignLeft { .. }
                 | Op::ForeignRight { .. }
                 | Op::Input { .. }

@@ -106,6 +106,16 @@ pub struct RepartitionNode {
     pub to_partition: Option<usize>,
 }
 
+/// Gives a row per item of lists, zipped: as many as the longest has, the others padded with NULL.
+/// Schema: the input's columns, then one per list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FlatMapNode {
+    pub input: LogicalPlan,
+    /// Calls of table functions, each giving the ARRAY of its rows' values.
+    pub lists: Vec<Expr>,
+    pub schema: DFSchemaRef,
+}
+
 /// One aggregate call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AggregateCall {
@@ -252,7 +262,15 @@ macro_rules! no_order {
         }
     )*};
 }
-no_order!(ScanNode, RepartitionNode, AggregateNode, JoinNode, ForeignJoinNode, SinkNode);
+no_order!(
+    ScanNode,
+    RepartitionNode,
+    FlatMapNode,
+    AggregateNode,
+    JoinNode,
+    ForeignJoinNode,
+    SinkNode
+);
 
 impl UserDefinedLogicalNodeCore for ScanNode {
     fn name(&self) -> &str {
@@ -303,6 +321,32 @@ impl UserDefinedLogicalNodeCore for RepartitionNode {
     }
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         Ok(RepartitionNode { input: inputs.remove(0), ..self.clone() })
+    }
+}
+
+impl UserDefinedLogicalNodeCore for FlatMapNode {
+    fn name(&self) -> &str {
+        "FlatMap"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        self.lists.clone()
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let lists: Vec<String> = self.lists.iter().map(ToString::to_string).collect();
+        write!(f, "FlatMap [{}]", lists.join(", "))
+    }
+    fn with_exprs_and_inputs(
+        &self,
+        lists: Vec<Expr>,
+        mut inputs: Vec<LogicalPlan>,
+    ) -> DfResult<Self> {
+        Ok(FlatMapNode { input: inputs.remove(0), lists, ..self.clone() })
     }
 }
 

@@ -37,11 +37,11 @@ impl Items {
         &self.data[start..self.ends[i] as usize]
     }
 
-    fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
         (0..self.len()).map(|i| self.get(i))
     }
 
-    fn push(&mut self, value: &[u8]) -> Result<()> {
+    pub fn push(&mut self, value: &[u8]) -> Result<()> {
         let end = u32::try_from(self.data.len() + value.len()).map_err(|_| {
             let what = "a collected list of one group holds more than 4 GiB";
             EngineError::Config(what.into())
@@ -59,12 +59,12 @@ impl Items {
         self.ends[i..].iter_mut().for_each(|end| *end -= len as u32);
     }
 
-    fn save(&self, out: &mut Vec<u8>) {
+    pub fn save(&self, out: &mut Vec<u8>) {
         put_u64(self.len() as u64, out);
         self.iter().for_each(|value| put_bytes(value, out));
     }
 
-    fn load(from: &mut Reader<'_>) -> Result<Self> {
+    pub fn load(from: &mut Reader<'_>) -> Result<Self> {
         let mut items = Items::default();
         for _ in 0..from.count()? {
             items.push(from.bytes()?)?;
@@ -72,17 +72,20 @@ impl Items {
         Ok(items)
     }
 
-    fn heap_bytes(&self) -> usize {
+    pub fn heap_bytes(&self) -> usize {
         self.data.capacity() + self.ends.capacity() * size_of::<u32>()
     }
 }
 
-/// Every value incl. NULL, in order.
-pub(super) struct CollectList(Encoded);
+/// Every value incl. NULL, in order; those after the first `limit` are ignored.
+pub(super) struct CollectList {
+    codec: Encoded,
+    limit: usize,
+}
 
 impl CollectList {
-    pub fn new(ty: &SqlType) -> Self {
-        CollectList(Encoded::new(ty))
+    pub fn new(ty: &SqlType, limit: usize) -> Self {
+        CollectList { codec: Encoded::new(ty), limit }
     }
 }
 
@@ -93,10 +96,10 @@ impl Kernel for CollectList {
     const FORMAT: u8 = 0x40;
 
     fn bind(&self, args: &[ArrayRef]) -> Result<Self::Input> {
-        self.0.encode(first(args)?)
+        self.codec.encode(first(args)?)
     }
     fn add(&self, cell: &mut Items, input: &Self::Input, row: usize, _: i64) -> Result<()> {
-        cell.push(input.values.get(row))
+        if cell.len() < self.limit { cell.push(input.values.get(row)) } else { Ok(()) }
     }
     /// Removes the last equal value.
     fn undo(&self, cell: &mut Items, input: &Self::Input, row: usize) -> Result<()> {
@@ -108,7 +111,8 @@ impl Kernel for CollectList {
         Ok(())
     }
     fn merge(&self, into: &mut Items, from: Items) -> Result<()> {
-        from.iter().try_for_each(|value| into.push(value))
+        let room = self.limit.saturating_sub(into.len());
+        from.iter().take(room).try_for_each(|value| into.push(value))
     }
     fn out(&self, rows: usize) -> ListOut {
         ListOut::new(rows)
@@ -118,7 +122,7 @@ impl Kernel for CollectList {
         out.end_row();
     }
     fn finish(&self, out: ListOut) -> Result<ArrayRef> {
-        out.finish(|items| self.0.decode(items))
+        out.finish(|items| self.codec.decode(items))
     }
     fn save(&self, cell: &Items, out: &mut Vec<u8>) {
         cell.save(out);
@@ -131,8 +135,11 @@ impl Kernel for CollectList {
     }
 }
 
-/// Distinct values incl. NULL, in order of arrival.
-pub(super) struct CollectSet(Encoded);
+/// Distinct values incl. NULL, in order of arrival; those after the first `limit` are ignored.
+pub(super) struct CollectSet {
+    codec: Encoded,
+    limit: usize,
+}
 
 /// A list of distinct values.
 #[derive(Default)]
@@ -143,8 +150,8 @@ pub(super) struct Set {
 }
 
 impl Set {
-    fn insert(&mut self, value: &[u8]) -> Result<()> {
-        if self.contains(value) {
+    fn insert(&mut self, value: &[u8], limit: usize) -> Result<()> {
+        if self.items.len() >= limit || self.contains(value) {
             return Ok(());
         }
         self.items.push(value)?;
@@ -178,8 +185,8 @@ impl Set {
 }
 
 impl CollectSet {
-    pub fn new(ty: &SqlType) -> Self {
-        CollectSet(Encoded::new(ty))
+    pub fn new(ty: &SqlType, limit: usize) -> Self {
+        CollectSet { codec: Encoded::new(ty), limit }
     }
 }
 
@@ -190,13 +197,13 @@ impl Kernel for CollectSet {
     const FORMAT: u8 = 0x41;
 
     fn bind(&self, args: &[ArrayRef]) -> Result<Self::Input> {
-        self.0.encode(first(args)?)
+        self.codec.encode(first(args)?)
     }
     fn add(&self, cell: &mut Set, input: &Self::Input, row: usize, _: i64) -> Result<()> {
-        cell.insert(input.values.get(row))
+        cell.insert(input.values.get(row), self.limit)
     }
     fn merge(&self, into: &mut Set, from: Set) -> Result<()> {
-        from.items.iter().try_for_each(|value| into.insert(value))
+        from.items.iter().try_for_each(|value| into.insert(value, self.limit))
     }
     fn out(&self, rows: usize) -> ListOut {
         ListOut::new(rows)
@@ -206,7 +213,7 @@ impl Kernel for CollectSet {
         out.end_row();
     }
     fn finish(&self, out: ListOut) -> Result<ArrayRef> {
-        out.finish(|items| self.0.decode(items))
+        out.finish(|items| self.codec.decode(items))
     }
     fn save(&self, cell: &Set, out: &mut Vec<u8>) {
         cell.items.save(out);
@@ -214,7 +221,7 @@ impl Kernel for CollectSet {
     fn load(&self, from: &mut Reader<'_>) -> Result<Set> {
         let mut set = Set::default();
         let items = Items::load(from)?;
-        items.iter().try_for_each(|value| set.insert(value))?;
+        items.iter().try_for_each(|value| set.insert(value, usize::MAX))?;
         Ok(set)
     }
     fn heap_bytes(&self, cell: &Set) -> usize {

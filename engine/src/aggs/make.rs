@@ -6,15 +6,19 @@ use millrace_sql::error::SqlError;
 use millrace_sql::plan::AggregateCall;
 use millrace_sql::types::SqlType;
 
-use super::StreamAgg;
+use super::attr::Attr;
 use super::class::{Class, Decimals, Doubles, Encoded, Ints};
 use super::distinct::CountDistinct;
 use super::extreme::Extreme;
+use super::histogram::Histogram;
 use super::kernel::{Kernel, Slotted};
 use super::list::{CollectList, CollectSet};
+use super::moments::{Correlation, Deviation, Real, Whole};
 use super::number::{AvgDouble, AvgInt, Count, SumDecimal, SumDouble, SumInt};
 use super::offset::{End, ManyByOffset, OneByOffset};
+use super::sum_list::SumList;
 use super::topk::TopK;
+use super::{StreamAgg, fixtures};
 use crate::error::{EngineError, Result};
 
 type Made = Result<Box<dyn StreamAgg>>;
@@ -35,12 +39,21 @@ pub fn make(call: &AggregateCall) -> Made {
         "MAX" => extreme(call, true),
         "EARLIEST_BY_OFFSET" => by_offset(call, End::Earliest),
         "LATEST_BY_OFFSET" => by_offset(call, End::Latest),
-        "COLLECT_LIST" => boxed(CollectList::new(argument(call)?)),
-        "COLLECT_SET" => boxed(CollectSet::new(argument(call)?)),
+        "ATTR" => boxed(Attr::new(argument(call)?)),
+        "COLLECT_LIST" => boxed(CollectList::new(argument(call)?, limit(call)?)),
+        "COLLECT_SET" => boxed(CollectSet::new(argument(call)?, limit(call)?)),
+        "CORRELATION" => boxed(Correlation),
+        "HISTOGRAM" => boxed(Histogram),
+        "STDDEV_SAMP" => deviation(call, false),
+        "STDDEV_SAMPLE" => deviation(call, true),
+        "SUM_LIST" => sum_list(call),
         "COUNT_DISTINCT" => boxed(CountDistinct::new(argument(call)?)),
         "TOPK" => top_k(call),
         "TOPKDISTINCT" => boxed(TopK::new(argument(call)?, kept_rows(call, 0)?, true)),
-        other => Err(SqlError::not_supported(format!("the aggregate function {other}")).into()),
+        other => match fixtures::make(call)? {
+            Some(made) => Ok(made),
+            None => Err(SqlError::not_supported(format!("the aggregate function {other}")).into()),
+        },
     }
 }
 
@@ -76,6 +89,37 @@ fn avg(call: &AggregateCall) -> Made {
         SqlType::Bigint => boxed(AvgInt { narrow: false }),
         SqlType::Double => boxed(AvgDouble),
         _ => Err(refused(call)),
+    }
+}
+
+fn sum_list(call: &AggregateCall) -> Made {
+    match argument(call)? {
+        SqlType::Array(item) => match **item {
+            SqlType::Integer | SqlType::Bigint => boxed(SumList(SumInt((**item).clone()))),
+            SqlType::Double => boxed(SumList(SumDouble)),
+            _ => Err(refused(call)),
+        },
+        _ => Err(refused(call)),
+    }
+}
+
+fn deviation(call: &AggregateCall, root: bool) -> Made {
+    match argument(call)? {
+        SqlType::Integer => boxed(Deviation { numbers: Whole { narrow: true }, root }),
+        SqlType::Bigint => boxed(Deviation { numbers: Whole { narrow: false }, root }),
+        SqlType::Double => boxed(Deviation { numbers: Real, root }),
+        _ => Err(refused(call)),
+    }
+}
+
+/// How many values are kept, if that is limited.
+fn limit(call: &AggregateCall) -> Result<usize> {
+    match call.params.first() {
+        None => Ok(usize::MAX),
+        Some(ScalarValue::Int32(Some(limit))) => {
+            usize::try_from(*limit).map_err(|_| bad_parameters(call))
+        }
+        Some(_) => Err(bad_parameters(call)),
     }
 }
 

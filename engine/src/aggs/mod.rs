@@ -9,15 +9,20 @@ use millrace_sql::plan::AggregateCall;
 
 use crate::error::Result;
 
+mod attr;
 pub mod bytes;
 mod class;
 mod distinct;
 mod extreme;
+mod fixtures;
+mod histogram;
 mod kernel;
 mod list;
 mod make;
+mod moments;
 mod number;
 mod offset;
+mod sum_list;
 mod topk;
 
 pub use make::make;
@@ -73,7 +78,20 @@ pub trait StreamAgg: Send {
 
 /// Whether values of the call can be taken back, as aggregating a table needs.
 pub fn supports_undo(call: &AggregateCall) -> bool {
-    matches!(call.function.as_str(), "COUNT" | "SUM" | "AVG" | "COLLECT_LIST")
+    matches!(
+        call.function.as_str(),
+        "ATTR"
+            | "AVG"
+            | "COLLECT_LIST"
+            | "CORRELATION"
+            | "COUNT"
+            | "HISTOGRAM"
+            | "STDDEV_SAMP"
+            | "STDDEV_SAMPLE"
+            | "SUM"
+            | "SUM_LIST"
+            | "TEST_UDAF"
+    )
 }
 
 #[cfg(test)]

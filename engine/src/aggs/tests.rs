@@ -1,5 +1,7 @@
 //! Every function by cases: the value after each row; and laws that all of them keep.
 
+mod examples;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -302,4 +304,65 @@ fn wrong_calls_are_refused() {
     for case in cases {
         assert!(make(&case).is_err(), "{case:?}");
     }
+}
+
+#[test]
+fn attributes_are_null_when_they_differ() {
+    let c = call("ATTR", &[Integer], &[], Integer);
+    check(&c, &[ints(&[Some(1), Some(1), None, Some(1)])], &["1", "1", "NULL", "NULL"]);
+    check(&c, &[ints(&[None, None])], &["NULL", "NULL"]);
+    let mut agg = make(&c).unwrap();
+    agg.grow(1);
+    let undo = BooleanBuffer::from(vec![false, false, true]);
+    let args = [ints(&[Some(1), Some(2), Some(1)])];
+    let taken = Rows { slots: &[0; 3], args: &args, undo: Some(&undo), first_seq: 0 };
+    assert_eq!(texts(&agg.update_each(&taken).unwrap()), ["1", "NULL", "2"]);
+}
+
+#[test]
+fn correlations_and_deviations() {
+    let (x, y) = ([Some(1), Some(2), None, Some(3)], [Some(1), Some(3), Some(9), Some(2)]);
+    let c = call("CORRELATION", &[Integer, Integer], &[], Double);
+    check(&c, &[ints(&x), ints(&y)], &["NaN", "1.0", "1.0", "0.5"]);
+    let values = [None, Some(1.0), Some(2.0), Some(6.0)];
+    let variance = call("STDDEV_SAMP", &[Double], &[], Double);
+    check(&variance, &[doubles(&values)], &["0.0", "0.0", "0.5", "7.0"]);
+    let real = [Some(2.0), Some(4.0), Some(9.0)];
+    let deviation = call("STDDEV_SAMPLE", &[Double], &[], Double);
+    let root = (13.0_f64).sqrt();
+    check(&deviation, &[doubles(&real)], &["0.0", "1.4142135623730951", &root.to_string()]);
+    let variance = call("STDDEV_SAMP", &[Integer], &[], Double);
+    let mut agg = make(&variance).unwrap();
+    agg.grow(1);
+    let undo = BooleanBuffer::from(vec![false, false, false, true]);
+    let args = [ints(&[Some(1), Some(2), Some(7), Some(7)])];
+    let taken = Rows { slots: &[0; 4], args: &args, undo: Some(&undo), first_seq: 0 };
+    agg.update(&taken).unwrap();
+    assert_eq!(texts(&agg.value(&[0]).unwrap()), ["0.5"]);
+}
+
+#[test]
+fn histograms_and_sums_of_lists() {
+    let texts_of = [Some("b"), Some("a"), None, Some("b")];
+    let map = SqlType::Map(Box::new(Text), Box::new(Bigint));
+    let c = call("HISTOGRAM", &[Text], &[], map);
+    let want = ["{b: 1}", "{a: 1, b: 1}", "{a: 1, b: 1, null: 1}", "{a: 1, b: 2, null: 1}"];
+    check(&c, &[strings(&texts_of)], &want);
+    let mut lists = arrow::array::ListBuilder::new(arrow::array::Int32Builder::new());
+    lists.append_value([Some(1), None, Some(2)]);
+    lists.append_null();
+    lists.append_value([Some(i32::MAX)]);
+    let lists: ArrayRef = Arc::new(lists.finish());
+    let c = call("SUM_LIST", &[list(Integer)], &[], Integer);
+    check(&c, &[lists], &["3", "3", "-2147483646"]);
+}
+
+#[test]
+fn collected_values_are_limited() {
+    let two = [ScalarValue::Int32(Some(2))];
+    let values = [Some(1), Some(1), Some(2), Some(3)];
+    let c = call("COLLECT_LIST", &[Integer], &two, list(Integer));
+    check(&c, &[ints(&values)], &["[1]", "[1, 1]", "[1, 1]", "[1, 1]"]);
+    let c = call("COLLECT_SET", &[Integer], &two, list(Integer));
+    check(&c, &[ints(&values)], &["[1]", "[1]", "[1, 2]", "[1, 2]"]);
 }

@@ -4,6 +4,7 @@ pub mod aggregate;
 mod args;
 pub mod cache;
 pub mod filter;
+pub mod flat_map;
 pub mod foreign;
 pub mod input;
 pub mod joins;

@@ -150,6 +150,7 @@ fn op_name(op: &Op) -> &'static str {
         Op::Input { .. } => "input",
         Op::Filter(_) => "filter",
         Op::Project(_) => "project",
+        Op::FlatMap(_) => "flat map",
         Op::Aggregate { .. } => "aggregate",
         Op::Join { .. } => "join",
         Op::ForeignLeft { .. } => "foreign-key join, left side",

@@ -208,6 +208,8 @@ mod tests {
             signatures: Vec::new(),
             description: "d",
             example: "F(1)",
+            example_rows: &[],
+            example_result: "1",
         };
         let got = overload("(STRING, MAP<STRING, INT>, INT...) -> ARRAY<INT>", &DOC);
         let types: Vec<&str> = got["arguments"]

@@ -8,7 +8,9 @@ use super::names::Generator;
 use super::query::{self, Clauses, Purpose, Selected, Stage};
 use super::scan::StageNames;
 use super::scope::{Clause, Scope, window_bounds_misplaced};
+use super::settings::Settings;
 use super::typing::{Names, typed};
+use super::aggregate_state::{has_nested_values, limit_of};
 use super::{column, formats, internal_error, predicate, text, tree};
 use crate::ast::{Expr, ExprKind, Literal};
 use crate::catalog::{FormatKind, FormatSpec, pseudo};
@@ -235,6 +237,7 @@ pub(super) fn plan(
     calls: &Calls,
     scope: &Scope,
     purpose: Purpose<'_>,
+    settings: &Settings,
 ) -> Result<Selected> {
     let mut builder = Builder::new(scope, &stage);
     let group_by = match clauses.group_by.as_slice() {
@@ -247,7 +250,7 @@ pub(super) fn plan(
         builder.group(expr)?;
     }
     for call in &calls.list {
-        builder.call(call, stage.kind == ResultKind::Table)?;
+        builder.call(call, stage.kind == ResultKind::Table, settings)?;
     }
     let rekeyed = !keeps_key(&stage, &group_by);
     let key_format = builder.key_format(&stage);
@@ -261,6 +264,7 @@ pub(super) fn plan(
         window: clauses.window.map(|w| w.key_window()),
         key_format,
         partitions: stage.partitions,
+        flat: Vec::new(),
     };
     if let Some(having) = &clauses.having {
         let shown = text::internal(having, scope);
@@ -358,7 +362,7 @@ impl<'a> Builder<'a> {
         name
     }
 
-    fn call(&mut self, call: &Expr, table_input: bool) -> Result<()> {
+    fn call(&mut self, call: &Expr, table_input: bool, settings: &Settings) -> Result<()> {
         let (name, args) = match &call.kind {
             ExprKind::Call { name, args } => (name, args.as_slice()),
             ExprKind::CallStar { name } => (name, &[][..]),
@@ -367,7 +371,7 @@ impl<'a> Builder<'a> {
         let args = args.iter().map(|a| typed(a, &self.names));
         let args: Vec<Typed> = args.collect::<Result<_>>()?;
         let signature = functions::resolve_aggregate(&name.value, &args);
-        let signature = signature.map_err(|e| e.at(call.span()))?;
+        let mut signature = signature.map_err(|e| e.at(call.span()))?;
         if table_input && !signature.table_ok {
             let message = format!(
                 "The aggregation function(s) ({}) cannot be applied to a table source. Only \
@@ -376,7 +380,16 @@ impl<'a> Builder<'a> {
             );
             return Err(SqlError::invalid(message).at(call.span()));
         }
-        let made = self.aggregate_call(name.value.to_uppercase(), signature);
+        let nested = signature.nested_state && !has_nested_values(self.scope);
+        if nested {
+            let message = "One of the functions used in the statement has an intermediate type \
+                           that the value format can not handle. Please remove the function or \
+                           change the format.";
+            return Err(SqlError::invalid(message).at(call.span()));
+        }
+        let function = name.value.to_uppercase();
+        signature.params.extend(limit_of(&function, settings)?);
+        let made = self.aggregate_call(function, signature);
         self.calls.push((call.clone(), made));
         Ok(())
     }

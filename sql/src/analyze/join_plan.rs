@@ -60,6 +60,7 @@ pub(super) fn plan(joins: &Joins, scope: &Scope, used: &Used) -> Result<Stage> {
         key_format: left.key_format,
         partitions: left.partitions,
         plan: left.plan,
+        flat: Vec::new(),
     })
 }
 

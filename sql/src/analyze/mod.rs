@@ -16,15 +16,18 @@ use crate::plan::QueryPlan;
 use crate::types::SqlType;
 
 mod aggregate;
+mod aggregate_state;
 mod create;
 mod drop;
 mod exists;
+mod flat_map;
 mod formats;
 mod insert;
 mod items;
 mod join;
 mod join_plan;
 mod keys;
+mod lambdas;
 mod names;
 mod pull;
 mod pull_keys;

@@ -10,6 +10,7 @@ use super::names::Generator;
 use super::scan::{JoinKey, ScopeNames, StageNames, Used, scan};
 use super::scope::{Clause, Scope};
 use super::typing::{Names, prefixed, typed};
+use super::flat_map::{self, Flat};
 use super::{aggregate, column, internal_error, join, predicate, text, times, windows};
 use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
 use crate::catalog::{Catalog, Column, ColumnRole, FormatSpec, KeyWindow, Source, SourceKind};
@@ -68,6 +69,8 @@ pub(super) struct Stage {
     pub window: Option<KeyWindow>,
     pub key_format: FormatSpec,
     pub partitions: u32,
+    /// Calls of table functions that are columns by now.
+    pub flat: Vec<Flat>,
 }
 
 /// The clauses of a SELECT, resolved.
@@ -97,6 +100,7 @@ pub(super) fn select(
     let aggregates = aggregate::Calls::collect(&clauses, &scope)?;
     let grouped = aggregates.is_needed(&clauses);
     if grouped {
+        flat_map::refuse(&clauses)?;
         aggregates.check(&clauses, &scope, purpose)?;
     } else {
         check_ungrouped(query, &clauses)?;
@@ -112,8 +116,9 @@ pub(super) fn select(
     }
     let stage = filtered(stage, &clauses, &scope)?;
     let mut selected = if grouped {
-        aggregate::plan(stage, &clauses, &aggregates, &scope, purpose)?
+        aggregate::plan(stage, &clauses, &aggregates, &scope, purpose, settings)?
     } else {
+        let stage = flat_map::plan(stage, &clauses, &scope)?;
         project(stage, &clauses, &scope, purpose)?
     };
     selected.limit = query.limit;
@@ -123,7 +128,7 @@ pub(super) fn select(
 impl Stage {
     /// What names mean in WHERE, GROUP BY and an ungrouped SELECT.
     pub fn names<'a>(&'a self, scope: &'a Scope) -> StageNames<'a> {
-        StageNames { scope, join_key: self.join_key.as_ref() }
+        StageNames { scope, join_key: self.join_key.as_ref(), flat: &self.flat }
     }
 }
 
@@ -232,6 +237,7 @@ fn source_stage(scope: &Scope, joins: &join::Joins, used: &Used, grouped: bool) 
         window: input.source.window,
         key_format: input.source.key_format.clone(),
         partitions: input.source.partitions,
+        flat: Vec::new(),
     })
 }
 

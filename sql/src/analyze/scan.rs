@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use datafusion::logical_expr::LogicalPlan;
 
+use super::flat_map::Flat;
 use super::scope::{ColumnRef, Scope};
 use super::typing::Names;
 use super::{internal_error, tree};
@@ -30,10 +31,14 @@ pub(super) struct JoinKey {
 pub(super) struct StageNames<'a> {
     pub scope: &'a Scope,
     pub join_key: Option<&'a JoinKey>,
+    pub flat: &'a [Flat],
 }
 
 impl Names for StageNames<'_> {
     fn find(&self, expr: &Expr) -> Result<Option<Typed>> {
+        if let Some(flat) = self.flat.iter().find(|flat| flat.call == *expr) {
+            return Ok(Some(super::column(&flat.name, flat.ty.clone())));
+        }
         match self.join_key {
             Some(key) if key.stands_for.as_ref() == Some(expr) => {
                 Ok(Some(super::column(&key.name, key.ty.clone())))

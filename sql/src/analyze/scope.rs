@@ -69,21 +69,6 @@ impl Clause {
 const UNIT_FUNCTIONS: [&str; 6] =
     ["TIMESTAMPADD", "TIMESTAMPSUB", "DATEADD", "DATESUB", "TIMEADD", "TIMESUB"];
 
-/// ksqlDB has these; this version does not.
-const FUNCTIONS_LATER: [&str; 11] = [
-    "ATTR",
-    "CORRELATION",
-    "CUBE_EXPLODE",
-    "EXPLODE",
-    "FILTER",
-    "HISTOGRAM",
-    "REDUCE",
-    "STDDEV_SAMP",
-    "STDDEV_SAMPLE",
-    "SUM_LIST",
-    "TRANSFORM",
-];
-
 impl Scope {
     pub fn new(relation: &Relation, catalog: &Catalog) -> Result<Scope> {
         let sources =
@@ -114,21 +99,48 @@ impl Scope {
 
     /// A copy of `expr` in which every column carries its source and every unit of time is one.
     pub fn qualify(&self, expr: &Expr, clause: Clause) -> Result<Expr> {
+        self.qualify_in(expr, clause, &[])
+    }
+
+    /// [`Scope::qualify`] inside lambdas with these parameters.
+    fn qualify_in(&self, expr: &Expr, clause: Clause, params: &[Ident]) -> Result<Expr> {
         tree::rewrite(expr, &mut |e| match &e.kind {
+            ExprKind::Column { source: None, name } if params.contains(name) => Ok(Some(e.clone())),
             ExprKind::Column { source, name } => {
                 self.qualify_column(source.as_ref(), name, clause).map(Some)
             }
             ExprKind::Call { name, args } if is_unit_function(name) => {
-                self.qualify_unit_call(e, name, args, clause)
+                self.qualify_unit_call(e, name, args, clause, params)
             }
             ExprKind::Call { name, .. } | ExprKind::CallStar { name } => {
                 check_function(name).map(|()| None)
             }
-            ExprKind::Lambda { .. } => {
-                Err(SqlError::not_supported("A lambda function").at(e.span()))
+            ExprKind::Lambda { params: inner, body } => {
+                self.check_parameters(inner, params)?;
+                let all = [params, inner].concat();
+                let body = Box::new(self.qualify_in(body, clause, &all)?);
+                let kind = ExprKind::Lambda { params: inner.clone(), body };
+                Ok(Some(Expr::new(kind, e.span())))
             }
             _ => Ok(None),
         })
+    }
+
+    /// Parameters of a lambda hide nothing: no column, and no parameter of a lambda around it.
+    fn check_parameters(&self, params: &[Ident], outer: &[Ident]) -> Result<()> {
+        for param in params {
+            let columns = self.inputs.iter().flat_map(|input| &input.source.columns);
+            if columns.into_iter().any(|column| column.name == param.value) {
+                let name = &param.value;
+                let message = format!("Lambda function argument can't be a column name: {name}");
+                return Err(SqlError::invalid(message).at(param.span()));
+            }
+            if outer.contains(param) {
+                let message = "Reusing lambda arguments in nested lambda is not allowed";
+                return Err(SqlError::invalid(message).at(param.span()));
+            }
+        }
+        Ok(())
     }
 
     fn qualify_unit_call(
@@ -137,12 +149,13 @@ impl Scope {
         name: &Ident,
         args: &[Expr],
         clause: Clause,
+        params: &[Ident],
     ) -> Result<Option<Expr>> {
         let Some((first, rest)) = args.split_first() else { return Ok(None) };
         let Some(unit) = first.as_unit() else { return Ok(None) };
         let mut qualified = vec![Expr::new(ExprKind::Unit(unit), first.span())];
         for arg in rest {
-            qualified.push(self.qualify(arg, clause)?);
+            qualified.push(self.qualify_in(arg, clause, params)?);
         }
         let kind = ExprKind::Call { name: name.clone(), args: qualified };
         Ok(Some(Expr::new(kind, call.span())))
@@ -313,9 +326,6 @@ fn check_function(name: &Ident) -> Result<()> {
     let upper = name.value.to_uppercase();
     if functions::kind(&upper).is_some() || upper == "AS_VALUE" {
         return Ok(());
-    }
-    if FUNCTIONS_LATER.contains(&upper.as_str()) {
-        return Err(SqlError::not_supported(format!("The function {upper}")).at(name.span()));
     }
     let message = format!("Can't find any functions with the name '{}'", name.value);
     let error = SqlError::invalid(message).at(name.span());

@@ -1,7 +1,7 @@
 //! From a resolved syntax tree to a typed expression. What columns mean is the caller's to say
 //! ([`Names`]); what operators and functions mean is known by `expr` and `functions`.
 
-use super::text;
+use super::{lambdas, text};
 use crate::ast::{BinaryOp, CaseBranch, Expr, ExprKind, Literal, UnaryOp};
 use crate::error::{Result, SqlError};
 use crate::expr::{Typed, ops};
@@ -87,7 +87,9 @@ fn build(expr: &Expr, names: &dyn Names) -> Result<Typed> {
             let fields = fields.iter().map(|(n, v)| Ok((n.value.clone(), of(v)?)));
             ops::struct_(fields.collect::<Result<_>>()?)
         }
-        ExprKind::Lambda { .. } => Err(SqlError::not_supported("A lambda function")),
+        ExprKind::Lambda { .. } => {
+            Err(SqlError::invalid("A lambda stands only among the arguments of a function"))
+        }
     }
 }
 
@@ -176,9 +178,25 @@ fn call(name: &str, args: &[Expr], names: &dyn Names) -> Result<Typed> {
         Some(FunctionKind::Aggregate) => {
             Err(SqlError::invalid(format!("{name} is an aggregate function and not allowed here.")))
         }
-        Some(FunctionKind::Table) => Err(SqlError::not_supported(format!("Table function {name}"))),
+        Some(FunctionKind::Table) => {
+            let message = format!("Can't find any functions with the name '{name}'");
+            Err(SqlError::invalid(message)
+                .hint("it is a table function, which stands only in the SELECT list of a stream"))
+        }
         // Marks a copy of a key column; the value is the argument's.
         _ if name.eq_ignore_ascii_case("AS_VALUE") && args.len() == 1 => typed(&args[0], names),
-        _ => functions::resolve_scalar(name, all(args, names)?),
+        _ => call_scalar(name, args, names),
     }
+}
+
+fn call_scalar(name: &str, args: &[Expr], names: &dyn Names) -> Result<Typed> {
+    let lambdas: Vec<Option<lambdas::AstLambda<'_>>> =
+        args.iter().map(|arg| lambdas::AstLambda::of(arg, names)).collect();
+    let args = args.iter().zip(&lambdas).map(|(arg, lambda)| {
+        Ok(match lambda {
+            Some(lambda) => functions::Arg::Lambda(lambda),
+            None => functions::Arg::Value(typed(arg, names)?),
+        })
+    });
+    functions::resolve_call(name, args.collect::<Result<_>>()?)
 }

@@ -28,11 +28,7 @@ impl Evaluator {
     /// # Errors
     /// When the expression names a column that the schema does not have.
     pub fn new(expr: &Expr, schema: &DFSchema) -> Result<Self> {
-        let props = ExecutionProps::new();
-        let context = PhysicalPlanningContext::default();
-        let root = create_physical_expr(expr, schema, &props, &context);
-        let root = root.and_then(|root| root.transform_up(lower)).map_err(internal)?;
-        Ok(Evaluator { root: root.data })
+        Ok(Evaluator { root: compile(expr, schema)? })
     }
 
     /// The value per row. Rows that could not be computed are NULL and told in `errors`, once.
@@ -61,6 +57,15 @@ impl Evaluator {
         let column = self.column(batch, errors)?;
         true_rows(&column).map_err(|error| internal(error.into()))
     }
+}
+
+/// The physical form of `expr` over the columns of `schema`.
+pub(super) fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    let props = ExecutionProps::new();
+    let context = PhysicalPlanningContext::default();
+    let root = create_physical_expr(expr, schema, &props, &context);
+    let root = root.and_then(|root| root.transform_up(lower)).map_err(internal)?;
+    Ok(root.data)
 }
 
 /// Puts our own physical form in the place of a call of one of our operations.

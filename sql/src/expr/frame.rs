@@ -105,6 +105,16 @@ impl Frame {
         self.stopped.extend(inner.stopped);
     }
 
+    /// Takes over the errors of items: `rows` tells the row that each item belongs to.
+    pub(crate) fn absorb_items(&mut self, inner: Frame, rows: &[u32]) {
+        let row_of = |item: usize| rows.get(item).map_or(0, |row| *row as usize);
+        for fault in inner.faults {
+            self.fault(row_of(fault.row), fault.message);
+        }
+        let stopped = inner.stopped.into_iter();
+        self.stopped.extend(stopped.map(|e| RowError { row: row_of(e.row), ..e }));
+    }
+
     /// One error per row, by row.
     pub(crate) fn into_errors(self) -> Vec<RowError> {
         let mut errors = self.faults;

@@ -10,6 +10,8 @@ mod eval;
 pub(crate) mod frame;
 pub mod java_time;
 pub(crate) mod kernel;
+pub(crate) mod lambda;
+mod java_map;
 mod memo;
 pub(crate) mod op;
 pub mod ops;
@@ -22,6 +24,7 @@ pub(crate) use cast::{can_implicitly_cast, column as convert_column, decimal_tex
 pub use cast::{double_text, parse_date_text, parse_time_text, parse_timestamp_text};
 pub use eval::Evaluator;
 pub use frame::RowError;
+pub(crate) use java_map::hash_order;
 pub(crate) use memo::with_regex;
 pub use ops::BinaryOp;
 pub(crate) use ops::common_numeric;

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, new_null_array};
 use arrow::buffer::BooleanBuffer;
@@ -20,16 +21,21 @@ use datafusion::scalar::ScalarValue;
 
 use super::frame::{self, Frame};
 use super::kernel::{Args, Col, KernelFn, true_rows};
+use super::lambda::{Capture, Lambda, LambdaCall, LambdaFn, Lambdas};
 use super::typed::Typed;
 use crate::types::SqlType;
 
 /// What an operation does with its arguments.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum OpKind {
     /// Computes whole columns.
     Kernel(KernelFn),
     /// As `Kernel`, but gives another result each time (RANDOM, UUID, UNIX_TIMESTAMP).
     Volatile(KernelFn),
+    /// As `Volatile`, and counts the rows that it has seen.
+    Counting(CountingFn, Arc<AtomicU64>),
+    /// Evaluates lambdas over collections.
+    Lambda(LambdaFn, Arc<Lambdas>),
     /// Stops the errors of its only argument.
     Guard,
     And,
@@ -37,6 +43,9 @@ pub(crate) enum OpKind {
     /// Conditions and values in turn, then the ELSE value.
     Case,
 }
+
+/// A kernel that also gets how many rows the call has seen so far.
+pub(crate) type CountingFn = fn(&Args<'_>, u64) -> Result<ArrayRef, ArrowError>;
 
 /// An operation, as DataFusion sees it: a scalar function.
 #[derive(Debug, Clone)]
@@ -50,7 +59,7 @@ pub(crate) struct Op {
 impl Op {
     fn new(name: &str, kind: OpKind, returns: DataType) -> Self {
         let volatility = match kind {
-            OpKind::Volatile(_) => Volatility::Volatile,
+            OpKind::Volatile(_) | OpKind::Counting(..) => Volatility::Volatile,
             _ => Volatility::Immutable,
         };
         let any_number = vec![TypeSignature::VariadicAny, TypeSignature::Nullary];
@@ -62,8 +71,31 @@ impl Op {
         &self.returns
     }
 
-    fn tag(&self) -> (&str, &DataType, std::mem::Discriminant<OpKind>) {
-        (&self.name, &self.returns, std::mem::discriminant(&self.kind))
+    fn tag(&self) -> (&str, &DataType, std::mem::Discriminant<OpKind>, Option<&Lambdas>) {
+        let lambdas = match &self.kind {
+            OpKind::Lambda(_, lambdas) => Some(lambdas.as_ref()),
+            _ => None,
+        };
+        (&self.name, &self.returns, std::mem::discriminant(&self.kind), lambdas)
+    }
+
+    /// Evaluates lambdas over the items of `cols`, of which the captured columns are the last.
+    fn run_lambda(
+        &self,
+        apply: LambdaFn,
+        lambdas: &Lambdas,
+        cols: &[Col],
+        rows: usize,
+    ) -> DfResult<ArrayRef> {
+        let (values, captures) = cols.split_at(cols.len().saturating_sub(lambdas.captures));
+        let args = Args { cols: values, rows, returns: &self.returns };
+        let call = LambdaCall { args, lambdas: &lambdas.list, captures };
+        if frame::current(|_| ()).is_some() {
+            return apply(&call);
+        }
+        let (result, inner) = frame::within(Frame::default(), || apply(&call));
+        no_frame(inner)?;
+        result
     }
 
     fn run_kernel(&self, kernel: KernelFn, cols: &[Col], rows: usize) -> DfResult<ArrayRef> {
@@ -87,10 +119,13 @@ fn no_frame(frame: Frame) -> DfResult<()> {
     }
 }
 
-/// Name, result and kind tell operations apart; overloads differ in the types of their arguments.
+/// Name, result, kind and lambdas tell operations apart; overloads differ in the types of their arguments.
 impl PartialEq for Op {
     fn eq(&self, other: &Self) -> bool {
-        self.tag() == other.tag()
+        match (&self.kind, &other.kind) {
+            (OpKind::Counting(_, left), OpKind::Counting(_, right)) => Arc::ptr_eq(left, right),
+            _ => self.tag() == other.tag(),
+        }
     }
 }
 
@@ -135,17 +170,27 @@ pub(crate) struct OpExpr {
 
 impl OpExpr {
     fn evaluate_rows(&self, batch: &RecordBatch, rows: usize) -> DfResult<ArrayRef> {
-        match self.op.kind {
+        match &self.op.kind {
             OpKind::Kernel(kernel) | OpKind::Volatile(kernel) => {
-                let args = self.args.iter();
-                let cols = args.map(|arg| col(arg.evaluate(batch)?)).collect::<DfResult<Vec<_>>>();
-                self.op.run_kernel(kernel, &cols?, rows)
+                self.op.run_kernel(*kernel, &self.cols(batch)?, rows)
+            }
+            OpKind::Counting(kernel, seen) => {
+                let cols = self.cols(batch)?;
+                let before = seen.fetch_add(rows as u64, Ordering::Relaxed);
+                Ok(kernel(&Args { cols: &cols, rows, returns: &self.op.returns }, before)?)
+            }
+            OpKind::Lambda(apply, lambdas) => {
+                self.op.run_lambda(*apply, lambdas, &self.cols(batch)?, rows)
             }
             OpKind::Guard => frame::guarded(|| self.arg(0, batch, rows)),
             OpKind::And => self.logical(batch, rows, true),
             OpKind::Or => self.logical(batch, rows, false),
             OpKind::Case => self.case(batch, rows),
         }
+    }
+
+    fn cols(&self, batch: &RecordBatch) -> DfResult<Vec<Col>> {
+        self.args.iter().map(|arg| col(arg.evaluate(batch)?)).collect()
     }
 
     fn arg(&self, index: usize, batch: &RecordBatch, rows: usize) -> DfResult<ArrayRef> {
@@ -259,7 +304,7 @@ impl PhysicalExpr for OpExpr {
     }
 
     fn is_volatile_node(&self) -> bool {
-        matches!(self.op.kind, OpKind::Volatile(_))
+        matches!(self.op.kind, OpKind::Volatile(_) | OpKind::Counting(..))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -331,6 +376,21 @@ pub(crate) fn call(name: &str, kernel: KernelFn, args: Vec<Typed>, returns: SqlT
 /// An operation of any kind; nothing is computed.
 pub(crate) fn make(name: &str, kind: OpKind, args: Vec<Typed>, returns: SqlType) -> Typed {
     build(Op::new(name, kind, returns.to_arrow()), args, returns)
+}
+
+/// A call with lambdas over `captures`.
+pub(crate) fn make_lambda(
+    name: &str,
+    apply: LambdaFn,
+    mut args: Vec<Typed>,
+    lambdas: Vec<Lambda>,
+    captures: &[Capture],
+    returns: SqlType,
+) -> Typed {
+    let lambdas = Lambdas { list: lambdas, captures: captures.len() };
+    let columns = captures.iter().cloned();
+    args.extend(columns.map(|(column, ty)| Typed::column(column, ty)));
+    make(name, OpKind::Lambda(apply, Arc::new(lambdas)), args, returns)
 }
 
 /// Stops errors of `value` here. Columns and literals have none.

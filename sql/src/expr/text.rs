@@ -5,6 +5,7 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 
+use super::lambda::Lambdas;
 use super::op::{Op, OpKind, as_op};
 use crate::types::SqlType;
 
@@ -50,7 +51,8 @@ fn items_text(array: &ArrayRef) -> Vec<String> {
 
 fn op_text(op: &Op, args: &[Expr]) -> String {
     let texts: Vec<String> = args.iter().map(sql_text).collect();
-    match (op.kind, op.name.as_str(), texts.as_slice()) {
+    match (&op.kind, op.name.as_str(), texts.as_slice()) {
+        (OpKind::Lambda(_, lambdas), name, texts) => lambda_text(lambdas, name, texts),
         (OpKind::Guard, _, [inner]) | (_, "implicit_cast", [inner]) => inner.clone(),
         (_, "cast", [inner]) => {
             let ty = SqlType::from_arrow(op.returns());
@@ -70,6 +72,15 @@ fn op_text(op: &Op, args: &[Expr]) -> String {
         (_, name, [left, right]) if is_infix(name) => format!("({left} {name} {right})"),
         (_, name, args) => format!("{name}({})", args.join(", ")),
     }
+}
+
+fn lambda_text(lambdas: &Lambdas, name: &str, args: &[String]) -> String {
+    let mut texts = args[..args.len().saturating_sub(lambdas.captures)].to_vec();
+    texts.extend(lambdas.list.iter().map(|lambda| {
+        let params = lambda.params(lambdas.captures).join(", ");
+        format!("({params}) => {}", sql_text(lambda.body()))
+    }));
+    format!("{name}({})", texts.join(", "))
 }
 
 fn is_infix(name: &str) -> bool {

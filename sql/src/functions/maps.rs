@@ -9,12 +9,10 @@ use arrow::error::ArrowError;
 
 use super::lists::{Lists, Maps, Picked};
 use super::registry::{Body::*, Scalar};
-use crate::error::{Result as SqlResult, SqlError};
-use crate::expr::Typed;
 use crate::expr::frame::Frame;
+use crate::expr::hash_order;
 use crate::expr::kernel::{Args, Bool, Str, mismatch};
 use crate::expr::ops::map_from;
-use crate::types::{SqlType, StructField};
 
 const MAP: &str = "MAP";
 
@@ -31,7 +29,25 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         category: MAP,
         about: "The entries as an array of STRUCT<K, V>, by key if the second argument is TRUE.",
         example: ("CAST(ENTRIES(MAP('a' := 1), TRUE) AS STRING)", "[Struct{K=a,V=1}]"),
-        overloads: &[("(MAP<STRING, V>, BOOLEAN) -> ARRAY<V>", Typed(entries, entries_type))],
+        overloads: &[
+            ("(MAP<STRING, INT>, BOOLEAN) -> ARRAY<STRUCT<K STRING, V INT>>", Kernel(entries)),
+            (
+                "(MAP<STRING, BIGINT>, BOOLEAN) -> ARRAY<STRUCT<K STRING, V BIGINT>>",
+                Kernel(entries),
+            ),
+            (
+                "(MAP<STRING, DOUBLE>, BOOLEAN) -> ARRAY<STRUCT<K STRING, V DOUBLE>>",
+                Kernel(entries),
+            ),
+            (
+                "(MAP<STRING, BOOLEAN>, BOOLEAN) -> ARRAY<STRUCT<K STRING, V BOOLEAN>>",
+                Kernel(entries),
+            ),
+            (
+                "(MAP<STRING, STRING>, BOOLEAN) -> ARRAY<STRUCT<K STRING, V STRING>>",
+                Kernel(entries),
+            ),
+        ],
     },
     Scalar {
         name: "MAP_KEYS",
@@ -78,7 +94,9 @@ fn parts(
 ) -> Result<ArrayRef, ArrowError> {
     let maps = Maps::new(args.col(0)?)?;
     let mut out = Picked::new(args.rows);
-    (0..args.rows).for_each(|row| out.row(maps.row(row)));
+    for row in 0..args.rows {
+        out.row(maps.row(row).map(|entries| hash_order(maps.map.keys(), entries)));
+    }
     out.finish(part(&maps), args.returns)
 }
 
@@ -155,15 +173,6 @@ fn as_map(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     map_from(args.returns, keys, values, lengths, Some(valid.into()))
 }
 
-fn entries_type(args: &[Typed]) -> SqlResult<SqlType> {
-    let Some(SqlType::Map(key, value)) = args.first().and_then(|arg| arg.ty.clone()) else {
-        return Err(SqlError::invalid("a MAP was expected"));
-    };
-    let field = |name: &str, ty| StructField { name: name.to_string(), ty };
-    let entry = SqlType::Struct(vec![field("K", *key), field("V", *value)]);
-    Ok(SqlType::Array(Box::new(entry)))
-}
-
 fn entries(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     let DataType::List(item) = args.returns else { return Err(mismatch("ARRAY", args.returns)) };
     let DataType::Struct(fields) = item.data_type() else {
@@ -179,10 +188,11 @@ fn entries(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
             continue;
         };
         out.row(maps.row(row).map(|entries| {
-            let mut entries: Vec<usize> = entries.collect();
-            if sorted {
-                entries.sort_by_key(|entry| names.value(*entry));
+            if !sorted {
+                return hash_order(maps.map.keys(), entries);
             }
+            let mut entries: Vec<usize> = entries.collect();
+            entries.sort_by_key(|entry| names.value(*entry));
             entries
         }));
     }

@@ -21,7 +21,11 @@ macro_rules! of_double {
             category: MATH,
             about: $about,
             example: ($example, $value),
-            overloads: &[("(DOUBLE) -> DOUBLE", Kernel(|args, _| map_double(args, $f)))],
+            overloads: &[
+                ("(INT) -> DOUBLE", OfDoubles(|args, _| map_double(args, $f))),
+                ("(BIGINT) -> DOUBLE", OfDoubles(|args, _| map_double(args, $f))),
+                ("(DOUBLE) -> DOUBLE", OfDoubles(|args, _| map_double(args, $f))),
+            ],
         }
     };
 }
@@ -47,10 +51,11 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         category: MATH,
         about: "The angle of the point (x, y), in radians; y comes first.",
         example: ("ATAN2(0, 1)", "0.0"),
-        overloads: &[(
-            "(DOUBLE, DOUBLE) -> DOUBLE",
-            Kernel(|args, frame| rows2::<Dbl, Dbl, Dbl>(args, frame, |y, x| ok(y.atan2(x)))),
-        )],
+        overloads: &[
+            ("(INT, INT) -> DOUBLE", OfDoubles(atan2)),
+            ("(BIGINT, BIGINT) -> DOUBLE", OfDoubles(atan2)),
+            ("(DOUBLE, DOUBLE) -> DOUBLE", OfDoubles(atan2)),
+        ],
     },
     of_double!("CBRT", "Cube root.", "CBRT(27)" = "3.0", f64::cbrt),
     of_double!("COS", "Cosine of radians.", "COS(0)" = "1.0", f64::cos),
@@ -76,11 +81,12 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         about: "LOG(x) is the natural logarithm, LOG(b, x) the logarithm to base b.",
         example: ("LOG(2, 8)", "3.0"),
         overloads: &[
-            ("(DOUBLE) -> DOUBLE", Kernel(|args, _| map_double(args, f64::ln))),
-            (
-                "(DOUBLE, DOUBLE) -> DOUBLE",
-                Kernel(|args, frame| rows2::<Dbl, Dbl, Dbl>(args, frame, |b, x| ok(log(b, x)))),
-            ),
+            ("(INT) -> DOUBLE", OfDoubles(ln)),
+            ("(BIGINT) -> DOUBLE", OfDoubles(ln)),
+            ("(DOUBLE) -> DOUBLE", OfDoubles(ln)),
+            ("(INT, INT) -> DOUBLE", OfDoubles(log)),
+            ("(BIGINT, BIGINT) -> DOUBLE", OfDoubles(log)),
+            ("(DOUBLE, DOUBLE) -> DOUBLE", OfDoubles(log)),
         ],
     },
     Scalar {
@@ -95,10 +101,11 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
         category: MATH,
         about: "base to the power of the exponent.",
         example: ("POWER(2, 10)", "1024.0"),
-        overloads: &[(
-            "(DOUBLE, DOUBLE) -> DOUBLE",
-            Kernel(|args, frame| rows2::<Dbl, Dbl, Dbl>(args, frame, |b, e| ok(b.powf(e)))),
-        )],
+        overloads: &[
+            ("(INT, INT) -> DOUBLE", OfDoubles(power)),
+            ("(BIGINT, BIGINT) -> DOUBLE", OfDoubles(power)),
+            ("(DOUBLE, DOUBLE) -> DOUBLE", OfDoubles(power)),
+        ],
     },
     of_double!("RADIANS", "Degrees to radians.", "RADIANS(0)" = "0.0", radians),
     Scalar {
@@ -177,8 +184,22 @@ fn sign(x: f64) -> i32 {
     i32::from(x > 0.0) - i32::from(x < 0.0)
 }
 
-fn log(base: f64, x: f64) -> f64 {
-    if base <= 0.0 || base == 1.0 { f64::NAN } else { x.ln() / base.ln() }
+fn atan2(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
+    rows2::<Dbl, Dbl, Dbl>(args, frame, |y, x| ok(y.atan2(x)))
+}
+
+fn power(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
+    rows2::<Dbl, Dbl, Dbl>(args, frame, |base, exponent| ok(base.powf(exponent)))
+}
+
+fn ln(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
+    map_double(args, f64::ln)
+}
+
+fn log(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
+    rows2::<Dbl, Dbl, Dbl>(args, frame, |base, x| {
+        ok(if base <= 0.0 || base == 1.0 { f64::NAN } else { x.ln() / base.ln() })
+    })
 }
 
 fn random_double(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {

@@ -1,16 +1,19 @@
-//! How a function is declared, found and called.
+//! How functions are declared, and where they are found.
 
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 
 use super::FunctionKind;
-use super::aggregates::{self, AGGREGATES};
-use super::signature::{Fit, Signature};
-use crate::error::{Result, SqlError};
+use super::aggregates::{self, AGGREGATES, Aggregate};
+use super::fixtures;
+use super::signature::Signature;
+use super::tables::{self, TABLES, Table};
+use crate::error::Result;
+use crate::expr::Typed;
 use crate::expr::kernel::KernelFn;
-use crate::expr::op::{OpKind, call, guard, make};
-use crate::expr::{Typed, implicit_cast, type_name};
+use crate::expr::lambda::LambdaFn;
+use crate::expr::op::CountingFn;
 use crate::types::SqlType;
 
 /// A scalar function as a family's table declares it.
@@ -27,10 +30,16 @@ pub(super) struct Scalar {
 #[derive(Clone, Copy)]
 pub(super) enum Body {
     Kernel(KernelFn),
+    /// Numbers come as DOUBLE, whatever they were.
+    OfDoubles(KernelFn),
     /// Another result at each call.
     Volatile(KernelFn),
     /// The result's type follows from the types and values of the arguments.
     Typed(KernelFn, fn(&[Typed]) -> Result<SqlType>),
+    /// Some arguments are lambdas.
+    Lambda(LambdaFn),
+    /// The result depends on how many rows the call has seen.
+    Counting(CountingFn),
 }
 
 /// What SHOW FUNCTIONS and DESCRIBE FUNCTION tell.
@@ -44,11 +53,15 @@ pub struct FunctionDoc {
     /// One per overload, e.g. `(STRING, INT) -> STRING`.
     pub signatures: Vec<String>,
     pub description: &'static str,
-    /// An expression; that of a scalar function is over literals and can be evaluated.
+    /// A call: of a scalar or table function over literals, of an aggregate over columns X, Y, Z.
     pub example: &'static str,
+    /// For an aggregate: the rows of the example, each with its values of X, Y, Z.
+    pub example_rows: &'static [&'static str],
+    /// What the example gives, as CAST to STRING shows it; the rows of a table function by line.
+    pub example_result: &'static str,
 }
 
-static FAMILIES: [&[Scalar]; 16] = [
+static FAMILIES: [&[Scalar]; 17] = [
     super::array_sets::FUNCTIONS,
     super::arrays::FUNCTIONS,
     super::bytes::FUNCTIONS,
@@ -56,6 +69,7 @@ static FAMILIES: [&[Scalar]; 16] = [
     super::dates::FUNCTIONS,
     super::json::FUNCTIONS,
     super::json_build::FUNCTIONS,
+    super::lambdas::FUNCTIONS,
     super::maps::FUNCTIONS,
     super::masks::FUNCTIONS,
     super::math::FUNCTIONS,
@@ -71,101 +85,106 @@ pub(super) fn scalars() -> impl Iterator<Item = &'static Scalar> {
     FAMILIES.iter().flat_map(|family| family.iter())
 }
 
-type Overload = (Signature, &'static str, Body);
+/// An overload and its parsed signature.
+pub(super) struct Overload<B> {
+    pub(super) signature: Signature,
+    pub(super) text: &'static str,
+    pub(super) body: B,
+}
 
-fn index() -> &'static HashMap<&'static str, Vec<Overload>> {
-    static INDEX: OnceLock<HashMap<&'static str, Vec<Overload>>> = OnceLock::new();
-    INDEX.get_or_init(|| {
-        let overloads = |function: &'static Scalar| {
-            let parsed = function.overloads.iter().map(|(text, body)| {
-                let parsed = Signature::parse(text);
-                (parsed.expect("a test parses the signatures of all tables"), *text, *body)
-            });
-            (function.name, parsed.collect())
+impl<B> Overload<B> {
+    fn new(text: &'static str, body: B) -> Self {
+        let signature = Signature::parse(text).expect("a test parses the signatures of all tables");
+        Overload { signature, text, body }
+    }
+}
+
+/// All functions by name.
+#[derive(Default)]
+pub(super) struct Registry {
+    pub(super) scalars: HashMap<&'static str, Vec<Overload<Body>>>,
+    pub(super) aggregates: HashMap<&'static str, (&'static Aggregate, Vec<Overload<()>>)>,
+    pub(super) tables: HashMap<&'static str, Vec<Overload<Body>>>,
+    docs: Vec<FunctionDoc>,
+}
+
+static BUILT_IN: OnceLock<Registry> = OnceLock::new();
+static WITH_FIXTURES: OnceLock<Registry> = OnceLock::new();
+
+/// The functions of this process.
+pub(super) fn registry() -> &'static Registry {
+    WITH_FIXTURES.get().unwrap_or_else(|| BUILT_IN.get_or_init(Registry::built_in))
+}
+
+/// Adds the functions that only conformance tests use; for the rest of the process.
+pub fn add_test_functions() {
+    WITH_FIXTURES.get_or_init(|| {
+        let mut registry = Registry::built_in();
+        registry.add(fixtures::SCALARS.iter(), fixtures::AGGREGATES, fixtures::TABLES);
+        registry
+    });
+}
+
+impl Registry {
+    fn built_in() -> Registry {
+        let mut registry = Registry::default();
+        registry.add(scalars(), &AGGREGATES, &TABLES);
+        registry
+    }
+
+    fn add(
+        &mut self,
+        scalars: impl Iterator<Item = &'static Scalar>,
+        aggregates: &'static [Aggregate],
+        tables: &'static [Table],
+    ) {
+        let overloads = |list: &'static [(&'static str, Body)]| {
+            list.iter().map(|(text, body)| Overload::new(text, *body)).collect::<Vec<_>>()
         };
-        scalars().map(overloads).collect()
-    })
-}
-
-/// The call of a scalar function, with implicit casts and guards around the arguments.
-///
-/// # Errors
-/// When there is no such function or no overload fits.
-pub fn resolve_scalar(name: &str, args: Vec<Typed>) -> Result<Typed> {
-    let upper = name.to_ascii_uppercase();
-    let Some((name, overloads)) = index().get_key_value(upper.as_str()) else {
-        return Err(unknown(name));
-    };
-    let fits =
-        overloads.iter().filter_map(|overload| Some((overload.0.fit(&args, true)?, overload)));
-    let Some((fit, (_, _, body))) = fits.min_by_key(|(fit, _)| fit.cost) else {
-        let alternatives: Vec<&str> = overloads.iter().map(|(_, text, _)| *text).collect();
-        return Err(misfit(name, &args, &alternatives));
-    };
-    build(name, fit, *body, args)
-}
-
-fn build(name: &str, fit: Fit, body: Body, args: Vec<Typed>) -> Result<Typed> {
-    let args = args.into_iter().zip(&fit.types);
-    let args =
-        args.map(|(arg, ty)| implicit_cast(arg, ty).map(guard)).collect::<Result<Vec<_>>>()?;
-    Ok(match body {
-        Body::Kernel(kernel) => call(name, kernel, args, fit.returns),
-        Body::Volatile(kernel) => make(name, OpKind::Volatile(kernel), args, fit.returns),
-        Body::Typed(kernel, returns) => {
-            let returns = returns(&args)?;
-            call(name, kernel, args, returns)
+        for function in scalars {
+            self.scalars.insert(function.name, overloads(function.overloads));
+            self.docs.push(scalar_doc(function));
         }
-    })
+        for function in aggregates {
+            let list = function.overloads.iter().map(|text| Overload::new(text, ()));
+            self.aggregates.insert(function.name, (function, list.collect()));
+            self.docs.push(aggregates::doc(function));
+        }
+        for function in tables {
+            self.tables.insert(function.name, overloads(function.overloads));
+            self.docs.push(tables::doc(function));
+        }
+        self.docs.sort_by_key(|doc| doc.name);
+    }
 }
 
-pub(super) fn unknown(name: &str) -> SqlError {
-    let error = SqlError::invalid(format!("Can't find any functions with the name '{name}'"));
-    error.hint("SHOW FUNCTIONS; lists them")
-}
-
-/// ksqlDB's message for a call that fits no overload.
-pub(super) fn misfit(name: &str, args: &[Typed], alternatives: &[&str]) -> SqlError {
-    let name = name.to_ascii_lowercase();
-    let types: Vec<String> = args.iter().map(|arg| type_name(&arg.ty)).collect();
-    let alternatives: Vec<String> = alternatives
-        .iter()
-        .map(|text| text.split_once(" ->").map_or(*text, |(params, _)| params).replace('!', ""))
-        .map(|params| format!("{name}{params}"))
-        .collect();
-    SqlError::invalid(format!(
-        "Function '{name}' does not accept parameters ({}).\nValid alternatives are:\n{}\n\
-         For detailed information on a function run: DESCRIBE FUNCTION <Function-Name>;",
-        types.join(", "),
-        alternatives.join("\n")
-    ))
-}
-
-fn docs() -> &'static [FunctionDoc] {
-    static DOCS: OnceLock<Vec<FunctionDoc>> = OnceLock::new();
-    DOCS.get_or_init(|| {
-        let mut docs: Vec<FunctionDoc> = AGGREGATES.iter().map(aggregates::doc).collect();
-        docs.extend(scalars().map(|function| FunctionDoc {
-            name: function.name,
-            kind: FunctionKind::Scalar,
-            category: function.category,
-            signatures: function.overloads.iter().map(|(text, _)| text.to_string()).collect(),
-            description: function.about,
-            example: function.example.0,
-        }));
-        docs.sort_by_key(|doc| doc.name);
-        docs
-    })
+fn scalar_doc(function: &'static Scalar) -> FunctionDoc {
+    FunctionDoc {
+        name: function.name,
+        kind: FunctionKind::Scalar,
+        category: function.category,
+        signatures: function.overloads.iter().map(|(text, _)| text.to_string()).collect(),
+        description: function.about,
+        example: function.example.0,
+        example_rows: &[],
+        example_result: function.example.1,
+    }
 }
 
 /// The kind of the function with this name (any case); `None` if there is none.
 pub fn kind(name: &str) -> Option<FunctionKind> {
     let upper = name.to_ascii_uppercase();
-    let at = docs().binary_search_by_key(&upper.as_str(), |doc| doc.name).ok()?;
-    Some(docs()[at].kind)
+    let docs = &registry().docs;
+    let at = docs.binary_search_by_key(&upper.as_str(), |doc| doc.name).ok()?;
+    Some(docs[at].kind)
 }
 
 /// All functions, by name.
 pub fn all() -> impl Iterator<Item = &'static FunctionDoc> {
-    docs().iter()
+    registry().docs.iter()
+}
+
+/// The functions that the product has, by name.
+pub(super) fn built_in() -> &'static [FunctionDoc] {
+    &BUILT_IN.get_or_init(Registry::built_in).docs
 }

@@ -1,250 +1,139 @@
 //! Signatures in the notation that people read, and which of them a call fits.
 //!
-//! `(STRING, INT) -> STRING`; a capital letter is any type; `T...` repeats; `!INT` is a constant;
-//! `DECIMAL` has any precision and scale; `UNIT` is a time unit such as DAYS.
+//! `(STRING, INT) -> STRING`; a capital letter is any type; `ANY` is any type too, at each place
+//! its own; `T...` repeats, or is left out, anywhere in the list; `!INT` is a constant; `DECIMAL`
+//! has any precision and scale; `UNIT` is a time unit such as DAYS; `(K, V) => R` is a lambda. A
+//! word in lower case after a type names the parameter.
 
-use crate::expr::Typed;
-use crate::expr::{can_implicitly_cast, common_numeric};
+use super::pattern::{Bindings, Pattern, split};
+use crate::expr::{Typed, can_implicitly_cast};
 use crate::types::SqlType;
 
 /// A parsed signature.
 #[derive(Debug, Clone)]
 pub(super) struct Signature {
-    pub(super) params: Vec<Param>,
-    /// The last parameter may be repeated, or left out if it stands alone.
-    variadic: bool,
+    params: Vec<Param>,
+    /// The parameter that may be repeated, or left out.
+    variadic: Option<usize>,
     returns: Pattern,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Param {
-    pattern: Pattern,
+    pub(super) pattern: Pattern,
     pub(super) constant: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Pattern {
-    Type(SqlType),
-    Decimal,
-    Any(char),
-    Unit,
-    Array(Box<Pattern>),
-    Map(Box<Pattern>, Box<Pattern>),
+/// An argument of a call, before the bodies of lambdas have types.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape<'a> {
+    Value(&'a Typed),
+    /// With so many parameters.
+    Lambda(usize),
 }
-
-/// The types that the letters of a signature stand for in a call; `#` is DECIMAL.
-#[derive(Debug, Clone, Default)]
-struct Bindings(Vec<(char, SqlType)>);
 
 /// A signature that a call fits.
 #[derive(Debug, Clone)]
 pub(super) struct Fit {
-    /// Of the candidates the cheapest wins: exact types, then letters, then casts.
-    pub(super) cost: u32,
-    pub(super) types: Vec<SqlType>,
-    pub(super) returns: SqlType,
+    /// Of several that fit the one with the greatest wins.
+    pub(super) rank: Rank,
+    /// What each argument is to be; `None` for lambdas.
+    pub(super) types: Vec<Option<SqlType>>,
+    pub(super) bindings: Bindings,
 }
 
-/// The time units, as singular and plural.
-pub(super) const UNITS: [(&str, i64); 10] = [
-    ("MILLISECOND", 1),
-    ("MILLISECONDS", 1),
-    ("SECOND", 1_000),
-    ("SECONDS", 1_000),
-    ("MINUTE", 60_000),
-    ("MINUTES", 60_000),
-    ("HOUR", 3_600_000),
-    ("HOURS", 3_600_000),
-    ("DAY", 86_400_000),
-    ("DAYS", 86_400_000),
-];
+/// ksqlDB's preference: no variadic parameter, more parameters, fewer letters, no `ANY...`, the
+/// variadic parameter further to the right.
+pub(super) type Rank = (bool, usize, std::cmp::Reverse<usize>, bool, usize);
 
 impl Signature {
     /// Parses the notation; `None` when it is not well formed.
     pub(super) fn parse(text: &str) -> Option<Signature> {
         let (params, returns) = text.split_once("->")?;
-        let params = params.trim().strip_prefix('(')?.strip_suffix(')')?;
-        let variadic = params.ends_with("...");
-        let params = params.trim_end_matches("...");
-        let params = split(params).into_iter().map(|param| {
-            let constant = param.starts_with('!');
-            let pattern = Pattern::parse(param.trim_start_matches('!'))?;
-            Some(Param { pattern, constant })
-        });
-        let params = params.collect::<Option<Vec<_>>>()?;
+        let texts = split(params.trim().strip_prefix('(')?.strip_suffix(')')?);
+        let mut params = Vec::with_capacity(texts.len());
+        let mut variadic = None;
+        for (at, text) in texts.into_iter().enumerate() {
+            let text = without_name(text);
+            let constant = text.starts_with('!');
+            let text = text.trim_start_matches('!');
+            if text.ends_with("...") && variadic.replace(at).is_some() {
+                return None;
+            }
+            let pattern = Pattern::parse(text.trim_end_matches("..."))?;
+            params.push(Param { pattern, constant });
+        }
         Some(Signature { params, variadic, returns: Pattern::parse(returns.trim())? })
     }
 
-    /// How well `args` fit; `None` if they do not.
-    pub(super) fn fit(&self, args: &[Typed], casts: bool) -> Option<Fit> {
-        let fixed = self.params.len() - usize::from(self.variadic);
-        let enough = if self.variadic { args.len() >= fixed } else { args.len() == fixed };
+    /// How well `args` fit, with or without implicit casts; `None` if they do not.
+    pub(super) fn fit(&self, args: &[Shape<'_>], casts: bool) -> Option<Fit> {
+        let fixed = self.params.len() - usize::from(self.variadic.is_some());
+        let enough = match self.variadic {
+            Some(_) => args.len() >= fixed,
+            None => args.len() == fixed,
+        };
         if !enough {
             return None;
         }
         let mut bindings = Bindings::default();
-        let mut cost = u32::from(self.variadic);
         for (at, arg) in args.iter().enumerate() {
-            cost += self.param(at)?.pattern.bind(arg, casts, &mut bindings)?;
+            let pattern = &self.param(at, args.len())?.pattern;
+            pattern.bind(*arg, casts, &mut bindings).then_some(())?;
         }
         let mut types = Vec::with_capacity(args.len());
+        let mut lambdas = false;
         for (at, arg) in args.iter().enumerate() {
-            let ty = self.param(at)?.pattern.resolve(&bindings)?;
+            let Shape::Value(arg) = arg else {
+                lambdas = true;
+                types.push(None);
+                continue;
+            };
+            let ty = match &self.param(at, args.len())?.pattern {
+                // Nothing is cast, and a bare NULL has no type.
+                Pattern::Any => arg.ty.clone().unwrap_or(SqlType::String),
+                pattern => pattern.resolve(&bindings)?,
+            };
             let fits = arg.ty.as_ref().is_none_or(|from| can_implicitly_cast(from, &ty));
-            types.push(Some(ty).filter(|_| fits)?);
+            types.push(Some(Some(ty).filter(|_| fits)?));
         }
-        Some(Fit { cost, types, returns: self.returns.resolve(&bindings)? })
+        if !lambdas {
+            self.returns.resolve(&bindings)?;
+        }
+        Some(Fit { rank: self.rank(), types, bindings })
     }
 
-    fn param(&self, at: usize) -> Option<&Param> {
-        self.params.get(at).or_else(|| self.params.last().filter(|_| self.variadic))
-    }
-}
-
-/// Splits at the commas that are not inside `<...>`.
-fn split(text: &str) -> Vec<&str> {
-    let (mut parts, mut depth, mut start) = (Vec::new(), 0, 0);
-    for (at, c) in text.char_indices() {
-        match c {
-            '<' => depth += 1,
-            '>' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(text[start..at].trim());
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    let last = text[start..].trim();
-    parts.extend((!last.is_empty()).then_some(last));
-    parts
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Option<Pattern> {
-        if let Some(inner) = text.strip_prefix("ARRAY<").and_then(|rest| rest.strip_suffix('>')) {
-            return Some(Pattern::Array(Box::new(Pattern::parse(inner)?)));
-        }
-        if let Some(inner) = text.strip_prefix("MAP<").and_then(|rest| rest.strip_suffix('>')) {
-            let [key, value] = split(inner).try_into().ok()?;
-            let (key, value) = (Pattern::parse(key)?, Pattern::parse(value)?);
-            return Some(Pattern::Map(Box::new(key), Box::new(value)));
-        }
-        Some(Pattern::Type(match text {
-            "DECIMAL" => return Some(Pattern::Decimal),
-            "UNIT" => return Some(Pattern::Unit),
-            "BOOLEAN" => SqlType::Boolean,
-            "INT" => SqlType::Integer,
-            "BIGINT" => SqlType::Bigint,
-            "DOUBLE" => SqlType::Double,
-            "STRING" => SqlType::String,
-            "BYTES" => SqlType::Bytes,
-            "DATE" => SqlType::Date,
-            "TIME" => SqlType::Time,
-            "TIMESTAMP" => SqlType::Timestamp,
-            letter => {
-                let mut chars = letter.chars();
-                let letter = chars.next().filter(char::is_ascii_uppercase)?;
-                return chars.next().is_none().then_some(Pattern::Any(letter));
-            }
-        }))
+    /// The type of the result; `None` while a letter stands for nothing.
+    pub(super) fn returns(&self, bindings: &Bindings) -> Option<SqlType> {
+        self.returns.resolve(bindings)
     }
 
-    /// Notes what the argument says about the letters, and what it costs to take it.
-    fn bind(&self, arg: &Typed, casts: bool, bindings: &mut Bindings) -> Option<u32> {
-        if *self == Pattern::Unit {
-            return is_unit(arg).then_some(0);
-        }
-        match &arg.ty {
-            None => Some(0),
-            Some(ty) => self.bind_type(ty, casts, bindings),
+    /// The parameter that takes argument `at` of `count`.
+    pub(super) fn param(&self, at: usize, count: usize) -> Option<&Param> {
+        let Some(variadic) = self.variadic else { return self.params.get(at) };
+        let after = self.params.len() - variadic - 1;
+        if at < variadic {
+            self.params.get(at)
+        } else if count - at <= after {
+            self.params.get(self.params.len() - (count - at))
+        } else {
+            self.params.get(variadic)
         }
     }
 
-    fn bind_type(&self, ty: &SqlType, casts: bool, bindings: &mut Bindings) -> Option<u32> {
-        const LETTER: u32 = 2;
-        match (self, ty) {
-            (Pattern::Type(want), ty) => cast_cost(ty, want).filter(|cost| casts || *cost == 0),
-            (Pattern::Decimal, SqlType::Decimal { .. }) => {
-                bindings.widen('#', ty, casts).then_some(0)
-            }
-            (Pattern::Decimal, SqlType::Integer | SqlType::Bigint) if casts => {
-                let zero = SqlType::Decimal { precision: 1, scale: 0 };
-                bindings.widen('#', &common_numeric(ty, &zero), true).then_some(15)
-            }
-            (Pattern::Any(letter), ty) => bindings.widen(*letter, ty, casts).then_some(LETTER),
-            (Pattern::Array(item), SqlType::Array(ty)) => item.bind_type(ty, casts, bindings),
-            (Pattern::Map(key, value), SqlType::Map(key_ty, value_ty)) => {
-                let key = key.bind_type(key_ty, casts, bindings)?;
-                Some(key + value.bind_type(value_ty, casts, bindings)?)
-            }
-            _ => None,
-        }
-    }
-
-    fn resolve(&self, bindings: &Bindings) -> Option<SqlType> {
-        Some(match self {
-            Pattern::Type(ty) => ty.clone(),
-            Pattern::Unit => SqlType::String,
-            Pattern::Decimal => bindings.get('#')?,
-            Pattern::Any(letter) => bindings.get(*letter)?,
-            Pattern::Array(item) => SqlType::Array(Box::new(item.resolve(bindings)?)),
-            Pattern::Map(key, value) => {
-                let (key, value) = (key.resolve(bindings)?, value.resolve(bindings)?);
-                SqlType::Map(Box::new(key), Box::new(value))
-            }
-        })
+    fn rank(&self) -> Rank {
+        let generic = self.params.iter().filter(|param| param.pattern.has_letters()).count();
+        let any = self.variadic.is_some_and(|at| self.params[at].pattern == Pattern::Any);
+        let variadic = self.variadic;
+        let at = variadic.unwrap_or_default();
+        (variadic.is_none(), self.params.len(), std::cmp::Reverse(generic), !any, at)
     }
 }
 
-impl Bindings {
-    fn get(&self, letter: char) -> Option<SqlType> {
-        self.0.iter().find(|(known, _)| *known == letter).map(|(_, ty)| ty.clone())
-    }
-
-    /// Lets `letter` stand for `ty` too; false when it already stands for something else.
-    fn widen(&mut self, letter: char, ty: &SqlType, casts: bool) -> bool {
-        let Some((_, known)) = self.0.iter_mut().find(|(known, _)| *known == letter) else {
-            self.0.push((letter, ty.clone()));
-            return true;
-        };
-        if known == ty {
-            return true;
-        }
-        if casts && known.is_numeric() && ty.is_numeric() {
-            *known = common_numeric(known, ty);
-            return true;
-        }
-        if casts && can_implicitly_cast(known, ty) {
-            *known = ty.clone();
-            return true;
-        }
-        casts && can_implicitly_cast(ty, known)
-    }
-}
-
-fn is_unit(arg: &Typed) -> bool {
-    use datafusion::scalar::ScalarValue;
-    match arg.as_literal() {
-        Some(ScalarValue::Utf8(Some(text))) => UNITS.iter().any(|(name, _)| name == text),
-        _ => false,
-    }
-}
-
-/// 0 for equal types; steps of the widening otherwise.
-fn cast_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
-    let rank = |ty: &SqlType| match ty {
-        SqlType::Integer => 0,
-        SqlType::Bigint => 1,
-        SqlType::Decimal { .. } => 2,
-        _ => 3,
-    };
-    match (from, to) {
-        (from, to) if from == to => Some(0),
-        (from, to) if !can_implicitly_cast(from, to) => None,
-        (from, to) if from.is_numeric() && to.is_numeric() => {
-            Some(10 * (rank(to) - rank(from)).max(1))
-        }
-        _ => Some(40),
+/// `ARRAY<T> list` without ` list`.
+fn without_name(param: &str) -> &str {
+    match param.rsplit_once(' ') {
+        Some((ty, name)) if name.starts_with(|c: char| c.is_ascii_lowercase()) => ty,
+        _ => param,
     }
 }

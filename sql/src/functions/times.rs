@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use hashbrown::HashMap;
 
 use super::registry::{Body::*, Scalar};
-use super::signature::UNITS;
+use super::units::UNITS;
 use crate::expr::frame::{Fault, Frame};
 use crate::expr::java_time::{Moment, TimePattern, Zone};
 use crate::expr::kernel::{Args, Big, Int, Prim, RowResult, Str, Time, Ts, ok, rows2, rows3};

@@ -12,6 +12,7 @@ use arrow::error::ArrowError;
 
 use crate::expr::base64;
 use crate::expr::frame::Frame;
+use crate::expr::hash_order;
 use crate::expr::java_time::iso;
 use crate::expr::kernel::{Args, Str, Time, mismatch, ok, rows1};
 
@@ -85,9 +86,10 @@ fn write_nested(array: &dyn Array, row: usize, out: &mut impl Write) -> Result<(
         }
         DataType::Map(..) => {
             let entries = array.as_map().value(row);
+            let order = hash_order(entries.column(0), 0..entries.len());
             out.write_str("{").map_err(full)?;
-            for entry in 0..entries.len() {
-                out.write_str(if entry > 0 { ", " } else { "" }).map_err(full)?;
+            for (place, entry) in order.into_iter().enumerate() {
+                out.write_str(if place > 0 { ", " } else { "" }).map_err(full)?;
                 write_or_null(entries.column(0).as_ref(), entry, out)?;
                 out.write_str("=").map_err(full)?;
                 write_or_null(entries.column(1).as_ref(), entry, out)?;
