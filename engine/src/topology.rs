@@ -118,7 +118,7 @@ impl Op {
             }
             Op::ForeignRight { stores, .. } => stores.to_vec(),
             Op::Materialize { store } => vec![*store],
-            Op::Filter(_) | Op::Project(_) => Vec::new(),
+            Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) => Vec::new(),
         }
     }
 }

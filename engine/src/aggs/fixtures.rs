@@ -163,9 +163,9 @@ impl Kernel for WholeRows {
 
     fn bind(&self, args: &[ArrayRef]) -> Result<Self::Input> {
         let Column { values, .. } = self.0.encode(first(args)?)?;
-        let nulls = args.iter().fold(None, |all, arg| {
-            NullBuffer::union(all.as_ref(), arg.logical_nulls().as_ref())
-        });
+        let nulls = args
+            .iter()
+            .fold(None, |all, arg| NullBuffer::union(all.as_ref(), arg.logical_nulls().as_ref()));
         Ok(Column { values, nulls })
     }
     fn add(&self, cell: &mut Items, input: &Self::Input, row: usize, _: i64) -> Result<()> {

@@ -154,8 +154,7 @@ mod tests {
         let m = lists(&[Some(&[20]), None, Some(&[21, 22]), Some(&[23])]);
         let columns = [("A", a, true), ("L", l, true), ("M", m, true)];
         let rows = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
-        let want =
-            ["1 10 20 @0", "1 11 NULL @0", "3 NULL 21 @2", "3 NULL 22 @2", "4 12 23 @3"];
+        let want = ["1 10 20 @0", "1 11 NULL @0", "3 NULL 21 @2", "3 NULL 22 @2", "4 12 23 @3"];
         for size in [1, 2, 4] {
             assert_eq!(run(&rows, size), want);
         }

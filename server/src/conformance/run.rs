@@ -72,6 +72,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
 
 /// Runs the cases whose name holds `filter`, in parallel.
 pub fn run_all(suites: &Suites, filter: Option<&str>) -> Report {
+    millrace_sql::functions::add_test_functions();
     let wanted = |case: &Case| filter.is_none_or(|text| case.name.contains(text));
     let cases: Vec<_> = suites.cases.iter().filter(|(_, case)| wanted(case)).collect();
     let results: Mutex<Vec<Option<Verdict>>> = Mutex::new(vec![None; cases.len()]);

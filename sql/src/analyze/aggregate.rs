@@ -3,6 +3,7 @@
 
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 
+use super::aggregate_state::{has_nested_values, limit_of};
 use super::keys::KeyRule;
 use super::names::Generator;
 use super::query::{self, Clauses, Purpose, Selected, Stage};
@@ -10,7 +11,6 @@ use super::scan::StageNames;
 use super::scope::{Clause, Scope, window_bounds_misplaced};
 use super::settings::Settings;
 use super::typing::{Names, typed};
-use super::aggregate_state::{has_nested_values, limit_of};
 use super::{column, formats, internal_error, predicate, text, tree};
 use crate::ast::{Expr, ExprKind, Literal};
 use crate::catalog::{FormatKind, FormatSpec, pseudo};

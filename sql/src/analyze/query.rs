@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr as DfExpr, Filter, LogicalPlan, Projection};
 
+use super::flat_map::{self, Flat};
 use super::items::{self, Item};
 use super::keys::KeyRule;
 use super::names::Generator;
 use super::scan::{JoinKey, ScopeNames, StageNames, Used, scan};
 use super::scope::{Clause, Scope};
 use super::typing::{Names, prefixed, typed};
-use super::flat_map::{self, Flat};
 use super::{aggregate, column, internal_error, join, predicate, text, times, windows};
 use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
 use crate::catalog::{Catalog, Column, ColumnRole, FormatSpec, KeyWindow, Source, SourceKind};

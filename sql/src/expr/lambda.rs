@@ -43,7 +43,8 @@ impl Lambda {
         captures: &[Capture],
         body: &Typed,
     ) -> Result<Lambda> {
-        if let Some((name, _)) = params.iter().find(|(n, _)| captures.iter().any(|c| c.0.name == *n))
+        if let Some((name, _)) =
+            params.iter().find(|(n, _)| captures.iter().any(|c| c.0.name == *n))
         {
             let message = format!("Lambda function argument can't be a column name: {name}");
             return Err(SqlError::invalid(message));
@@ -52,9 +53,8 @@ impl Lambda {
         let captures = captures.iter().map(|(column, ty)| (column.name.as_str(), ty));
         let field = |(name, ty): (&str, &SqlType)| Field::new(name, ty.to_arrow(), true);
         let schema = Schema::new(params.chain(captures).map(field).collect::<Vec<_>>());
-        let internal = |e: datafusion::common::DataFusionError| {
-            SqlError::invalid(e.strip_backtrace())
-        };
+        let internal =
+            |e: datafusion::common::DataFusionError| SqlError::invalid(e.strip_backtrace());
         let columns = DFSchema::try_from(schema.clone()).map_err(internal)?;
         let root = compile(&body.expr, &columns)?;
         Ok(Lambda { body: body.expr.clone(), schema: Arc::new(schema), root })
@@ -91,12 +91,7 @@ impl Lambda {
         Ok(concat(&parts)?)
     }
 
-    fn map_some(
-        &self,
-        params: &[ArrayRef],
-        rows: &[u32],
-        captures: &[Col],
-    ) -> DfResult<ArrayRef> {
+    fn map_some(&self, params: &[ArrayRef], rows: &[u32], captures: &[Col]) -> DfResult<ArrayRef> {
         let mut columns = params.to_vec();
         let index = UInt32Array::from(rows.to_vec());
         let first = UInt32Array::from(vec![0; rows.len()]);

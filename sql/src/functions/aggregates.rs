@@ -360,9 +360,9 @@ fn constant(function: &str, at: usize, arg: &Typed) -> Result<ScalarValue> {
         )));
     };
     match value {
-        ScalarValue::Int32(Some(count)) if *count < 1 && KEEPS_SOME.contains(&function) => {
-            Err(SqlError::invalid(format!("Parameter {} of {function} must be 1 or greater", at + 1)))
-        }
+        ScalarValue::Int32(Some(count)) if *count < 1 && KEEPS_SOME.contains(&function) => Err(
+            SqlError::invalid(format!("Parameter {} of {function} must be 1 or greater", at + 1)),
+        ),
         value => Ok(value.clone()),
     }
 }

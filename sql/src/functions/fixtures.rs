@@ -159,9 +159,8 @@ fn echo(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
 }
 
 fn throwing(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
-    let throws = throws_if(args, frame)?;
-    let quiet = BooleanArray::from(vec![false; throws.len()]);
-    ones(args, Arc::new(quiet))
+    throws_if(&Args { returns: &DataType::Int32, ..*args }, frame)?;
+    ones(args, Arc::new(BooleanArray::from(vec![false; args.rows])))
 }
 
 /// One row per argument: its text, or that of its first item or value.

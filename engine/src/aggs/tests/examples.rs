@@ -40,7 +40,8 @@ fn expression(text: &str) -> Expr {
 
 /// Values of rows as one column: NULL takes the type of the others.
 fn column(texts: &[&str]) -> (ArrayRef, SqlType) {
-    let typed: Vec<Typed> = texts.iter().map(|t| functions::constant(&expression(t)).unwrap()).collect();
+    let typed: Vec<Typed> =
+        texts.iter().map(|t| functions::constant(&expression(t)).unwrap()).collect();
     let ty = typed.iter().find_map(|value| value.ty.clone()).unwrap();
     let values: Vec<ArrayRef> = typed
         .iter()
@@ -57,12 +58,19 @@ fn column(texts: &[&str]) -> (ArrayRef, SqlType) {
 fn examples_hold() {
     for doc in functions::all().filter(|doc| doc.kind == FunctionKind::Aggregate) {
         let ExprKind::Call { name, args } = expression(doc.example).kind else { panic!("no call") };
-        let rows_of = |at: usize| -> Vec<&str> {
-            doc.example_rows
-                .iter()
-                .map(|row| if row.starts_with("ARRAY") { row } else { row.split(", ").nth(at).unwrap() })
-                .collect()
-        };
+        let rows_of =
+            |at: usize| -> Vec<&str> {
+                doc.example_rows
+                    .iter()
+                    .map(|row| {
+                        if row.starts_with("ARRAY") {
+                            row
+                        } else {
+                            row.split(", ").nth(at).unwrap()
+                        }
+                    })
+                    .collect()
+            };
         let (mut typed, mut columns, mut types) = (Vec::new(), Vec::new(), Vec::new());
         for arg in &args {
             match &arg.kind {

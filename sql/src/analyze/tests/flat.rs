@@ -9,7 +9,7 @@ fn table_functions_are_columns_of_a_node_below() {
         &[
             "Sink: Stream O (topic O)",
             "  Projection: ID, +(KSQL_SYNTH_0, A) AS X",
-            "    FlatMap [ARRAY(A, Int32(1))]",
+            "    FlatMap [EXPLODE(guard(ARRAY(A, Int32(1))))]",
             "      Filter: >(A, Int32(1))",
             "        Scan KsqlTopic: Stream S (topic s) [ID, A]",
         ],

@@ -76,8 +76,11 @@ impl Names for Columns {
 }
 
 fn batch() -> RecordBatch {
-    let mut lists = ListBuilder::new(Int32Builder::new())
-        .with_field(Field::new("item", arrow::datatypes::DataType::Int32, true));
+    let mut lists = ListBuilder::new(Int32Builder::new()).with_field(Field::new(
+        "item",
+        arrow::datatypes::DataType::Int32,
+        true,
+    ));
     lists.append_value([Some(1), Some(2), Some(3)]);
     lists.append_value([]);
     lists.append_null();

@@ -32,9 +32,9 @@ fn examples_of_table_functions_hold() {
     for doc in registry::built_in().iter().filter(|doc| doc.kind == FunctionKind::Table) {
         let call = crate::parser::parse_expression(doc.example).expect("the example parses");
         let crate::ast::ExprKind::Call { name, args } = call.kind else { panic!("no call") };
-        let args = args.iter().map(|arg| {
-            super::typed(arg, &super::Constants).expect("the arguments are literals")
-        });
+        let args = args
+            .iter()
+            .map(|arg| super::typed(arg, &super::Constants).expect("the arguments are literals"));
         let rows = super::super::resolve_table(&name.value, args.collect()).expect("it resolves");
         let want = format!("[{}]", doc.example_result.replace('\n', ", "));
         assert_eq!(super::value_of(doc.example, &rows), want);
