@@ -19,8 +19,12 @@ pub enum EngineError {
     Lost(Lost),
     #[error("{0}")]
     Config(String),
+    /// State that cannot be understood: damaged files.
     #[error("state store: {0}")]
     State(String),
+    /// The disk under the state refuses to read or to write.
+    #[error("state store: {0}")]
+    Disk(String),
     #[error("bug: {0}")]
     Bug(String),
 }
@@ -57,7 +61,7 @@ impl EngineError {
             EngineError::Lost(Lost::Fenced(_)) => Kind::Fenced,
             EngineError::Lost(_) => Kind::Retry,
             EngineError::Config(_) => Kind::Config,
-            EngineError::State(_) => Kind::State,
+            EngineError::State(_) | EngineError::Disk(_) => Kind::State,
             EngineError::Bug(_) => Kind::Bug,
         }
     }

@@ -67,6 +67,8 @@ pub enum RejectKind {
     Processing,
     SerializeKey,
     SerializeValue,
+    /// The topic does not take the record.
+    Production,
 }
 
 /// Encodes rows for a topic.

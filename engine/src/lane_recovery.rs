@@ -328,7 +328,11 @@ impl Lane {
         let Recovery { writer, tasks, targets, .. } = recovery;
         let mut lost = Vec::new();
         for mut task in tasks {
-            self.restore_task(&mut task)?;
+            if let Err(error) = self.restore_task(&mut task) {
+                // A damaged record is one query's affair.
+                self.eject(&task.key.query, &error.to_string());
+                continue;
+            }
             if self.lost_positions(&task, &targets) {
                 lost.push(task.key.query.clone());
                 continue;

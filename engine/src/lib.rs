@@ -10,6 +10,8 @@ pub mod error;
 pub mod format;
 pub mod ids;
 pub mod lane;
+mod lane_commit;
+mod lane_failure;
 mod lane_recovery;
 pub mod limits;
 pub mod log;

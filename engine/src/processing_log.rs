@@ -31,8 +31,26 @@ pub struct Origin {
 
 /// Longest raw record kept in an entry; the rest is cut and `recordTruncated` says so.
 const RECORD_BYTES_MAX: usize = 256 << 10;
+/// Longest text kept in an entry.
+const TEXT_BYTES_MAX: usize = 64 << 10;
 
 impl LogEntry {
+    /// A record that its topic does not take.
+    pub fn too_large(query: &str, (topic, tp): (&str, Tp), bytes: usize, bytes_max: usize) -> Self {
+        LogEntry {
+            query: query.to_owned(),
+            step: "KsqlSink.producer".to_owned(),
+            kind: RejectKind::Production,
+            reason: format!(
+                "Error producing to topic {topic}, partition {}: a record of {bytes} bytes is larger \
+                 than the topic takes ({bytes_max} bytes); raise max.message.bytes of the topic",
+                tp.partition.0
+            ),
+            origin: None,
+            row: None,
+        }
+    }
+
     /// The value of the record; its key is the logger's name.
     pub fn to_json(&self, now: Timestamp) -> Vec<u8> {
         let (number, member) = match self.kind {
@@ -40,6 +58,7 @@ impl LogEntry {
                 (0, "deserializationError")
             }
             RejectKind::Processing => (1, "recordProcessingError"),
+            RejectKind::Production => (2, "productionError"),
             RejectKind::SerializeKey | RejectKind::SerializeValue => (3, "serializationError"),
         };
         let mut message = json!({
@@ -65,7 +84,7 @@ impl LogEntry {
     }
 
     fn detail(&self) -> Value {
-        let mut detail = json!({ "errorMessage": self.reason, "cause": [] });
+        let mut detail = json!({ "errorMessage": cut(&self.reason), "cause": [] });
         match self.kind {
             RejectKind::DeserializeKey | RejectKind::SerializeKey => {
                 detail["target"] = json!("key")
@@ -73,10 +92,10 @@ impl LogEntry {
             RejectKind::DeserializeValue | RejectKind::SerializeValue => {
                 detail["target"] = json!("value");
             }
-            RejectKind::Processing => {}
+            RejectKind::Processing | RejectKind::Production => {}
         }
         if let Some(row) = &self.row {
-            detail["record"] = json!(row);
+            detail["record"] = json!(cut(row));
         }
         if let Some(origin) = &self.origin {
             detail["topic"] = json!(origin.topic);
@@ -92,6 +111,11 @@ impl LogEntry {
         }
         detail
     }
+}
+
+/// The text, or as much of it as an entry keeps.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }
 
 /// Standard base64 with padding (RFC 4648).

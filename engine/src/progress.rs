@@ -78,6 +78,6 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// Reads a progress value.
 pub fn decode<'a, T: Deserialize<'a>>(key: &str, bytes: &'a [u8]) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|e| {
-        EngineError::State(format!("progress record {key} does not parse: {e}; it is damaged"))
+        EngineError::Config(format!("progress record {key} does not parse: {e}; it is damaged"))
     })
 }

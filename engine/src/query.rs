@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::api::QueryState;
 use crate::command::{QueryFacts, TopicFacts};
 use crate::error::{EngineError, Result};
-use crate::ids::Timestamp;
+use crate::ids::{Timestamp, TopicId};
 use crate::names::Names;
 use crate::state::StoreId;
 use crate::topology::{Input, Topology};
@@ -56,6 +56,35 @@ impl QueryDef {
     /// Counts records taken in.
     pub fn count_in(&self, records: usize) {
         QueryShared::count(&self.status.records_in, records as u64);
+    }
+
+    /// Counts records that ended in the processing log.
+    pub fn count_rejects(&self, records: usize) {
+        QueryShared::count(&self.status.rejects, records as u64);
+    }
+
+    /// True if the store is one of this query's.
+    pub fn has_store(&self, store: StoreId) -> bool {
+        let base = self.facts.store_base;
+        (base..base + self.topology.stores.len() as u32).contains(&store.store)
+    }
+
+    /// Name of a topic that the command recorded.
+    pub fn topic_name(&self, topic: TopicId) -> Option<&str> {
+        let mut topics = self.facts.topics.iter();
+        topics.find(|(_, facts)| facts.id == topic).map(|(name, _)| name.as_str())
+    }
+
+    /// True if the topic is the query's own: a changelog or a repartition topic.
+    pub fn is_internal(&self, topic: &str) -> bool {
+        topic.strip_prefix(&self.names.application(&self.id)).is_some_and(|r| r.starts_with('-'))
+    }
+
+    /// Name of the topic if the query writes to it.
+    pub fn written_topic(&self, topic: TopicId) -> Option<&str> {
+        let name = self.topic_name(topic)?;
+        let is_sink = self.sink.as_ref().is_some_and(|sink| sink.topic == name);
+        (is_sink || self.is_internal(name)).then_some(name)
     }
 
     /// A topic that the command recorded.

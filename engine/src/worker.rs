@@ -162,8 +162,11 @@ impl Worker {
                     self.lanes.insert(lane.id, *lane);
                 }
                 Request::Remove(lane) => self.remove(lane),
-                Request::Read(lane, read) => {
-                    let answer = self.read(lane, &read);
+                Request::Read(id, read) => {
+                    let answer = self.read(id, &read);
+                    if let (Err(error), Some(lane)) = (&answer, self.lanes.get_mut(&id)) {
+                        lane.read_failed(error);
+                    }
                     // The asker may have given up.
                     let _ = read.reply.try_send(answer);
                 }

@@ -2,5 +2,6 @@
 
 pub mod contract;
 pub mod kill9;
+pub mod local;
 pub mod rig;
 pub mod simulator;

@@ -10,6 +10,8 @@ mod embedded;
 mod kafka;
 #[path = "it/kill9.rs"]
 mod kill9;
+#[path = "it/reliability.rs"]
+mod reliability;
 #[path = "it/simulator.rs"]
 mod simulator;
 #[path = "it/tidy.rs"]

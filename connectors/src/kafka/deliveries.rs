@@ -43,9 +43,8 @@ impl Callbacks for Deliveries {
         }
         state.failed += 1;
         let topic = state.partitions.get(tag).map(|(tp, _)| tp.topic);
-        // Purged records suffer from another one's failure: they do not name a culprit.
-        let purged = [code::PURGE_QUEUE, code::PURGE_INFLIGHT].contains(&error);
-        if let Some(topic) = topic.filter(|t| !purged && !state.culprits.contains(t)) {
+        let guilty = BLAMED.contains(&error);
+        if let Some(topic) = topic.filter(|t| guilty && !state.culprits.contains(t)) {
             state.culprits.push(topic);
         }
         if state.reason.is_none() {
@@ -82,6 +81,18 @@ fn accused<'a>(facility: &str, line: &'a str) -> Option<&'a str> {
 }
 
 const NOT_ATTEMPTED: &str = "Operation not attempted";
+
+/// What a topic is to blame for. A broker that is away is nobody's fault, and purged records suffer
+/// from another one's failure.
+const BLAMED: [i32; 7] = [
+    code::TOO_LARGE,
+    code::BATCH_TOO_LARGE,
+    code::UNKNOWN_TOPIC,
+    code::NO_TOPIC,
+    code::NO_PARTITION,
+    code::TOPIC_DENIED,
+    code::INVALID_RECORD,
+];
 
 /// librdkafka's name for the adding of partitions to a transaction.
 const ADDING: &str = "ADDPARTS";
@@ -157,8 +168,8 @@ mod tests {
         let (a, b) = (reports.slot(tp(1), "a".into()), reports.slot(tp(2), "b".into()));
         let line = "h:1/1: Failed to add partition \"b\" [0] to transaction: Unknown topic";
         deliveries.logged("ADDPARTS", line);
-        deliveries.delivered(a, code::PURGE_QUEUE, -1);
-        deliveries.delivered(b, code::PURGE_QUEUE, -1);
+        deliveries.delivered(a, code::TIMED_OUT, -1);
+        deliveries.delivered(b, code::TIMED_OUT, -1);
         assert_eq!(reports.culprits(), [TopicId(2)]);
         assert_eq!(reports.failure(), Some((vec![TopicId(2)], line.to_owned())));
         let victim = "Failed to add partition \"a\" [0] to transaction: Operation not attempted";

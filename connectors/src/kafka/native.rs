@@ -15,13 +15,13 @@ pub(super) mod code {
     pub const EOF: i32 = Resp::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32;
     pub const TIMED_OUT: i32 = Resp::RD_KAFKA_RESP_ERR__TIMED_OUT as i32;
     pub const QUEUE_FULL: i32 = Resp::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
-    pub const PURGE_QUEUE: i32 = Resp::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
-    pub const PURGE_INFLIGHT: i32 = Resp::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
     pub const FENCED: i32 = Resp::RD_KAFKA_RESP_ERR__FENCED as i32;
     pub const PRODUCER_FENCED: i32 = Resp::RD_KAFKA_RESP_ERR_PRODUCER_FENCED as i32;
     pub const BAD_EPOCH: i32 = Resp::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH as i32;
     pub const FATAL: i32 = Resp::RD_KAFKA_RESP_ERR__FATAL as i32;
     pub const TOO_LARGE: i32 = Resp::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
+    pub const BATCH_TOO_LARGE: i32 = Resp::RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE as i32;
+    pub const INVALID_RECORD: i32 = Resp::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
     pub const NO_TOPIC: i32 = Resp::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32;
     pub const NO_PARTITION: i32 = Resp::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32;
     pub const UNKNOWN_TOPIC: i32 = Resp::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32;

@@ -33,6 +33,10 @@ pub trait DiskStore: Send {
 
     /// Makes everything written survive a crash.
     fn flush(&mut self) -> Result<()>;
+
+    /// Closes the store and opens it again; `aside`: as an empty one, what it held is moved aside.
+    /// After a failure the store is closed, and may be opened again later.
+    fn reopen(&mut self, aside: bool) -> Result<()>;
 }
 
 /// Changes that go to disk together.

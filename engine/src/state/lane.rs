@@ -53,6 +53,8 @@ pub struct LaneState {
     meta: DiskMeta,
     /// Stores that were dropped since the last write to disk.
     dropped: Vec<(StoreId, Shape)>,
+    /// The disk could not be opened again.
+    closed: bool,
 }
 
 impl LaneState {
@@ -60,7 +62,28 @@ impl LaneState {
         let meta = disk.meta()?;
         let meta = DiskMeta { format: DISK_FORMAT, ..meta };
         let (open, committed) = (Layer::default(), Layer::default());
-        Ok(LaneState { open, committed, disk, meta, dropped: Vec::new() })
+        Ok(LaneState { open, committed, disk, meta, dropped: Vec::new(), closed: false })
+    }
+
+    /// Gives up everything in memory and opens the disk again; `aside`: moves what it holds aside and
+    /// starts from nothing.
+    ///
+    /// # Errors
+    /// It cannot be opened: the state is closed then, to be opened again later.
+    pub fn reopen(&mut self, aside: bool) -> Result<()> {
+        (self.open, self.committed) = (Layer::default(), Layer::default());
+        self.dropped.clear();
+        self.meta = DiskMeta { format: DISK_FORMAT, ..DiskMeta::default() };
+        self.closed = true;
+        self.disk.reopen(aside)?;
+        self.meta = DiskMeta { format: DISK_FORMAT, ..self.disk.meta()? };
+        self.closed = false;
+        Ok(())
+    }
+
+    /// True when the disk could not be opened again.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// The commit that the state stands at, disk and memory together.

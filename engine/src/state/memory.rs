@@ -92,4 +92,11 @@ impl DiskStore for MemoryStore {
         *self.disk.0.lock() = self.now.clone();
         Ok(())
     }
+    fn reopen(&mut self, aside: bool) -> Result<()> {
+        if aside {
+            *self.disk.0.lock() = Content::default();
+        }
+        self.now = self.disk.0.lock().clone();
+        Ok(())
+    }
 }

@@ -47,7 +47,10 @@ impl RocksShared {
 
 /// The database of one lane.
 pub struct RocksStore {
-    db: DB,
+    path: PathBuf,
+    shared: RocksShared,
+    /// `None` after it could not be opened again.
+    db: Option<DB>,
 }
 
 impl RocksStore {
@@ -57,49 +60,63 @@ impl RocksStore {
     /// # Errors
     /// When the directory cannot be used, or another process holds the lock.
     pub fn open(path: &Path, shared: &RocksShared) -> Result<Self> {
-        match Self::try_open(path, shared) {
-            Ok(store) if store.usable() => Ok(store),
-            Ok(store) => {
-                drop(store);
-                Self::rebuild(path, shared, "written by another version")
-            }
+        let mut store = RocksStore { path: path.to_owned(), shared: shared.clone(), db: None };
+        store.open_or_rebuild()?;
+        Ok(store)
+    }
+
+    fn open_or_rebuild(&mut self) -> Result<()> {
+        match self.try_open() {
+            Ok(()) if self.usable() => Ok(()),
+            Ok(()) => self.rebuild("written by another version, or damaged"),
             Err(error) if is_lock_error(&error) => Err(EngineError::Config(format!(
-                "state directory {} is in use by another process: {error}",
-                path.display()
+                "state directory {} is in use by another process: {error}; stop that process, or \
+                 give this one another --state-dir",
+                self.path.display()
             ))),
-            Err(error) => Self::rebuild(path, shared, error.as_ref()),
+            Err(error) if is_refusal(&error) => Err(state_error(error)),
+            Err(error) => self.rebuild(error.as_ref()),
         }
     }
 
-    fn try_open(path: &Path, shared: &RocksShared) -> Result<Self, rocksdb::Error> {
-        let options = options(shared);
+    fn try_open(&mut self) -> Result<(), rocksdb::Error> {
+        let options = options(&self.shared);
         let families =
             SHAPES.map(|shape| ColumnFamilyDescriptor::new(family(shape), options.clone()));
-        Ok(RocksStore { db: DB::open_cf_descriptors(&options, path, families)? })
+        self.db = Some(DB::open_cf_descriptors(&options, &self.path, families)?);
+        Ok(())
     }
 
     fn usable(&self) -> bool {
         matches!(self.meta(), Ok(meta) if meta.format == DISK_FORMAT || meta == DiskMeta::default())
     }
 
-    fn rebuild(path: &Path, shared: &RocksShared, why: &str) -> Result<Self> {
-        let aside = move_aside(path)?;
+    fn rebuild(&mut self, why: &str) -> Result<()> {
+        self.db = None;
+        let aside = move_aside(&self.path)?;
         tracing::warn!(
-            path = %path.display(), aside = %aside.display(), why,
-            "state cannot be read: moved aside, restoring from the changelogs"
+            path = %self.path.display(), aside = %aside.display(), why,
+            "state cannot be used: moved aside, restoring from the changelogs"
         );
-        Self::try_open(path, shared).map_err(state_error)
+        self.try_open().map_err(state_error)
+    }
+
+    fn db(&self) -> Result<&DB> {
+        let closed = || EngineError::Disk(format!("{} is not open", self.path.display()));
+        self.db.as_ref().ok_or_else(closed)
     }
 
     fn cf(&self, shape: Shape) -> Result<Arc<rocksdb::BoundColumnFamily<'_>>> {
         let name = family(shape);
-        self.db.cf_handle(name).ok_or_else(|| EngineError::Bug(format!("no column family {name}")))
+        self.db()?
+            .cf_handle(name)
+            .ok_or_else(|| EngineError::Bug(format!("no column family {name}")))
     }
 }
 
 impl DiskStore for RocksStore {
     fn get(&self, shape: Shape, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.db.get_cf(&self.cf(shape)?, key).map_err(state_error)
+        self.db()?.get_cf(&self.cf(shape)?, key).map_err(state_error)
     }
 
     fn get_many(&self, shape: Shape, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>> {
@@ -108,7 +125,7 @@ impl DiskStore for RocksStore {
         order.sort_unstable_by(|a, b| keys[*a].cmp(&keys[*b]));
         let sorted: Vec<&Vec<u8>> = order.iter().map(|i| &keys[*i]).collect();
         let mut values = vec![None; keys.len()];
-        let found = self.db.batched_multi_get_cf(&cf, sorted, true);
+        let found = self.db()?.batched_multi_get_cf(&cf, sorted, true);
         for (i, value) in order.into_iter().zip(found) {
             values[i] = value.map_err(state_error)?.map(|slice| slice.to_vec());
         }
@@ -124,7 +141,7 @@ impl DiskStore for RocksStore {
     ) -> Result<()> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(to.to_vec());
-        let mut iterator = self.db.raw_iterator_cf_opt(&self.cf(shape)?, options);
+        let mut iterator = self.db()?.raw_iterator_cf_opt(&self.cf(shape)?, options);
         iterator.seek(from);
         while let (Some(key), Some(value)) = (iterator.key(), iterator.value()) {
             if !visit(key, value) {
@@ -151,11 +168,11 @@ impl DiskStore for RocksStore {
         write.put(META_KEY, meta);
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        self.db.write_opt(write, &options).map_err(state_error)
+        self.db()?.write_opt(write, &options).map_err(state_error)
     }
 
     fn meta(&self) -> Result<DiskMeta> {
-        let Some(bytes) = self.db.get(META_KEY).map_err(state_error)? else {
+        let Some(bytes) = self.db()?.get(META_KEY).map_err(state_error)? else {
             return Ok(DiskMeta::default());
         };
         serde_json::from_slice(&bytes)
@@ -167,10 +184,18 @@ impl DiskStore for RocksStore {
         for shape in SHAPES {
             families.push(self.cf(shape)?);
         }
-        let default = self.db.cf_handle("default");
+        let default = self.db()?.cf_handle("default");
         families.extend(default);
         let families: Vec<_> = families.iter().collect();
-        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(state_error)
+        self.db()?.flush_cfs_opt(&families, &FlushOptions::default()).map_err(state_error)
+    }
+
+    fn reopen(&mut self, aside: bool) -> Result<()> {
+        self.db = None;
+        match aside {
+            true => self.rebuild("damaged"),
+            false => self.open_or_rebuild(),
+        }
     }
 }
 
@@ -201,23 +226,38 @@ fn family(shape: Shape) -> &'static str {
     }
 }
 
+/// Damaged state that is kept for people to look at; older ones are deleted.
+const ASIDE_MAX: usize = 2;
+
 /// Renames the directory to the first free `<path>.corrupt-<n>`.
 fn move_aside(path: &Path) -> Result<PathBuf> {
-    let io = |e: std::io::Error| {
-        EngineError::Config(format!(
-            "cannot move the state directory {} aside: {e}",
-            path.display()
-        ))
+    let failed = |e: std::io::Error| {
+        EngineError::Disk(format!("cannot move the state directory {} aside: {e}", path.display()))
     };
-    let mut aside = path.to_path_buf();
-    for n in 1.. {
-        aside = path.with_extension(format!("corrupt-{n}"));
-        if !aside.exists() {
-            break;
+    let numbered = |n: usize| path.with_extension(format!("corrupt-{n}"));
+    let last = (1..).take_while(|n| numbered(*n).exists()).last().unwrap_or(0);
+    if last >= ASIDE_MAX {
+        // The newest keep their order.
+        std::fs::remove_dir_all(numbered(1)).map_err(failed)?;
+        for n in 2..=last {
+            std::fs::rename(numbered(n), numbered(n - 1)).map_err(failed)?;
         }
     }
-    std::fs::rename(path, &aside).map_err(io)?;
-    Ok(aside)
+    let aside = numbered(last.min(ASIDE_MAX - 1) + 1);
+    match std::fs::rename(path, &aside) {
+        // Nothing was there: as good as moved.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(aside),
+        moved => moved.map(|()| aside).map_err(failed),
+    }
+}
+
+/// The disk refuses; what it holds may be as good as ever.
+fn is_refusal(error: &rocksdb::Error) -> bool {
+    let said = error.as_ref();
+    error.kind() == rocksdb::ErrorKind::IOError
+        && ["No space left", "Permission denied", "Read-only file system", "Too many open files"]
+            .iter()
+            .any(|refusal| said.contains(refusal))
 }
 
 fn is_lock_error(error: &rocksdb::Error) -> bool {
@@ -225,5 +265,8 @@ fn is_lock_error(error: &rocksdb::Error) -> bool {
 }
 
 fn state_error(error: rocksdb::Error) -> EngineError {
-    EngineError::State(error.into_string())
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => EngineError::State(error.into_string()),
+        _ => EngineError::Disk(error.into_string()),
+    }
 }

@@ -68,7 +68,7 @@ impl DiskStore for MoodyStore {
         let moody = self.moody && self.faults.is_on();
         if moody && dice < FAIL_PER_MILLE {
             self.faults.count("Spill Fails");
-            return Err(EngineError::State("the disk is full".to_owned()));
+            return Err(EngineError::Disk("the disk is full".to_owned()));
         }
         self.inner.write(batch)?;
         if flush {
@@ -89,6 +89,12 @@ impl DiskStore for MoodyStore {
         match self.node.crashed() {
             true => Ok(()),
             false => self.inner.flush(),
+        }
+    }
+    fn reopen(&mut self, aside: bool) -> Result<()> {
+        match self.node.crashed() {
+            true => Ok(()),
+            false => self.inner.reopen(aside),
         }
     }
 }

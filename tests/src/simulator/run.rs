@@ -94,6 +94,9 @@ impl Plan {
 pub fn run(workload: &Workload, plan: &Plan) -> Ran {
     let cluster = SimCluster::new(plan.seed, plan.faults.clone());
     let outside = cluster.node(OUTSIDE);
+    if let Some(bytes_max) = workload.record_bytes_max {
+        setup::make_narrow(outside.as_ref(), "OUT", bytes_max);
+    }
     let service = Service::new(outside.as_ref(), plan.lanes, plan.coalesce, &workload.statements());
     let mut inputs = inputs::make(plan.seed, workload.shape, plan.records);
     inputs.retain(|input| !plan.one_partition || input.partition() == 0);
@@ -111,7 +114,25 @@ pub fn run(workload: &Workload, plan: &Plan) -> Ran {
         let want = workload.expected(&inputs, plan.coalesce);
         want.differs(topics.get("OUT").map_or(&[], Vec::as_slice))
     });
+    let failure = failure.or_else(|| check_refused(workload, &inputs, &topics));
     Ran { inputs, topics, failure }
+}
+
+/// Each row that the sink's topic did not take is one entry of the processing log.
+fn check_refused(
+    workload: &Workload,
+    inputs: &[Input],
+    topics: &BTreeMap<String, Vec<Vec<Row>>>,
+) -> Option<String> {
+    workload.record_bytes_max?;
+    let want = inputs.iter().filter(|input| input.value >= Some(50)).count();
+    let refused = |row: &&Row| {
+        let value = row.value.as_deref().unwrap_or_default();
+        String::from_utf8_lossy(value).contains("is larger than the topic takes")
+    };
+    let log = topics.iter().find(|(name, _)| name.ends_with("processing_log"));
+    let got = log.map_or(0, |(_, rows)| rows.iter().flatten().filter(refused).count());
+    (got != want).then(|| format!("{got} of {want} refused rows are in the processing log"))
 }
 
 /// Feeds a few records a turn, while things go wrong.

@@ -16,6 +16,8 @@ use millrace_sql::catalog::{Catalog, Source};
 use millrace_sql::parser;
 use millrace_sql::plan::QueryPlan;
 
+use super::inputs;
+
 /// What all nodes of a simulated service know.
 pub struct Service {
     pub names: Names,
@@ -110,6 +112,13 @@ impl Service {
         self.catalog.sources.insert(sink.name.clone(), sink.clone());
         self.queries.push(Planned { sql: sql.to_owned(), plan: new.plan, facts, sink });
     }
+}
+
+/// Makes a topic that takes small records only.
+pub fn make_narrow(log: &dyn Log, name: &str, record_bytes_max: usize) {
+    let mut narrow = spec(name.to_owned(), inputs::PARTITIONS, Cleanup::Delete);
+    narrow.config.push(("max.message.bytes".to_owned(), record_bytes_max.to_string()));
+    ensure(log, &narrow);
 }
 
 /// The topic of that name.

@@ -1,5 +1,7 @@
 //! What is run: statements, the shape of the input, and the fold that says what must come out.
 
+use millrace_connectors::embedded::core::chunk::RECORD_HEAD_BYTES;
+
 use super::compare::Expected;
 use super::inputs::{Input, Shape};
 use super::{oracle, oracle_joins};
@@ -11,6 +13,8 @@ pub struct Workload {
     pub shape: Shape,
     /// All input is there before the query starts: joins see it in the order of event time.
     pub preload: bool,
+    /// The largest record that the sink's topic takes.
+    pub record_bytes_max: Option<usize>,
     oracle: fn(&[Input], bool) -> Expected,
 }
 
@@ -56,14 +60,25 @@ pub fn all() -> &'static [Workload] {
     &ALL
 }
 
-static ALL: [Workload; 16] = [
+static ALL: [Workload; 17] = [
     Workload {
         name: "filter",
         queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
                         EMIT CHANGES;"],
         shape: shape(&["s"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::filter,
+    },
+    Workload {
+        name: "narrow",
+        queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
+                        EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        // A row with a number of two digits just fits.
+        record_bytes_max: Some(RECORD_HEAD_BYTES + r#"k1{"G":"g1","W":62}"#.len()),
+        oracle: oracle::narrow,
     },
     Workload {
         name: "count",
@@ -71,6 +86,7 @@ static ALL: [Workload; 16] = [
                         EMIT CHANGES;"],
         shape: shape(&["s"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::count,
     },
     Workload {
@@ -81,6 +97,7 @@ static ALL: [Workload; 16] = [
         ],
         shape: shape(&["s"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::chain,
     },
     Workload {
@@ -90,6 +107,7 @@ static ALL: [Workload; 16] = [
                         EMIT CHANGES;"],
         shape: shape(&["s"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::tumbling,
     },
     Workload {
@@ -99,6 +117,7 @@ static ALL: [Workload; 16] = [
                         GROUP BY K EMIT CHANGES;"],
         shape: shape(&["s"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::hopping,
     },
     Workload {
@@ -108,6 +127,7 @@ static ALL: [Workload; 16] = [
                         EMIT FINAL;"],
         shape: shape(&["s"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::emit_final,
     },
     Workload {
@@ -116,6 +136,7 @@ static ALL: [Workload; 16] = [
                         SESSION (1 SECONDS, GRACE PERIOD 1 HOUR) GROUP BY K EMIT CHANGES;"],
         shape: shape(&["s"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::session,
     },
     Workload {
@@ -124,6 +145,7 @@ static ALL: [Workload; 16] = [
                         SESSION (1 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY K EMIT FINAL;"],
         shape: shape(&["s"], false),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::session_final,
     },
     Workload {
@@ -131,6 +153,7 @@ static ALL: [Workload; 16] = [
         queries: &["CREATE TABLE OUT AS SELECT K, V AS W FROM T WHERE V > 50 EMIT CHANGES;"],
         shape: shape(&["t"], true),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::table_filter,
     },
     Workload {
@@ -139,6 +162,7 @@ static ALL: [Workload; 16] = [
                         GROUP BY G EMIT CHANGES;"],
         shape: shape(&["t"], false),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle::table_group,
     },
     Workload {
@@ -147,6 +171,7 @@ static ALL: [Workload; 16] = [
                         LEFT JOIN T ON S.K = T.K EMIT CHANGES;"],
         shape: shape(&["s", "t"], false),
         preload: true,
+        record_bytes_max: None,
         oracle: oracle_joins::stream_table,
     },
     Workload {
@@ -156,6 +181,7 @@ static ALL: [Workload; 16] = [
                         EMIT CHANGES;"],
         shape: shape(&["s", "r"], false),
         preload: true,
+        record_bytes_max: None,
         oracle: oracle_joins::stream_stream,
     },
     Workload {
@@ -164,6 +190,7 @@ static ALL: [Workload; 16] = [
                         JOIN U ON T.K = U.K EMIT CHANGES;"],
         shape: shape(&["t", "u"], false),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle_joins::table_table,
     },
     Workload {
@@ -172,6 +199,7 @@ static ALL: [Workload; 16] = [
                         JOIN U ON REPLACE(T.G, 'g', 'k') = U.K EMIT CHANGES;"],
         shape: shape(&["t", "u"], false),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle_joins::foreign_inner,
     },
     Workload {
@@ -180,6 +208,7 @@ static ALL: [Workload; 16] = [
                         LEFT JOIN U ON REPLACE(T.G, 'g', 'k') = U.K EMIT CHANGES;"],
         shape: shape(&["t", "u"], false),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle_joins::foreign_left,
     },
     Workload {
@@ -189,6 +218,7 @@ static ALL: [Workload; 16] = [
                         EMIT CHANGES;"],
         shape: shape(&["t", "u"], false),
         preload: false,
+        record_bytes_max: None,
         oracle: oracle_joins::foreign_group,
     },
 ];

@@ -1,0 +1,88 @@
+//! What a lane does about failures: take the query to blame out, or drop the writer, wait and
+//! recover; and mend the state when it was that.
+
+use crate::error::{EngineError, Kind, Result};
+use crate::ids::TopicId;
+use crate::lane::{Lane, Phase};
+
+impl Lane {
+    /// A task's error stops its query, not the lane.
+    pub(crate) fn task_failed(&mut self, query: &str, error: EngineError) -> Result<bool> {
+        if !self.is_querys_fault(&error) {
+            return Err(error);
+        }
+        self.eject(query, &error.to_string());
+        self.rewind()
+    }
+
+    pub(crate) fn eject(&mut self, query: &str, reason: &str) {
+        tracing::error!(lane = self.id.0, query, reason, "query stopped");
+        self.registry.query_failed(query, reason, self.world.clock.as_ref(), &self.world.limits);
+    }
+
+    /// Takes out the queries of this lane that write to `topics`. False: there are none.
+    pub(crate) fn eject_writers_of(&mut self, topics: &[TopicId], reason: &str) -> bool {
+        let mut guilty: Vec<(String, String)> = Vec::new();
+        for task in self.tasks.values() {
+            let written = topics.iter().find_map(|topic| task.query.written_topic(*topic));
+            if let Some(topic) = written
+                && guilty.iter().all(|(query, _)| *query != task.key.query)
+            {
+                guilty.push((task.key.query.clone(), format!("topic {topic}: {reason}")));
+            }
+        }
+        for (query, reason) in &guilty {
+            self.eject(query, reason);
+        }
+        !guilty.is_empty()
+    }
+
+    /// Aborts what is open and starts again from the last commit, without failed queries.
+    pub(crate) fn rewind(&mut self) -> Result<bool> {
+        match std::mem::replace(&mut self.phase, Phase::Moving) {
+            Phase::Running { writer } | Phase::Sending { writer } => self.abort(writer),
+            phase => {
+                self.phase = phase;
+                Err(EngineError::Bug("nothing to rewind".to_owned()))
+            }
+        }
+    }
+
+    /// Every failure of the lane itself ends here: drop the writer, wait, recover (R9).
+    pub(crate) fn failed(&mut self, error: &EngineError) {
+        let until = self.world.clock.elapsed() + self.backoff;
+        self.stats.failure = Some(error.to_string());
+        match error.kind() {
+            Kind::Fenced => tracing::warn!(lane = self.id.0, %error, "the lane's writer is gone"),
+            _ => tracing::warn!(lane = self.id.0, %error, "the lane starts again"),
+        }
+        self.backoff = (self.backoff * 2).min(self.world.limits.retry_backoff_max);
+        // Dropping the phase drops the writer: poisoned, it must not be used again (I6).
+        self.phase = Phase::Backoff { until };
+        self.forget();
+        if error.kind() == Kind::State {
+            self.mend_state(error);
+        }
+    }
+
+    /// The state could not be read or written: what is in memory is given up with it. A disk that
+    /// refuses is opened again as it is; damaged files are moved aside and the state is restored from
+    /// the changelogs (R29).
+    fn mend_state(&mut self, error: &EngineError) {
+        self.state_failures += 1;
+        let damaged = !matches!(error, EngineError::Disk(_));
+        self.stats.state_rebuilds += u64::from(damaged);
+        if let Err(error) = self.state.reopen(damaged) {
+            // Tried again when the pause is over.
+            tracing::error!(lane = self.id.0, %error, "the lane's state cannot be opened");
+            self.stats.failure = Some(error.to_string());
+        }
+    }
+
+    /// A pull query could not read the state of this lane.
+    pub fn read_failed(&mut self, error: &EngineError) {
+        if error.kind() == Kind::State {
+            self.failed(error);
+        }
+    }
+}
