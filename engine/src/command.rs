@@ -42,6 +42,9 @@ pub enum Command {
     Drop {
         source: String,
         queries: Vec<String>,
+        /// DELETE TOPIC: goes when all lanes have passed the command.
+        #[serde(default)]
+        delete: Vec<TopicId>,
     },
     Terminate {
         queries: Vec<String>,

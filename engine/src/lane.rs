@@ -26,6 +26,7 @@ use crate::mutant::{self, Mutant};
 use crate::names::Names;
 use crate::operators::cache::CacheBudget;
 use crate::outbox::{Outbox, Owner};
+use crate::ownership::Ownership;
 use crate::processing_log::LogEntry;
 use crate::progress::{LaneHeader, TaskKey};
 use crate::query::QueryDef;
@@ -36,6 +37,9 @@ use crate::state::StoreId;
 use crate::state::disk::DiskStore;
 use crate::state::lane::LaneState;
 use crate::task::Task;
+
+/// How long a lane that was fenced waits for word that it is still this node's.
+const OWNERSHIP_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What all lanes of a node share.
 #[derive(Clone)]
@@ -54,6 +58,8 @@ pub struct World {
     pub node: String,
     pub url: String,
     pub progress_topic: TopicId,
+    /// What the group of nodes says about this node's lanes.
+    pub ownership: Arc<Ownership>,
     pub processing_log: Tp,
 }
 
@@ -80,6 +86,8 @@ pub struct Lane {
     pub(crate) changelog_of: HashMap<StoreId, Tp>,
     pub(crate) last_spill: Duration,
     pub(crate) backoff: Duration,
+    /// When another node was found to have the lane.
+    pub(crate) fenced_at: Option<Duration>,
     /// Failures of the state since the last commit.
     pub(crate) state_failures: u32,
     /// Commit at the next occasion, and take nothing in.
@@ -102,7 +110,7 @@ pub struct LaneStats {
     /// Times that the state was damaged and restored from nothing.
     pub state_rebuilds: u64,
     /// What the lane last failed of.
-    pub failure: Option<String>,
+    pub failure: Option<Arc<str>>,
 }
 
 /// What a lane is doing.
@@ -174,6 +182,7 @@ impl Lane {
             changelog_of: HashMap::new(),
             last_spill: world.clock.elapsed(),
             backoff,
+            fenced_at: None,
             state_failures: 0,
             hurried: false,
             command: -1,
@@ -285,6 +294,9 @@ impl Lane {
         if self.state.is_closed() {
             self.state.reopen(false)?;
         }
+        if self.is_anothers() {
+            return Ok(false);
+        }
         if mutant::active() == Some(Mutant::ProgressBeforeInit) && self.mutant_end.is_none() {
             let Poll::Ready(Ok(ends)) = self.world.log.ends(&[self.progress_tp()]) else {
                 return Ok(false);
@@ -297,11 +309,20 @@ impl Lane {
             Poll::Ready(Err(error)) => Err(EngineError::Log(error)),
             Poll::Ready(Ok(writer)) => {
                 self.stats.recoveries += 1;
+                self.fenced_at = None;
                 self.forget();
                 self.phase = Phase::Recovering(Box::new(Recovery::whole(writer)));
                 Ok(true)
             }
         }
+    }
+
+    /// True while this node, having been fenced, does not know that the lane is still its own. It
+    /// tries again some time in any case: the group may be out of reach, and the lane nobody's.
+    fn is_anothers(&self) -> bool {
+        let now = self.world.clock.elapsed();
+        let waits = self.fenced_at.is_some_and(|at| now.saturating_sub(at) < OWNERSHIP_WAIT_MAX);
+        waits && !self.world.ownership.is_ours(self.id, now)
     }
 
     /// Drops everything that is not on disk or in committed memory.
@@ -352,9 +373,8 @@ impl Lane {
         let polled = self.reader.poll(&poll, &mut self.tasks)?;
         if !polled.failures.is_empty() {
             for failure in polled.failures {
-                let reason = failure.error.to_string();
                 for query in failure.queries {
-                    self.eject(&query, &reason);
+                    self.cannot_read(&query, &failure.error);
                 }
             }
             return self.rewind();

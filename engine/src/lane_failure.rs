@@ -2,8 +2,9 @@
 //! recover; and mend the state when it was that.
 
 use crate::error::{EngineError, Kind, Result};
-use crate::ids::TopicId;
+use crate::ids::{TopicId, Tp};
 use crate::lane::{Lane, Phase};
+use crate::log::ReadError;
 
 impl Lane {
     /// A task's error stops its query, not the lane.
@@ -18,6 +19,34 @@ impl Lane {
     pub(crate) fn eject(&mut self, query: &str, reason: &str) {
         tracing::error!(lane = self.id.0, query, reason, "query stopped");
         self.registry.query_failed(query, reason, self.world.clock.as_ref(), &self.world.limits);
+    }
+
+    /// An input of a query cannot be read any more. What was deleted does not come back, so the query
+    /// is not tried again.
+    pub(crate) fn cannot_read(&mut self, query: &str, error: &ReadError) {
+        let def = self.registry.get(query);
+        let named = |tp: &Tp| {
+            let name = def.as_ref().and_then(|def| def.topic_name(tp.topic));
+            name.map_or_else(|| tp.topic.to_string(), str::to_owned)
+        };
+        let again = format!("TERMINATE {query} and create the query again");
+        let reason = match error {
+            ReadError::Gone(tp) => {
+                format!("topic {} was deleted (or deleted and made again); {again}", named(tp))
+            }
+            ReadError::OutOfRange { tp, at, start } => format!(
+                "records {at} to {start} of topic {}, partition {}, were deleted before the query \
+                 had read them; keep them longer, {again}",
+                named(tp),
+                tp.partition
+            ),
+            ReadError::Denied(_) | ReadError::Corrupt { .. } | ReadError::Unreachable(_) => {
+                return self.eject(query, &error.to_string());
+            }
+        };
+        tracing::error!(lane = self.id.0, query, reason, "query stopped");
+        let (clock, limits) = (self.world.clock.as_ref(), &self.world.limits);
+        self.registry.query_broken(query, &reason, clock, limits);
     }
 
     /// Takes out the queries of this lane that write to `topics`. False: there are none.
@@ -51,9 +80,12 @@ impl Lane {
     /// Every failure of the lane itself ends here: drop the writer, wait, recover (R9).
     pub(crate) fn failed(&mut self, error: &EngineError) {
         let until = self.world.clock.elapsed() + self.backoff;
-        self.stats.failure = Some(error.to_string());
+        self.stats.failure = Some(error.to_string().into());
         match error.kind() {
-            Kind::Fenced => tracing::warn!(lane = self.id.0, %error, "the lane's writer is gone"),
+            Kind::Fenced => {
+                self.fenced_at = Some(self.world.clock.elapsed());
+                tracing::warn!(lane = self.id.0, %error, "the lane's writer is gone");
+            }
             _ => tracing::warn!(lane = self.id.0, %error, "the lane starts again"),
         }
         self.backoff = (self.backoff * 2).min(self.world.limits.retry_backoff_max);
@@ -75,7 +107,7 @@ impl Lane {
         if let Err(error) = self.state.reopen(damaged) {
             // Tried again when the pause is over.
             tracing::error!(lane = self.id.0, %error, "the lane's state cannot be opened");
-            self.stats.failure = Some(error.to_string());
+            self.stats.failure = Some(error.to_string().into());
         }
     }
 

@@ -183,9 +183,8 @@ impl Lane {
         }
         self.generation = self.registry.generation();
         self.command = self.registry.command();
-        if self.command != self.header.command {
-            self.header_due();
-        }
+        // Others learn from it who has the lane now, and what is applied here.
+        self.header_due();
         self.forget_dropped();
         let wanted = self.wanted().into_iter().collect();
         recovery.tasks = self.make_tasks(wanted)?;

@@ -20,6 +20,7 @@ pub mod names;
 pub mod operators;
 pub mod outbox;
 pub mod output;
+pub mod ownership;
 pub mod pipeline;
 pub mod processing_log;
 pub mod progress;

@@ -57,6 +57,11 @@ pub trait Log: Send + Sync {
     /// Sleeps until something may be ready, at most `at_most`. The simulator returns at once.
     fn park(&self, at_most: Duration);
 
+    /// Where the log is, for messages.
+    fn place(&self) -> String {
+        "the embedded log".to_owned()
+    }
+
     /// Ends the sleep of whoever is parked: there is something to do that the log does not know of.
     fn wake(&self) {}
 }

@@ -80,6 +80,12 @@ impl QueryDef {
         topic.strip_prefix(&self.names.application(&self.id)).is_some_and(|r| r.starts_with('-'))
     }
 
+    /// Changelogs and repartition topics.
+    pub fn internal_topics(&self) -> Vec<TopicId> {
+        let topics = self.facts.topics.iter().filter(|(name, _)| self.is_internal(name));
+        topics.map(|(_, facts)| facts.id).collect()
+    }
+
     /// Name of the topic if the query writes to it.
     pub fn written_topic(&self, topic: TopicId) -> Option<&str> {
         let name = self.topic_name(topic)?;

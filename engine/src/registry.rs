@@ -123,6 +123,18 @@ impl Registry {
         self.changed();
     }
 
+    /// Stops a query for good: only a new one helps.
+    pub fn query_broken(&self, id: &str, reason: &str, clock: &dyn Clock, limits: &Limits) {
+        let mut inner = self.inner.write();
+        let Some(query) = inner.queries.get(id).cloned() else { return };
+        let known = inner.retries.remove(id).is_none() && query.status.failure().is_some();
+        if !known {
+            query.status.fail(clock.now(), reason.to_owned(), limits.query_errors_max);
+        }
+        drop(inner);
+        self.changed();
+    }
+
     /// Lets failed queries whose pause is over run again. True if there was one.
     pub fn retry_failed(&self, clock: &dyn Clock) -> bool {
         let now = clock.elapsed();

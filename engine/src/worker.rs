@@ -44,7 +44,7 @@ pub enum ReadWhat {
 }
 
 /// How a lane stands, as its worker last saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneReport {
     pub running: bool,
     pub command: i64,
@@ -52,6 +52,8 @@ pub struct LaneReport {
     pub ticked: Duration,
     pub commits: u64,
     pub recoveries: u64,
+    /// What it last failed of, if it has not committed since.
+    pub failure: Option<Arc<str>>,
 }
 
 /// The worker threads of a node.
@@ -235,6 +237,7 @@ impl Worker {
                 ticked,
                 commits: lane.stats().commits,
                 recoveries: lane.stats().recoveries,
+                failure: lane.stats().failure.clone(),
             };
             reports.insert(*id, report);
         }

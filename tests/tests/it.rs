@@ -1,5 +1,11 @@
 //! The one integration-test binary.
 
+#[path = "it/bad_input.rs"]
+mod bad_input;
+#[path = "it/both_logs.rs"]
+mod both_logs;
+#[path = "it/cluster.rs"]
+mod cluster;
 #[path = "it/conformance.rs"]
 mod conformance;
 #[path = "it/docs.rs"]

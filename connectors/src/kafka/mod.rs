@@ -173,4 +173,8 @@ impl Log for KafkaLog {
     fn park(&self, at_most: Duration) {
         self.inner.signal.wait(at_most);
     }
+
+    fn place(&self) -> String {
+        format!("Kafka at {}", self.inner.config.bootstrap)
+    }
 }

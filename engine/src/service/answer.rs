@@ -10,10 +10,12 @@ use crate::api::{
     PullAnswer, PushQuery, QueryState, QueryStatus, TopicReader,
 };
 use crate::error::EngineError;
+use crate::ids::LaneId;
 use crate::log::{Record, TopicInfo};
 use crate::query::QueryDef;
 use crate::service::command_log::wait;
 use crate::service::{Inner, Service};
+use crate::worker::LaneReport;
 
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 /// A lane that has not stepped for this long is not running, whatever it says.
@@ -88,7 +90,7 @@ impl Api for Service {
             metastore: well(&["boot"]),
             log: well(&["log", "control", "boot"]),
             command_runner: well(&["commands"]),
-            reasons: troubles.values().cloned().collect(),
+            reasons: troubles.values().cloned().chain(self.inner.lane_failures()).collect(),
         }
     }
 
@@ -136,6 +138,14 @@ impl Inner {
             });
         }
         all
+    }
+
+    /// Lanes of this node that do not run, and why.
+    fn lane_failures(&self) -> Vec<String> {
+        let Some(booted) = self.booted.get() else { return Vec::new() };
+        let failed = booted.workers.reports().into_iter().filter(|(_, lane)| !lane.running);
+        let why = |(id, lane): (LaneId, LaneReport)| Some(format!("lane {id}: {}", lane.failure?));
+        failed.filter_map(why).collect()
     }
 
     fn status(&self, query: &QueryDef) -> QueryStatus {

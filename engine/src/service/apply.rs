@@ -11,6 +11,7 @@ use millrace_sql::plan::QueryPlan;
 
 use crate::command::{Command, CommandRecord, QueryFacts};
 use crate::error::{EngineError, Result};
+use crate::ids::Offset;
 use crate::query::{QueryDef, QueryShared};
 use crate::service::Inner;
 use crate::service::command_log::Replayed;
@@ -19,15 +20,16 @@ use crate::topology::Topology;
 /// Applies one record. A command that cannot be applied is told in `health`; it keeps its place.
 pub(super) fn apply(inner: &Inner, replayed: Replayed) {
     let Replayed { offset, command } = replayed;
-    let applied =
-        command.map_err(EngineError::Config).and_then(|record| apply_record(inner, &record));
+    let applied = command
+        .map_err(EngineError::Config)
+        .and_then(|record| apply_record(inner, offset, &record));
     if let Err(error) = applied {
         inner.trouble("commands", format!("command {offset} cannot be applied: {error}"));
     }
     inner.registry.applied(offset.0);
 }
 
-fn apply_record(inner: &Inner, record: &CommandRecord) -> Result<()> {
+fn apply_record(inner: &Inner, offset: Offset, record: &CommandRecord) -> Result<()> {
     let mut catalog = inner.catalog().as_ref().clone();
     match &record.command {
         Command::CreateSource { source } => {
@@ -38,11 +40,12 @@ fn apply_record(inner: &Inner, record: &CommandRecord) -> Result<()> {
             add_query(&mut catalog, &query, sink.as_ref());
             inner.registry.add(Arc::new(query));
         }
-        Command::Drop { source, queries } => {
-            remove_queries(inner, &mut catalog, queries);
+        Command::Drop { source, queries, delete } => {
+            remove_queries(inner, offset, &mut catalog, queries);
             catalog.sources.remove(source);
+            inner.doomed.add(offset.0, delete.iter().copied());
         }
-        Command::Terminate { queries } => remove_queries(inner, &mut catalog, queries),
+        Command::Terminate { queries } => remove_queries(inner, offset, &mut catalog, queries),
         Command::Pause { queries } => set_paused(inner, &mut catalog, queries, true),
         Command::Resume { queries } => set_paused(inner, &mut catalog, queries, false),
     }
@@ -105,9 +108,11 @@ fn add_query(catalog: &mut Catalog, query: &QueryDef, sink: Option<&Source>) {
     catalog.queries.insert(query.id.clone(), Arc::new(info));
 }
 
-fn remove_queries(inner: &Inner, catalog: &mut Catalog, queries: &[String]) {
+fn remove_queries(inner: &Inner, offset: Offset, catalog: &mut Catalog, queries: &[String]) {
     for id in queries {
-        inner.registry.remove(id, inner.lanes());
+        if let Some(query) = inner.registry.remove(id, inner.lanes()) {
+            inner.doomed.add(offset.0, query.internal_topics());
+        }
         catalog.queries.remove(id);
     }
 }

@@ -1,11 +1,50 @@
 //! From nothing to a node that takes statements.
 
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
 use crate::error::{EngineError, Result};
 use crate::ids::Tp;
 use crate::lane::World;
+use crate::log::LogError;
 use crate::service::command_log::CommandWriter;
 use crate::service::{Booted, Inner, topics};
 use crate::worker::Workers;
+
+/// How often it is said that the log does not answer.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+const PARK: Duration = Duration::from_millis(20);
+
+/// Waits for the log's first answer, and says every few seconds that there is none.
+///
+/// # Errors
+/// What the log answered; or the node stops.
+pub(super) fn await_log(inner: &Inner) -> Result<()> {
+    let (log, start, mut said) = (inner.seams.log.as_ref(), Instant::now(), 1);
+    let name = inner.names.command_topic();
+    loop {
+        match log.describe(&name) {
+            Poll::Ready(Ok(_)) => return Ok(()),
+            Poll::Ready(Err(LogError::Unreachable(_))) | Poll::Pending => {}
+            Poll::Ready(Err(error)) => return Err(EngineError::Log(error)),
+        }
+        if inner.stopping() {
+            return Err(EngineError::Config("the server shuts down".to_owned()));
+        }
+        if start.elapsed() >= SAY_EVERY * said {
+            let seconds = (SAY_EVERY * said).as_secs();
+            said += 1;
+            let why = format!(
+                "{} has not answered for {seconds} s; still trying. Is it running, and is the \
+                 address right?",
+                log.place()
+            );
+            inner.trouble("boot", why);
+        }
+        log.park(PARK);
+    }
+}
 
 /// Makes the service's topics and starts its workers.
 pub(super) fn boot(inner: &Inner) -> Result<()> {
@@ -30,6 +69,7 @@ pub(super) fn boot(inner: &Inner) -> Result<()> {
         node: config.node.clone(),
         url: config.url.clone(),
         progress_topic: made.progress.id,
+        ownership: Arc::default(),
         processing_log: Tp::new(made.processing_log.id, 0),
     };
     let workers = Workers::start(

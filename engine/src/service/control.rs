@@ -1,19 +1,18 @@
 //! The control thread: boots, replays commands, follows the group's shares of lanes, retries failed
 //! queries, tells consumer groups where the queries stand.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::api::{ApiResult, Properties};
 use crate::error::Result;
-use crate::ids::{LaneId, Offset};
-use crate::lane::Lane;
-use crate::log::{LogEvent, Members, SlotEvent};
+use crate::ids::Offset;
+use crate::log::LogEvent;
+use crate::service::cleanup::{self, Cleanup};
 use crate::service::command_log::{CommandReader, wait};
-use crate::service::{Booted, Inner, Service, apply, boot};
-use crate::worker::Request;
+use crate::service::share::Share;
+use crate::service::{Booted, Inner, Service, apply, boot, facts_check};
 
 /// Pause between tries to reach the log at start, and how often the message is repeated.
 const BOOT_PAUSE: Duration = Duration::from_secs(2);
@@ -25,9 +24,10 @@ pub(super) fn run(inner: &Arc<Inner>) {
     // Not worth a warning: it takes a moment.
     inner.troubles.lock().insert("boot", "waiting for the log".to_owned());
     while !inner.stopping() && inner.booted.get().is_none() {
-        if let Err(error) = boot::boot(inner) {
-            tracing::warn!("not started yet: {error}; trying again");
-            inner.troubles.lock().insert("boot", error.to_string());
+        if let Err(error) = boot::await_log(inner).and_then(|()| boot::boot(inner)) {
+            let place = inner.seams.log.place();
+            tracing::warn!("cannot start on {place}: {error}; trying again");
+            inner.troubles.lock().insert("boot", format!("{place}: {error}"));
             pause(inner, BOOT_PAUSE);
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn run(inner: &Arc<Inner>) {
         }
         inner.seams.log.park(ROUND);
     }
-    control.members.leave();
+    control.share.leave();
     booted.workers.stop();
 }
 
@@ -52,17 +52,16 @@ struct Control {
     reader: CommandReader,
     /// Commands up to here were in the log when the node started.
     boot_until: Option<Offset>,
-    members: Box<dyn Members>,
-    owned: BTreeSet<LaneId>,
+    share: Share,
+    cleanup: Cleanup,
 }
 
 impl Control {
     fn new(inner: Arc<Inner>, booted: &Booted) -> Self {
         let log = inner.seams.log.clone();
         let reader = CommandReader::new(log.as_ref(), booted.command_tp);
-        let (group, topic) = (inner.names.lane_group(), inner.names.progress_topic());
-        let members = log.join(&group, &topic, &inner.config.node, inner.lanes());
-        Control { inner, reader, boot_until: None, members, owned: BTreeSet::new() }
+        let share = Share::join(&inner);
+        Control { inner, reader, boot_until: None, share, cleanup: Cleanup::default() }
     }
 
     fn round(&mut self, booted: &Booted) -> Result<()> {
@@ -73,7 +72,8 @@ impl Control {
         self.inner.command_position.store(position, Ordering::Release);
         self.finish_boot(booted)?;
         if !self.inner.has_trouble("boot") {
-            self.follow_members(booted)?;
+            self.share.follow(&self.inner, booted)?;
+            self.cleanup.round(&self.inner, booted, &self.share)?;
         }
         self.inner.registry.retry_failed(self.inner.seams.clock.as_ref());
         self.handle_events();
@@ -95,41 +95,11 @@ impl Control {
             }
         };
         if self.reader.position() >= until {
+            let log = self.inner.seams.log.as_ref();
+            let existing = wait(log, LOG_TIMEOUT, || log.list())??;
+            facts_check::check_all(&self.inner, &existing);
+            cleanup::forget_gone(&self.inner, &existing);
             self.inner.no_trouble("boot");
-        }
-        Ok(())
-    }
-
-    fn follow_members(&mut self, booted: &Booted) -> Result<()> {
-        for event in self.members.poll() {
-            match event {
-                SlotEvent::Assigned(lane) => self.add_lane(lane, booted)?,
-                SlotEvent::Revoked(lane) => self.remove_lane(lane, booted)?,
-                SlotEvent::Lost => {
-                    for lane in std::mem::take(&mut self.owned) {
-                        booted.workers.send(Request::Remove(lane))?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn add_lane(&mut self, lane: LaneId, booted: &Booted) -> Result<()> {
-        if !self.owned.insert(lane) {
-            return Ok(());
-        }
-        let disk = (self.inner.config.open_disk)(lane)?;
-        let registry = self.inner.registry.clone();
-        let made = Lane::new(lane, booted.world.clone(), registry, disk)?;
-        tracing::info!(lane = lane.0, "this node runs the lane");
-        booted.workers.send(Request::Add(Box::new(made)))
-    }
-
-    fn remove_lane(&mut self, lane: LaneId, booted: &Booted) -> Result<()> {
-        if self.owned.remove(&lane) {
-            tracing::info!(lane = lane.0, "another node runs the lane");
-            booted.workers.send(Request::Remove(lane))?;
         }
         Ok(())
     }
@@ -137,29 +107,18 @@ impl Control {
     fn handle_events(&self) {
         for event in self.inner.seams.log.events() {
             match event {
-                LogEvent::Down(why) => self.inner.trouble("log", why),
+                LogEvent::Down(why) => {
+                    let place = self.inner.seams.log.place();
+                    let what = "queries wait, and go on when it answers again";
+                    self.inner.trouble("log", format!("{place} does not answer: {why}; {what}"));
+                }
                 LogEvent::Up => self.inner.no_trouble("log"),
                 LogEvent::TopicGone(topic) | LogEvent::TopicReplaced { old: topic, .. } => {
-                    self.fail_users(topic, "was deleted (or deleted and made again)");
+                    facts_check::topic_changed(&self.inner, topic, None);
                 }
                 LogEvent::PartitionsChanged { topic, partitions } => {
-                    self.fail_users(topic, &format!("has {partitions} partitions now"));
+                    facts_check::topic_changed(&self.inner, topic, Some(partitions));
                 }
-            }
-        }
-    }
-
-    /// R17: queries that use a topic that is no longer what their command recorded stop.
-    fn fail_users(&self, topic: crate::ids::TopicId, what: &str) {
-        for query in self.inner.registry.all() {
-            let named = query.facts.topics.iter().find(|(_, facts)| facts.id == topic);
-            if let Some((name, _)) = named {
-                let reason = format!(
-                    "topic {name} {what}; terminate query {} and create it again",
-                    query.id
-                );
-                let (clock, limits) = (self.inner.seams.clock.as_ref(), &self.inner.limits);
-                self.inner.registry.query_failed(&query.id, &reason, clock, limits);
             }
         }
     }

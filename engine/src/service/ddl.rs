@@ -15,6 +15,7 @@ use crate::api::{ApiError, ApiResult, Executed, Properties};
 use crate::command::{COMMAND_FORMAT, Command, CommandRecord, QueryFacts};
 use crate::error::EngineError;
 use crate::ids::{Offset, TopicId};
+use crate::service::cleanup;
 use crate::service::command_log::{Appended, wait};
 use crate::service::control::effective;
 use crate::service::facts::{self, FactFinder, Wish};
@@ -26,6 +27,8 @@ const APPEND_TRIES_MAX: usize = 20;
 /// Pause while waiting for this node's own replay.
 const REPLAY_PAUSE: Duration = Duration::from_millis(2);
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a statement waits for topics to be deleted; the rest happens without it.
+const DELETE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What a statement comes to, before it is appended.
 struct Decision {
@@ -34,8 +37,6 @@ struct Decision {
     id: String,
     message: String,
     query: Option<String>,
-    /// Topics to delete when the command is applied.
-    delete: Vec<TopicId>,
 }
 
 enum Outcome {
@@ -82,7 +83,7 @@ impl Inner {
                 command: decision.command.clone(),
             };
             match self.append(booted, end, &decision.id, &record)? {
-                Some(offset) => return self.finish(booted, decision, offset),
+                Some(offset) => return self.finish(decision, offset),
                 None => continue,
             }
         }
@@ -124,10 +125,10 @@ impl Inner {
         Ok(None)
     }
 
-    fn finish(&self, booted: &Booted, decision: Decision, offset: Offset) -> ApiResult<Executed> {
+    fn finish(&self, decision: Decision, offset: Offset) -> ApiResult<Executed> {
         self.await_applied(Offset(offset.0 + 1))?;
-        if !decision.delete.is_empty() {
-            self.delete_topics(booted, offset, &decision.delete);
+        if matches!(decision.command, Command::Drop { .. } | Command::Terminate { .. }) {
+            cleanup::await_deleted(self, offset.0, DELETE_WAIT_MAX);
         }
         Ok(Executed {
             command_id: decision.id,
@@ -154,23 +155,6 @@ impl Inner {
         Ok(())
     }
 
-    /// Internal topics go when the lanes of this node no longer use them (R5). Best effort: what
-    /// cannot be deleted now is told in the log.
-    fn delete_topics(&self, booted: &Booted, command: Offset, topics: &[TopicId]) {
-        let start = Instant::now();
-        let passed = || booted.workers.reports().values().all(|lane| lane.command >= command.0);
-        while !passed() && start.elapsed() < self.limits.command_timeout {
-            std::thread::sleep(REPLAY_PAUSE);
-        }
-        let log = self.seams.log.as_ref();
-        for topic in topics {
-            let deleted = wait(log, LOG_TIMEOUT, || log.delete(*topic));
-            if let Err(error) | Ok(Err(error)) = deleted {
-                tracing::warn!(%topic, %error, "a topic could not be deleted");
-            }
-        }
-    }
-
     fn decide(
         &self,
         booted: &Booted,
@@ -188,11 +172,9 @@ impl Inner {
             Analyzed::Drop(drop) => self.decide_drop(catalog, drop),
             Analyzed::Terminate(target) => {
                 let queries = self.targets(sql, catalog, &target)?;
-                let delete = queries.iter().flat_map(|id| self.internal_topics(id)).collect();
                 let id = query_command(&queries, "terminate");
                 let message = "Query terminated.".to_owned();
-                let command = Command::Terminate { queries };
-                Ok(Outcome::Do(Box::new(Decision { command, id, message, query: None, delete })))
+                Ok(decided(Command::Terminate { queries }, id, message, None))
             }
             Analyzed::Pause(target) => {
                 let queries = self.targets(sql, catalog, &target)?;
@@ -347,8 +329,7 @@ impl Inner {
             ))));
         }
         let queries: Vec<String> = drop.terminates.into_iter().collect();
-        let mut delete: Vec<TopicId> =
-            queries.iter().flat_map(|id| self.internal_topics(id)).collect();
+        let mut delete: Vec<TopicId> = Vec::new();
         if drop.delete_topic {
             let topic = facts::describe(self.seams.log.as_ref(), &drop.source.topic);
             // A topic that is gone already is as wanted.
@@ -357,8 +338,7 @@ impl Inner {
         let kind = source_word(drop.source.kind).to_lowercase();
         let id = format!("{kind}/{name}/drop");
         let message = format!("Source `{name}` (topic: {}) was dropped.", drop.source.topic);
-        let command = Command::Drop { source: name, queries };
-        Ok(Outcome::Do(Box::new(Decision { command, id, message, query: None, delete })))
+        Ok(decided(Command::Drop { source: name, queries, delete }, id, message, None))
     }
 
     /// Ids that TERMINATE, PAUSE or RESUME mean.
@@ -379,14 +359,6 @@ impl Inner {
                 Err(ApiError::Statement { sql: sql.to_owned(), error })
             }
         }
-    }
-
-    /// Repartition topics and changelogs of a query.
-    fn internal_topics(&self, query: &str) -> Vec<TopicId> {
-        let Some(query) = self.registry.get(query) else { return Vec::new() };
-        let prefix = format!("{}-", self.names.application(&query.id));
-        let topics = query.facts.topics.iter();
-        topics.filter(|(name, _)| name.starts_with(&prefix)).map(|(_, facts)| facts.id).collect()
     }
 
     /// The sandbox: what the statement would do to `catalog`, without any effect outside.
@@ -452,7 +424,7 @@ impl Inner {
 }
 
 fn decided(command: Command, id: String, message: String, query: Option<String>) -> Outcome {
-    Outcome::Do(Box::new(Decision { command, id, message, query, delete: Vec::new() }))
+    Outcome::Do(Box::new(Decision { command, id, message, query }))
 }
 
 fn nothing(message: String) -> Executed {

@@ -4,16 +4,19 @@
 mod answer;
 mod apply;
 mod boot;
+mod cleanup;
 mod command_log;
 mod control;
 mod ddl;
 mod explain;
 pub mod facts;
+mod facts_check;
 pub mod insert;
 mod processing_stream;
 mod pull;
 mod push;
 mod raw;
+mod share;
 mod start_push;
 mod topics;
 
@@ -98,6 +101,8 @@ pub(crate) struct Inner {
     lanes: OnceLock<u32>,
     /// Everything below is replayed from the command topic.
     command_position: AtomicI64,
+    /// Topics to be deleted when all lanes have passed their commands.
+    doomed: cleanup::Doomed,
     /// One statement at a time changes the catalog.
     ddl: Mutex<()>,
     /// Running push queries: what ends them.
@@ -138,6 +143,7 @@ impl Service {
             booted: OnceLock::new(),
             lanes: OnceLock::new(),
             command_position: AtomicI64::new(0),
+            doomed: cleanup::Doomed::default(),
             ddl: Mutex::new(()),
             pushes: Mutex::new(BTreeMap::new()),
             troubles: Mutex::new(BTreeMap::new()),

@@ -32,15 +32,26 @@ pub fn pull(port: u16, sql: &str) -> Result<Vec<Vec<Value>>, String> {
     Ok(lines.iter().filter_map(columns).collect())
 }
 
+/// What a path shows.
+///
+/// # Errors
+/// The server does not answer.
+pub fn get(port: u16, path: &str) -> Result<Value, String> {
+    request(port, "GET", path, "")
+}
+
 fn post(port: u16, path: &str, body: &Value) -> Result<Value, String> {
-    let failed = |e: std::io::Error| format!("POST {path}: {e}");
+    request(port, "POST", path, &body.to_string())
+}
+
+fn request(port: u16, verb: &str, path: &str, body: &str) -> Result<Value, String> {
+    let failed = |e: std::io::Error| format!("{verb} {path}: {e}");
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIME_MAX).map_err(failed)?;
     stream.set_read_timeout(Some(ANSWER_TIME_MAX)).map_err(failed)?;
-    let body = body.to_string();
     // HTTP/1.0: the answer comes in one piece and ends with the connection.
     let head = format!(
-        "POST {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+        "{verb} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n",
         body.len()
     );
@@ -52,7 +63,7 @@ fn post(port: u16, path: &str, body: &Value) -> Result<Value, String> {
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without a body")?;
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status != "200" {
-        return Err(format!("POST {path} said {status}: {body}"));
+        return Err(format!("{verb} {path} said {status}: {body}"));
     }
-    serde_json::from_str(body).map_err(|e| format!("POST {path} said no JSON ({e}): {body}"))
+    serde_json::from_str(body).map_err(|e| format!("{verb} {path} said no JSON ({e}): {body}"))
 }

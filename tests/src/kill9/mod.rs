@@ -5,6 +5,7 @@ pub mod http;
 pub mod input;
 pub mod oracle;
 pub mod output;
+pub mod pair;
 pub mod random;
 pub mod server;
 pub mod topics;

@@ -13,6 +13,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 /// How the server is started, each time alike.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    /// Empty: the embedded log.
     pub bootstrap: String,
     pub port: u16,
     pub service_id: String,
@@ -45,12 +46,14 @@ impl Launch {
         args.push(binary()?.display().to_string());
         let listen = format!("127.0.0.1:{}", self.port);
         let state = self.state_dir().display().to_string();
-        let flags = [
-            ("--bootstrap-servers", &self.bootstrap),
+        let mut flags = vec![
             ("--listen", &listen),
             ("--state-dir", &state),
             ("--service-id", &self.service_id),
         ];
+        if !self.bootstrap.is_empty() {
+            flags.push(("--bootstrap-servers", &self.bootstrap));
+        }
         args.push("server".to_owned());
         args.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.clone()]));
         // `env` becomes the server: the process id stays.
@@ -75,6 +78,11 @@ impl Launch {
         format!("the log of run {run} ends:\n{tail}")
     }
 
+    /// What the server said in a run.
+    pub fn log(&self, run: usize) -> String {
+        std::fs::read_to_string(self.log_file(run)).unwrap_or_default()
+    }
+
     fn log_file(&self, run: usize) -> PathBuf {
         self.dir.join(format!("server-{run}.log"))
     }
@@ -96,6 +104,11 @@ impl Server {
         self.process.pid()
     }
 
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Whether it has not ended by itself.
     pub fn runs(&self) -> bool {
         self.process.runs()
@@ -103,7 +116,10 @@ impl Server {
 }
 
 /// The server's binary: beside the folder of the test executable, unless named.
-fn binary() -> Result<PathBuf, String> {
+///
+/// # Errors
+/// There is none.
+pub fn binary() -> Result<PathBuf, String> {
     if let Some(named) = std::env::var_os(BINARY_VARIABLE) {
         return Ok(PathBuf::from(named));
     }

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
 
 use super::process::{Guarded, await_port, free_ports};
 use super::proxy::Proxy;
@@ -167,6 +169,23 @@ impl Node {
     fn properties(&self) -> String {
         self.dir.join("server.properties").display().to_string()
     }
+}
+
+/// Gives a topic more partitions.
+///
+/// # Panics
+/// The cluster refuses.
+pub fn grow(bootstrap: &str, topic: &str, partitions: u32) {
+    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .expect("a client");
+    let wanted = [NewPartitions::new(topic, partitions as usize)];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let options = AdminOptions::new();
+    let grown = runtime.block_on(admin.create_partitions(&wanted, &options)).expect("an answer");
+    assert!(grown[0].is_ok(), "{grown:?}");
 }
 
 struct Cluster<'a> {

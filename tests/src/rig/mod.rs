@@ -4,5 +4,5 @@ pub mod kafka;
 pub mod process;
 pub mod proxy;
 
-pub use kafka::Kafka;
+pub use kafka::{Kafka, grow};
 pub use proxy::{Lossy, Proxy};

@@ -317,6 +317,7 @@ impl Fleet {
             node: format!("n{at}"),
             url: String::new(),
             progress_topic: self.service.progress,
+            ownership: Arc::default(),
             processing_log: self.service.processing_log,
         };
         let made = Lane::new(LaneId(lane), world, node.registry.clone(), Box::new(store));

@@ -10,9 +10,7 @@ use millrace_engine::log::{
     SendError, SlotEvent, TxnState, Writer,
 };
 use millrace_tests::contract::{self, Ctx, Hooks, Subject};
-use millrace_tests::rig::{Kafka, Lossy};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
-use rdkafka::client::DefaultClientContext;
+use millrace_tests::rig::{self, Kafka, Lossy};
 
 #[test]
 fn kafka_keeps_the_contract() {
@@ -70,16 +68,7 @@ fn grow(log: &dyn Log, topic: TopicId, partitions: u32) {
         log.park(Duration::from_millis(5));
     };
     let name = all.into_iter().find(|t| t.id == topic).expect("the topic").name;
-    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &Kafka::shared().bootstrap)
-        .create()
-        .expect("a client");
-    let wanted = [NewPartitions::new(&name, partitions as usize)];
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let options = AdminOptions::new();
-    let grown = runtime.block_on(admin.create_partitions(&wanted, &options)).expect("an answer");
-    assert!(grown[0].is_ok(), "{grown:?}");
+    rig::grow(&Kafka::shared().bootstrap, &name, partitions);
 }
 
 fn ctx(name: &str) -> Ctx {
