@@ -83,7 +83,8 @@ fn what_cannot_work_is_said_at_once() {
     check_refused(&["--state-dir", &file, "--listen", &listen], &["state directory", &file]);
     let launch = launch("", dir.path());
     let server = launch.start(1).expect("a server");
-    let args = ["--state-dir", text(&launch.state_dir()), "--listen", &free()];
+    let (dir, other) = (launch.state_dir(), free());
+    let args = ["--state-dir", text(&dir), "--listen", &other];
     check_refused(&args, &["state directory", "in use by another process", "--state-dir"]);
     server.stop();
 }
