@@ -20,6 +20,7 @@ use crate::ids::{LaneId, Offset, TopicId, Tp};
 use crate::lane_commit::Sent;
 use crate::lane_recovery::Recovery;
 pub use crate::lane_recovery::TOMBSTONE_LIFE;
+use crate::lane_upkeep::Upkeep;
 use crate::limits::Limits;
 use crate::log::{Ending, Log, PollLimits, Writer};
 use crate::mutant::{self, Mutant};
@@ -86,6 +87,7 @@ pub struct Lane {
     pub(crate) changelog_of: HashMap<StoreId, Tp>,
     pub(crate) last_spill: Duration,
     pub(crate) backoff: Duration,
+    pub(crate) upkeep: Upkeep,
     /// When another node was found to have the lane.
     pub(crate) fenced_at: Option<Duration>,
     /// Failures of the state since the last commit.
@@ -182,6 +184,7 @@ impl Lane {
             changelog_of: HashMap::new(),
             last_spill: world.clock.elapsed(),
             backoff,
+            upkeep: Upkeep::default(),
             fenced_at: None,
             state_failures: 0,
             hurried: false,
@@ -362,6 +365,7 @@ impl Lane {
         if self.hurried {
             return Ok(false);
         }
+        self.keep_up();
         self.take_in()
     }
 

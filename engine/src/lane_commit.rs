@@ -16,8 +16,6 @@ use crate::progress::{self, LaneHeader};
 
 /// How often a mutant, which does not care to wait, asks the log.
 const MUTANT_POLLS_MAX: usize = 10_000;
-/// How long a mutant leaves its state on disk before it commits, so that kills land in between.
-const MUTANT_PAUSE: Duration = Duration::from_millis(150);
 
 /// How far the outbox got.
 pub(crate) enum Sent {
@@ -157,7 +155,7 @@ impl Lane {
         if mutant::active() == Some(Mutant::StateBeforeCommit) {
             self.state.apply(self.header.commit, self.world.clock.now().0, &[]);
             self.state.flush()?;
-            std::thread::sleep(MUTANT_PAUSE);
+            std::thread::sleep(mutant::pause());
         }
         self.phase = Phase::Committing { ending: writer.commit() };
         Ok(true)

@@ -131,8 +131,12 @@ impl Lane {
         let progress_tp = Tp::new(self.world.progress_topic, self.id.0);
         let mut batches = Vec::new();
         cursor.poll(&self.poll_limits(), &mut batches)?;
+        let mutant = mutant::active() == Some(Mutant::ProgressBeforeInit);
         for raw in &batches {
             for i in 0..raw.records.len() {
+                if mutant && raw.records[i].offset >= *until {
+                    continue;
+                }
                 let Some(key) = raw.key(i).and_then(|k| std::str::from_utf8(k).ok()) else {
                     continue;
                 };

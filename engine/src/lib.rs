@@ -13,6 +13,7 @@ pub mod lane;
 mod lane_commit;
 mod lane_failure;
 mod lane_recovery;
+mod lane_upkeep;
 pub mod limits;
 pub mod log;
 pub mod mutant;

@@ -2,6 +2,7 @@
 //! environment variable `MILLRACE_MUTANT`; a build without debug assertions has none.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// A way to break exactly-once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,5 +29,15 @@ pub fn active() -> Option<Mutant> {
         Ok("progress-before-init") => Some(Mutant::ProgressBeforeInit),
         Ok("end-of-partition") => Some(Mutant::EndOfPartition),
         _ => None,
+    })
+}
+
+/// How long a mutant waits where its fault can be seen, so that kills land there; milliseconds of
+/// the environment variable `MILLRACE_MUTANT_PAUSE`, else none.
+pub fn pause() -> Duration {
+    static PAUSE: OnceLock<Duration> = OnceLock::new();
+    *PAUSE.get_or_init(|| {
+        let given = std::env::var("MILLRACE_MUTANT_PAUSE").ok();
+        Duration::from_millis(given.and_then(|ms| ms.parse().ok()).unwrap_or_default())
     })
 }

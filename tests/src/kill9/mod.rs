@@ -137,7 +137,7 @@ impl Trial {
             }
             summary.kills += 1;
             std::thread::sleep(SETTLING);
-            summary.open += usize::from(self.output.is_open()?);
+            summary.open += usize::from(self.output.is_open(&self.launch.service_id)?);
             self.start()?;
             self.await_progress()?;
             summary.verdict = Verdict::certain(&self.output.seen());

@@ -97,13 +97,29 @@ impl Output {
         self.ends(&self.committed)
     }
 
-    /// Whether a transaction is open on one of the output topics.
+    /// Whether the dead server left a transaction open: a partition that it writes to (output,
+    /// changelog, repartition topic or progress) whose last stable offset is below its end. Nobody
+    /// else writes there, the broker gives such a transaction up only after its time-out, and the
+    /// stable offsets are asked first, so each one that is found was open when the server died.
     ///
     /// # Errors
     /// What the client says.
-    pub fn is_open(&self) -> Result<bool, String> {
-        let (committed, all) = (self.ends(&self.committed)?, self.ends(&self.uncommitted)?);
-        Ok(committed.0.iter().any(|(at, end)| all.0.get(at).is_some_and(|all| all > end)))
+    pub fn is_open(&self, service_id: &str) -> Result<bool, String> {
+        let prefix = format!("_confluent-ksql-{service_id}");
+        let metadata = self.committed.fetch_metadata(None, ANSWER_TIME_MAX);
+        let metadata = metadata.map_err(|e| format!("which topics are there? {e}"))?;
+        let outputs = self.topics.outputs();
+        let written = |name: &str| outputs.contains(&name) || name.starts_with(&prefix);
+        for topic in metadata.topics().iter().filter(|topic| written(topic.name())) {
+            for partition in topic.partitions() {
+                let (name, partition) = (topic.name(), partition.id());
+                let stable = end(&self.committed, name, partition)?;
+                if end(&self.uncommitted, name, partition)? > stable {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Output topics that have no committed record behind `ends` yet.
@@ -119,10 +135,7 @@ impl Output {
         let mut ends = HashMap::new();
         for topic in self.topics.outputs() {
             for partition in 0..PARTITIONS {
-                let (_, end) = consumer
-                    .fetch_watermarks(topic, partition, ANSWER_TIME_MAX)
-                    .map_err(|e| format!("where does {topic} end? {e}"))?;
-                ends.insert((topic.to_owned(), partition), end);
+                ends.insert((topic.to_owned(), partition), end(consumer, topic, partition)?);
             }
         }
         Ok(Ends(ends))
@@ -187,6 +200,12 @@ impl Seen {
 fn windowed(bytes: &[u8]) -> Option<(String, i64)> {
     let (key, start) = bytes.split_last_chunk::<8>()?;
     Some((String::from_utf8(key.to_vec()).ok()?, i64::from_be_bytes(*start)))
+}
+
+/// Where a partition ends for readers like this one.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64, String> {
+    let ends = consumer.fetch_watermarks(topic, partition, ANSWER_TIME_MAX);
+    ends.map(|(_, end)| end).map_err(|e| format!("where does {topic} end? {e}"))
 }
 
 fn consumer(bootstrap: &str, isolation: &str) -> Result<BaseConsumer, String> {

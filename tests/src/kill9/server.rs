@@ -7,6 +7,8 @@ use crate::rig::process::{Guarded, await_port};
 
 /// Names the binary to test, instead of the one that is built beside the tests.
 const BINARY_VARIABLE: &str = "MILLRACE_BIN";
+/// How long a mutant waits where its fault can be seen: many kills land there.
+const MUTANT_PAUSE_MS: u32 = 150;
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -42,7 +44,10 @@ impl Launch {
         let mut args: Vec<String> = ours.into();
         args.push("NO_COLOR=1".to_owned());
         args.push(format!("KSQL_STREAMS_COMMIT_INTERVAL_MS={}", self.commit_ms));
-        args.extend(self.mutant.map(|name| format!("MILLRACE_MUTANT={name}")));
+        if let Some(name) = self.mutant {
+            args.push(format!("MILLRACE_MUTANT={name}"));
+            args.push(format!("MILLRACE_MUTANT_PAUSE={MUTANT_PAUSE_MS}"));
+        }
         args.push(binary()?.display().to_string());
         let listen = format!("127.0.0.1:{}", self.port);
         let state = self.state_dir().display().to_string();
