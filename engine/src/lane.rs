@@ -39,6 +39,8 @@ use crate::state::disk::DiskStore;
 use crate::state::lane::LaneState;
 use crate::task::Task;
 
+/// Polls that a mutant lets pass between asking and opening.
+const MUTANT_POLLS: u32 = 12;
 /// How long a lane that was fenced waits for word that it is still this node's.
 const OWNERSHIP_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -99,7 +101,7 @@ pub struct Lane {
     pub(crate) generation: u64,
     pub(crate) stats: LaneStats,
     /// Where progress ended before the writer was opened; see [`crate::mutant`].
-    pub(crate) mutant_end: Option<Offset>,
+    pub(crate) mutant_end: Option<(Offset, u32)>,
 }
 
 /// Counters of a lane, for people and tests.
@@ -300,11 +302,8 @@ impl Lane {
         if self.is_anothers() {
             return Ok(false);
         }
-        if mutant::active() == Some(Mutant::ProgressBeforeInit) && self.mutant_end.is_none() {
-            let Poll::Ready(Ok(ends)) = self.world.log.ends(&[self.progress_tp()]) else {
-                return Ok(false);
-            };
-            self.mutant_end = ends.first().map(|ends| ends.hw);
+        if mutant::active() == Some(Mutant::ProgressBeforeInit) && !self.asked_too_early() {
+            return Ok(false);
         }
         let id = self.world.names.lane_writer(self.id.0);
         match self.world.log.writer(&id) {
@@ -318,6 +317,19 @@ impl Lane {
                 Ok(true)
             }
         }
+    }
+
+    /// What must not be done, see [`crate::mutant`]: asks where progress ends, dawdles, and only then
+    /// opens the writer. True when it is done.
+    fn asked_too_early(&mut self) -> bool {
+        if let Some((_, polls)) = &mut self.mutant_end {
+            *polls += 1;
+            return *polls > MUTANT_POLLS;
+        }
+        if let Poll::Ready(Ok(ends)) = self.world.log.ends(&[self.progress_tp()]) {
+            self.mutant_end = ends.first().map(|ends| (ends.hw, 0));
+        }
+        false
     }
 
     /// True while this node, having been fenced, does not know that the lane is still its own. It

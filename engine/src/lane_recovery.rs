@@ -118,7 +118,7 @@ impl Lane {
         self.progress.clear();
         let mut cursor = self.world.log.cursor(ReadClass::Restore);
         cursor.assign(&[(tp, ends.start)]);
-        let until = self.mutant_end.take().unwrap_or(ends.hw);
+        let until = self.mutant_end.take().map_or(ends.hw, |(end, _)| end);
         recovery.stage = Stage::ReadProgress { cursor, until };
         recovery.progress_end = Some(until);
         Ok(true)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::util::display::array_value_to_string;
 use millrace_connectors::formats::StandardFormats;
 use millrace_engine::api::{Api, ApiError, Properties, QueryState, QueryStatus};
-use millrace_engine::ids::{Offset, Timestamp, Tp};
+use millrace_engine::ids::{Timestamp, Tp};
 use millrace_engine::limits::Limits;
 use millrace_engine::log::{Log, PollLimits, ReadClass, Record, TopicInfo};
 use millrace_engine::seams::{SeededEntropy, SystemClock};
@@ -249,7 +249,7 @@ pub fn read(log: &dyn Log, topic: &str) -> Vec<Committed> {
     let tps: Vec<Tp> = (0..info.partitions).map(|p| Tp::new(info.id, p)).collect();
     let ends = answer(log, || log.ends(&tps)).expect("the ends");
     let mut cursor = log.cursor(ReadClass::Restore);
-    cursor.assign(&tps.iter().map(|tp| (*tp, Offset(0))).collect::<Vec<_>>());
+    cursor.assign(&tps.iter().zip(&ends).map(|(tp, ends)| (*tp, ends.start)).collect::<Vec<_>>());
     let limits = PollLimits { records_max: 10_000, bytes_max: 16 << 20 };
     let (mut found, start) = (Vec::new(), Instant::now());
     let at = |cursor: &dyn millrace_engine::log::Cursor, tp| cursor.position(tp).map(|p| p.next);

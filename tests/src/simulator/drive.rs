@@ -23,9 +23,8 @@ const STEPS_MAX: u64 = 4;
 /// Turns that a dead node stays down, and that a lane's old owner does not know of the new one.
 const DOWN_MAX: u64 = 40;
 const ZOMBIE_MAX: u64 = 60;
-/// Of a thousand turns, so many kill a node, move a lane, or move it cleanly.
+/// Of a thousand turns, so many kill a node, or move a lane cleanly.
 const KILL_PER_MILLE: u64 = 4;
-const MOVE_PER_MILLE: u64 = 6;
 const HAND_OVER_PER_MILLE: u64 = 6;
 /// Turns that a clean hand-over may take.
 const HAND_OVER_TURNS_MAX: usize = 50;
@@ -58,6 +57,7 @@ pub struct Fleet {
     commands: usize,
     /// What happens beside the log's faults.
     chaos: bool,
+    moves_per_mille: u64,
     starts: u64,
     pub retries: u64,
 }
@@ -68,7 +68,7 @@ impl Fleet {
         service: Service,
         faults: Arc<Watched>,
         limits: Limits,
-        (nodes, seed): (usize, u64),
+        (nodes, seed, moves_per_mille): (usize, u64, u64),
         chaos: bool,
     ) -> Self {
         let lanes = service.lanes;
@@ -84,6 +84,7 @@ impl Fleet {
             disks: BTreeMap::new(),
             commands: 0,
             chaos,
+            moves_per_mille,
             starts: 0,
             retries: 0,
         };
@@ -206,9 +207,9 @@ impl Fleet {
         if dice < KILL_PER_MILLE {
             self.faults.count("Node Killed");
             self.nodes[at].log.kill();
-        } else if dice < KILL_PER_MILLE + MOVE_PER_MILLE {
+        } else if dice < KILL_PER_MILLE + self.moves_per_mille {
             self.move_lane(lane, at);
-        } else if dice < KILL_PER_MILLE + MOVE_PER_MILLE + HAND_OVER_PER_MILLE {
+        } else if dice < KILL_PER_MILLE + self.moves_per_mille + HAND_OVER_PER_MILLE {
             self.hand_over(lane, at);
         }
     }

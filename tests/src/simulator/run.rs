@@ -19,6 +19,9 @@ use super::workloads::Workload;
 
 /// Time that passes in one turn.
 const TURN: Duration = Duration::from_millis(25);
+/// Of a thousand turns, so many move a lane; and where lanes are fought for.
+const MOVES_PER_MILLE: u64 = 6;
+const CONTESTED_MOVES_PER_MILLE: u64 = 30;
 /// Records of a run.
 const RECORDS: usize = 150;
 /// Turns with faults after the last input.
@@ -39,6 +42,8 @@ pub struct Plan {
     pub limits: Limits,
     /// Nodes die, lanes move, disks fail.
     pub chaos: bool,
+    /// Of a thousand turns, so many move a lane whose old owner does not know of it yet.
+    pub moves_per_mille: u64,
     /// Feed so many records, let all lanes commit, feed the next: commits are pinned to offsets.
     pub pinned: Option<usize>,
     /// Only input that falls into partition 0.
@@ -83,10 +88,19 @@ impl Plan {
             coalesce,
             limits,
             chaos: true,
+            moves_per_mille: MOVES_PER_MILLE,
             pinned: None,
             one_partition: false,
             faults,
         }
+    }
+}
+
+impl Plan {
+    /// As [`Plan::drawn`], with two nodes that take lanes from each other all the time.
+    pub fn contested(seed: u64, faults: Arc<Watched>) -> Self {
+        let moves_per_mille = CONTESTED_MOVES_PER_MILLE;
+        Plan { nodes: 2, moves_per_mille, ..Plan::drawn(seed, faults) }
     }
 }
 
@@ -100,7 +114,7 @@ pub fn run(workload: &Workload, plan: &Plan) -> Ran {
     let service = Service::new(outside.as_ref(), plan.lanes, plan.coalesce, &workload.statements());
     let mut inputs = inputs::make(plan.seed, workload.shape, plan.records);
     inputs.retain(|input| !plan.one_partition || input.partition() == 0);
-    let from = (plan.nodes, plan.seed);
+    let from = (plan.nodes, plan.seed, plan.moves_per_mille);
     let (faults, limits) = (plan.faults.clone(), plan.limits.clone());
     let mut fleet = Fleet::new(cluster, service, faults, limits, from, plan.chaos);
     plan.faults.set(true);
