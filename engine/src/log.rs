@@ -54,13 +54,13 @@ pub trait Log: Send + Sync {
     /// Publishes positions for people and tools, best effort and outside of transactions.
     fn publish_lag(&self, group: &str, at: &[(Tp, Offset)]);
 
-    /// Sleeps until something may be ready, at most `at_most`. The simulator returns at once.
-    fn park(&self, at_most: Duration);
-
     /// Where the log is, for messages.
     fn place(&self) -> String {
         "the embedded log".to_owned()
     }
+
+    /// Sleeps until something may be ready, at most `at_most`. The simulator returns at once.
+    fn park(&self, at_most: Duration);
 
     /// Ends the sleep of whoever is parked: there is something to do that the log does not know of.
     fn wake(&self) {}
