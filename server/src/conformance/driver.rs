@@ -117,6 +117,7 @@ impl Driver {
             node: "test".to_owned(),
             url: String::new(),
             progress_topic: progress.id,
+            ownership: Arc::default(),
             processing_log: Tp::new(processing.id, 0),
         };
         let disk = Box::new(MemoryStore::open(&MemoryDisk::default()));
@@ -190,7 +191,7 @@ impl Driver {
                 return Err(failure);
             }
             if let Some(failure) = &self.lane.stats().failure {
-                return Err(failure.clone());
+                return Err(failure.to_string());
             }
             quiet = if busy { 0 } else { quiet + 1 };
             if !busy && self.lane.is_idle() {
