@@ -1,5 +1,6 @@
-//! `millrace test`: runs test cases in ksqlDB's forms through the engine, without a server: the same
-//! parser, analyser, plans, lanes, operators and formats, over a log in memory.
+//! `millrace test`: runs test cases in ksqlDB's forms. Query cases go through the engine without a
+//! server: the same parser, analyser, plans, lanes, operators and formats, over a log in memory.
+//! REST cases go through a whole server.
 
 pub mod case;
 pub mod compare;
@@ -10,6 +11,7 @@ mod post;
 pub mod query_case;
 pub mod records;
 pub mod report;
+pub mod rest;
 mod run;
 mod session;
 mod thrown;

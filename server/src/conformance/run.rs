@@ -10,6 +10,7 @@ use super::Format;
 use super::case::{self, Case};
 use super::query_case::{self, Verdict};
 use super::report::Report;
+use super::rest;
 
 /// Stack of a thread that runs cases: plans are built by recursion.
 const STACK_BYTES: usize = 16 << 20;
@@ -108,7 +109,7 @@ pub fn run_all(suites: &Suites, filter: Option<&str>) -> Report {
 fn run_one(format: Format, case: &Case) -> Verdict {
     let run = || match format {
         Format::Qtt => query_case::run(case),
-        Format::Rest => Verdict::NotApplicable("REST cases are not run yet".to_owned()),
+        Format::Rest => rest::run(case),
         Format::Sql => Verdict::NotApplicable("SQL scripts are not run yet".to_owned()),
     };
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {

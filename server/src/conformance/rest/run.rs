@@ -1,0 +1,418 @@
+//! One case, start to end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use millrace_engine::format::partition_for_key;
+use millrace_engine::ids::{Offset, Tp};
+use millrace_engine::log::{
+    Cleanup, LogError, PollLimits, RawBatch, ReadClass, Record, TopicInfo, TopicSpec,
+};
+use millrace_engine::names::Names;
+use millrace_engine::progress::{self, PositionRecord};
+use millrace_sql::ast::{Literal, Properties, Statement};
+use millrace_sql::catalog::Catalog;
+use millrace_sql::parser;
+use serde_json::{Value, json};
+
+use super::super::case::TestRecord;
+use super::super::compare;
+use super::super::records::TopicSerde;
+use super::case::RestCase;
+use super::check;
+use super::node::{Node, whole};
+
+/// Partitions of a topic that says nothing of them.
+const PARTITIONS: u32 = 4;
+/// How long queries may take to follow their inputs, and an answer to come.
+const CATCH_UP_MAX: Duration = Duration::from_secs(15);
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+/// A commit is seen in the log a moment before it is seen in the state.
+const SETTLE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(3);
+
+const ROWS: &str = "application/vnd.ksql.v1+json";
+const PROTOBUF: &str = "application/vnd.ksql.v1+protobuf";
+
+/// Runs a case on a server of its own.
+///
+/// # Errors
+/// Why it failed, for people.
+pub async fn run(case: &RestCase) -> Result<(), String> {
+    let node = Node::start().await?;
+    let outcome = Run { case, node: &node }.run().await;
+    node.stop().await;
+    outcome
+}
+
+struct Run<'a> {
+    case: &'a RestCase,
+    node: &'a Node,
+}
+
+/// An answer, or an error that was expected.
+enum Answer {
+    Json(Value),
+    Refused,
+}
+
+impl Run<'_> {
+    async fn run(&self) -> Result<(), String> {
+        let case = self.case;
+        let first = case.case.statements.iter().position(|s| s.starts_with("SELECT "));
+        let (admin, queries) =
+            case.case.statements.split_at(first.unwrap_or(case.case.statements.len()));
+        self.make_topics()?;
+        let mut answers = Vec::new();
+        if !admin.is_empty() {
+            let request = json!({
+                "ksql": admin.join("\n"),
+                "streamsProperties": case.properties,
+            });
+            match self.ask("/ksql", "application/json", &request).await? {
+                Answer::Refused => return Ok(()),
+                Answer::Json(Value::Array(entities)) => {
+                    answers.extend(entities.into_iter().map(|e| json!({ "admin": e })));
+                }
+                Answer::Json(other) => return Err(format!("no array: {other}")),
+            }
+        }
+        if case.wait_for_push {
+            let [query] = queries else { return Err("not exactly one query".to_owned()) };
+            answers.extend(self.push_first(query).await?);
+        } else {
+            self.produce()?;
+            if !queries.is_empty() && case.expected_error.is_none() {
+                self.catch_up().await?;
+            }
+            self.ask_all(queries, &mut answers).await?;
+        }
+        if let (Some(expected), true) = (&case.expected_error, queries.is_empty()) {
+            return Err(format!("no error, expected {expected:?}"));
+        }
+        self.check_outputs().await?;
+        check::responses(case, &answers)
+    }
+
+    /// All queries one by one, then again in the other form.
+    async fn ask_all(&self, queries: &[String], answers: &mut Vec<Value>) -> Result<(), String> {
+        let mut refused = 0;
+        for query in queries {
+            match self.ask("/query", ROWS, &self.request("ksql", query)).await? {
+                Answer::Refused => refused += 1,
+                Answer::Json(rows) => answers.push(json!({ "query": rows })),
+            }
+        }
+        if let Some(expected) = self.case.expected_error.as_ref().filter(|_| !queries.is_empty())
+            && refused < queries.len()
+        {
+            return Err(format!("no error, expected {expected:?}, got {answers:?}"));
+        }
+        if self.case.protobuf {
+            for query in queries {
+                match self.ask("/query-stream", PROTOBUF, &self.request("sql", query)).await? {
+                    Answer::Refused => {}
+                    Answer::Json(rows) => {
+                        answers.push(json!({ "queryProto": rows }));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, member: &str, query: &str) -> Value {
+        let properties = if member == "sql" { "properties" } else { "streamsProperties" };
+        json!({ member: query, properties: self.case.properties })
+    }
+
+    async fn ask(&self, path: &str, accept: &str, request: &Value) -> Result<Answer, String> {
+        let (status, body) = self.node.post(path, accept, request).await?;
+        let body = tokio::time::timeout(ANSWER_MAX, whole(body)).await;
+        let body = body.map_err(|_| format!("{path} did not end: {request}"))??;
+        if (200..300).contains(&status) {
+            return Ok(Answer::Json(body));
+        }
+        match &self.case.expected_error {
+            None => Err(format!("{path} answered {status}: {body}")),
+            Some(expected) => {
+                check::error(self.case, expected, status, &body).map(|()| Answer::Refused)
+            }
+        }
+    }
+
+    /// The push query runs before there are inputs.
+    async fn push_first(&self, query: &str) -> Result<Option<Value>, String> {
+        let (status, mut body) =
+            self.node.post("/query", ROWS, &self.request("ksql", query)).await?;
+        if !(200..300).contains(&status) {
+            let body = whole(body).await?;
+            return match &self.case.expected_error {
+                None => Err(format!("/query answered {status}: {body}")),
+                Some(expected) => check::error(self.case, expected, status, &body).map(|()| None),
+            };
+        }
+        let mut text = Vec::new();
+        next_chunk(&mut body, &mut text).await?;
+        self.produce()?;
+        while next_chunk(&mut body, &mut text).await? {}
+        let rows: Value = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+        match &self.case.expected_error {
+            Some(expected) => Err(format!("no error, expected {expected:?}, got {rows}")),
+            None => Ok(Some(json!({ "query": rows }))),
+        }
+    }
+
+    /// Topics that the case declares, those of its CREATE statements, those of its inputs.
+    fn make_topics(&self) -> Result<(), String> {
+        let mut topics: Vec<(String, u32)> =
+            self.case.case.topics.iter().map(|t| (t.name.clone(), t.partitions)).collect();
+        for statement in &self.case.case.statements {
+            if let Ok(Statement::CreateSource(create)) = parser::parse_statement(statement)
+                && !create.columns.is_empty()
+                && let Some(topic) = text(&create.properties, "KAFKA_TOPIC")
+            {
+                let partitions = text(&create.properties, "PARTITIONS");
+                let partitions = partitions.and_then(|p| p.parse().ok()).unwrap_or(PARTITIONS);
+                topics.push((topic, partitions));
+            }
+        }
+        topics.extend(self.case.case.inputs.iter().map(|r| (r.topic.clone(), PARTITIONS)));
+        let mut made = BTreeMap::new();
+        for (name, partitions) in topics {
+            if made.insert(name.clone(), ()).is_none() {
+                self.make_topic(name, partitions)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_topic(&self, name: String, partitions: u32) -> Result<(), String> {
+        let spec = TopicSpec {
+            name,
+            partitions,
+            replicas: None,
+            cleanup: Cleanup::Delete,
+            retention_ms: Some(-1),
+            config: Vec::new(),
+        };
+        match self.node.log.ensure(&spec) {
+            Poll::Ready(Ok(_)) => Ok(()),
+            Poll::Ready(Err(e)) => Err(e.to_string()),
+            Poll::Pending => Err("the log in memory makes one wait".to_owned()),
+        }
+    }
+
+    /// Topic by topic, in the order of the file, to the partitions of their keys.
+    fn produce(&self) -> Result<(), String> {
+        let catalog = self.node.server.api.catalog();
+        let mut without_key: HashMap<&str, u32> = HashMap::new();
+        for input in &self.case.case.inputs {
+            let source = catalog.sources.values().find(|s| s.topic == input.topic);
+            let source = source.ok_or_else(|| format!("no source over {}", input.topic))?;
+            let record = TopicSerde::of(source, true).encode(input)?;
+            let topic = self.topic(&input.topic)?;
+            let inner = match (&record.key, input.window) {
+                (Some(key), Some(w)) => {
+                    let bounds = if w.session { 16 } else { 8 };
+                    Some(&key[..key.len().saturating_sub(bounds)])
+                }
+                (key, _) => key.as_deref(),
+            };
+            let partition = match inner {
+                Some(key) => partition_for_key(key, topic.partitions),
+                None => {
+                    let next = without_key.entry(&input.topic).or_default();
+                    *next += 1;
+                    (*next - 1) % topic.partitions
+                }
+            };
+            ready(self.node.log.append(Tp::new(topic.id, partition), &[record]))?;
+        }
+        self.node.log.wake();
+        Ok(())
+    }
+
+    fn topic(&self, name: &str) -> Result<TopicInfo, String> {
+        ready(self.node.log.describe(name))?.ok_or_else(|| format!("no topic {name}"))
+    }
+
+    /// Waits until every persistent query has committed all that it could read.
+    async fn catch_up(&self) -> Result<(), String> {
+        let start = Instant::now();
+        loop {
+            let catalog = self.node.server.api.catalog();
+            match self.behind(&catalog)? {
+                None => break,
+                Some(who) if start.elapsed() > CATCH_UP_MAX => {
+                    let errors: Vec<_> = self.node.server.api.queries();
+                    let errors: Vec<_> = errors.iter().map(|q| (&q.id, &q.errors)).collect();
+                    return Err(format!("{who} does not catch up: {errors:?}"));
+                }
+                Some(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        tokio::time::sleep(SETTLE).await;
+        Ok(())
+    }
+
+    /// A query that has not read everything.
+    fn behind(&self, catalog: &Catalog) -> Result<Option<String>, String> {
+        let names = Names::new(&self.node.server.config.service_id);
+        let positions = self.positions(&names)?;
+        let topics = ready(self.node.log.list())?;
+        for query in catalog.queries.values() {
+            let own = format!("{}-", names.application(&query.id));
+            let read = |topic: &TopicInfo| {
+                let source =
+                    |name: &String| catalog.source(name).is_some_and(|s| s.topic == topic.name);
+                query.reads.iter().any(source)
+                    || topic.name.starts_with(&own) && !topic.name.ends_with("-changelog")
+            };
+            for topic in topics.iter().filter(|t| read(t)) {
+                for partition in 0..topic.partitions {
+                    let tp = Tp::new(topic.id, partition);
+                    let last =
+                        self.read(tp)?.last().and_then(|b| b.records.last().map(|r| r.offset));
+                    let Some(last) = last else { continue };
+                    let at = positions.get(&(query.id.clone(), tp));
+                    if at.is_none_or(|at| *at <= last) {
+                        return Ok(Some(query.id.clone()));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Committed positions: the lowest over the sub-topologies that read a partition.
+    fn positions(&self, names: &Names) -> Result<HashMap<(String, Tp), Offset>, String> {
+        let topic = self.topic(&names.progress_topic())?;
+        let mut latest: BTreeMap<String, Offset> = BTreeMap::new();
+        for partition in 0..topic.partitions {
+            for batch in self.read(Tp::new(topic.id, partition))? {
+                for i in 0..batch.records.len() {
+                    let key =
+                        String::from_utf8_lossy(batch.key(i).unwrap_or_default()).into_owned();
+                    let position = batch.value(i).filter(|_| key.starts_with("position/"));
+                    let Some(value) = position else { continue };
+                    let record: PositionRecord =
+                        progress::decode(&key, value).map_err(|e| e.to_string())?;
+                    latest.insert(key, record.next);
+                }
+            }
+        }
+        let mut positions = HashMap::new();
+        for (key, next) in latest {
+            let parts: Vec<&str> = key.split('/').collect();
+            let [_, query, _, topic, partition] = parts[..] else { continue };
+            let topic = topic.to_owned().try_into().map_err(|_| format!("no topic id in {key}"))?;
+            let partition = partition.parse().map_err(|_| format!("no partition in {key}"))?;
+            let at = positions.entry((query.to_owned(), Tp::new(topic, partition))).or_insert(next);
+            *at = (*at).min(next);
+        }
+        Ok(positions)
+    }
+
+    /// All committed records of a partition.
+    fn read(&self, tp: Tp) -> Result<Vec<RawBatch>, String> {
+        let ends = ready(self.node.log.ends(&[tp]))?;
+        let Some(ends) = ends.first() else { return Ok(Vec::new()) };
+        let mut cursor = self.node.log.cursor(ReadClass::Restore);
+        cursor.assign(&[(tp, ends.start)]);
+        let limits = PollLimits { records_max: 10_000, bytes_max: 16 << 20 };
+        let mut batches = Vec::new();
+        loop {
+            let before = cursor.position(tp).map(|p| p.next);
+            cursor.poll(&limits, &mut batches).map_err(|e| e.to_string())?;
+            if cursor.position(tp).map(|p| p.next) == before {
+                return Ok(batches);
+            }
+        }
+    }
+
+    async fn check_outputs(&self) -> Result<(), String> {
+        let mut by_topic: BTreeMap<&str, Vec<&TestRecord>> = BTreeMap::new();
+        for output in &self.case.case.outputs {
+            by_topic.entry(&output.topic).or_default().push(output);
+        }
+        if !by_topic.is_empty() {
+            self.catch_up().await?;
+        }
+        for (name, expected) in by_topic {
+            self.check_topic(name, expected).map_err(|e| format!("topic {name}: {e}"))?;
+        }
+        Ok(())
+    }
+
+    /// Each record fits one that is expected; the order over partitions is nobody's promise.
+    fn check_topic(&self, name: &str, mut expected: Vec<&TestRecord>) -> Result<(), String> {
+        let catalog = self.node.server.api.catalog();
+        let source = catalog.sources.values().find(|s| s.topic == name);
+        let source = source.ok_or("there is no source over it")?;
+        let topic = self.topic(name)?;
+        let serde = TopicSerde::of(source, true);
+        let any_zero_time = self.case.case.inputs.is_empty();
+        for partition in 0..topic.partitions {
+            for batch in self.read(Tp::new(topic.id, partition))? {
+                for i in 0..batch.records.len() {
+                    let mut got = serde.decode(&record_at(&batch, i))?;
+                    // Headers are nothing that such a case looks at.
+                    got.headers.clear();
+                    let same = |e: &&TestRecord| {
+                        let e = TestRecord { headers: Vec::new(), ..(*e).clone() };
+                        compare::difference(&got, &e, any_zero_time).is_none()
+                    };
+                    match expected.iter().position(same) {
+                        Some(at) => drop(expected.remove(at)),
+                        None => return Err(format!("not expected: {got:?}")),
+                    }
+                }
+            }
+        }
+        match expected.first() {
+            Some(missing) => Err(format!("no record {} {}", missing.key, missing.value)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn record_at(batch: &RawBatch, i: usize) -> Record {
+    let mut record = Record::new(batch.records[i].timestamp, batch.key(i), batch.value(i));
+    record.headers = batch.headers(i);
+    record
+}
+
+/// Takes what comes next of a body; false at its end.
+async fn next_chunk(body: &mut Incoming, text: &mut Vec<u8>) -> Result<bool, String> {
+    let frame = tokio::time::timeout(ANSWER_MAX, body.frame()).await;
+    let shown = || String::from_utf8_lossy(text).into_owned();
+    match frame.map_err(|_| format!("the push query did not end: {}", shown()))? {
+        None => Ok(false),
+        Some(Err(e)) => Err(e.to_string()),
+        Some(Ok(frame)) => {
+            text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            Ok(true)
+        }
+    }
+}
+
+/// The value of a property of WITH, as text.
+fn text(properties: &Properties, name: &str) -> Option<String> {
+    match &properties.get(name)?.value {
+        Literal::String(text) => Some(text.clone()),
+        Literal::Integer(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The log in memory never makes one wait.
+fn ready<T>(poll: Poll<Result<T, LogError>>) -> Result<T, String> {
+    match poll {
+        Poll::Ready(answer) => answer.map_err(|e| e.to_string()),
+        Poll::Pending => Err("the log in memory makes one wait".to_owned()),
+    }
+}
