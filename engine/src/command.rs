@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use millrace_sql::catalog::Source;
+use millrace_sql::types::SqlType;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{LaneId, Offset, TopicId};
@@ -38,6 +39,17 @@ pub enum Command {
     CreateQuery {
         sink: Option<Source>,
         facts: QueryFacts,
+    },
+    /// ALTER: the source with its new columns.
+    AlterSource {
+        source: Source,
+    },
+    CreateType {
+        name: String,
+        ty: SqlType,
+    },
+    DropType {
+        name: String,
     },
     Drop {
         source: String,

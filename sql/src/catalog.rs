@@ -134,6 +134,8 @@ pub struct QueryInfo {
 pub struct Catalog {
     pub sources: BTreeMap<String, Arc<Source>>,
     pub queries: BTreeMap<String, Arc<QueryInfo>>,
+    /// Names made by CREATE TYPE, and what they stand for.
+    pub types: BTreeMap<String, SqlType>,
 }
 
 impl Catalog {

@@ -32,13 +32,19 @@ pub(super) fn apply(inner: &Inner, replayed: Replayed) {
 fn apply_record(inner: &Inner, offset: Offset, record: &CommandRecord) -> Result<()> {
     let mut catalog = inner.catalog().as_ref().clone();
     match &record.command {
-        Command::CreateSource { source } => {
+        Command::CreateSource { source } | Command::AlterSource { source } => {
             catalog.sources.insert(source.name.clone(), Arc::new(source.clone()));
         }
         Command::CreateQuery { sink, facts } => {
             let query = query_of(inner, record, sink.as_ref(), facts, &catalog)?;
             add_query(&mut catalog, &query, sink.as_ref());
             inner.registry.add(Arc::new(query));
+        }
+        Command::CreateType { name, ty } => {
+            catalog.types.insert(name.clone(), ty.clone());
+        }
+        Command::DropType { name } => {
+            catalog.types.remove(name);
         }
         Command::Drop { source, queries, delete } => {
             remove_queries(inner, offset, &mut catalog, queries);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use millrace_sql::analyze::{self, Analyzed, DropPlan, InsertQuery, NewQuery, NewSource, Settings};
+use millrace_sql::analyze::{
+    self, Analyzed, DropPlan, InsertQuery, NewQuery, NewSource, NewType, Settings,
+};
 use millrace_sql::ast::QueryTarget;
 use millrace_sql::catalog::{Catalog, QueryInfo, Source, SourceKind};
 use millrace_sql::error::SqlError;
@@ -170,6 +172,13 @@ impl Inner {
             Analyzed::CreateAs(new) => self.decide_create_as(booted, *new, properties, end),
             Analyzed::InsertInto(new) => self.decide_insert(booted, catalog, *new, properties, end),
             Analyzed::Drop(drop) => self.decide_drop(catalog, drop),
+            Analyzed::AlterSource(source) => Ok(decide_alter(*source)),
+            Analyzed::CreateType(new) => Ok(decide_type(new)),
+            Analyzed::DropType(name) => {
+                let message = format!("Dropped type '{name}'");
+                let id = format!("type/{name}/drop");
+                Ok(decided(Command::DropType { name }, id, message, None))
+            }
             Analyzed::Terminate(target) => {
                 let queries = self.targets(sql, catalog, &target)?;
                 let id = query_command(&queries, "terminate");
@@ -402,6 +411,15 @@ impl Inner {
                     catalog.queries.remove(&query);
                 }
             }
+            Analyzed::AlterSource(source) => {
+                catalog.sources.insert(source.name.clone(), Arc::new(*source));
+            }
+            Analyzed::CreateType(new) => {
+                catalog.types.insert(new.name, new.ty);
+            }
+            Analyzed::DropType(name) => {
+                catalog.types.remove(&name);
+            }
             Analyzed::Terminate(target) => {
                 for query in self.targets(sql, catalog, &target)? {
                     catalog.queries.remove(&query);
@@ -425,6 +443,20 @@ impl Inner {
 
 fn decided(command: Command, id: String, message: String, query: Option<String>) -> Outcome {
     Outcome::Do(Box::new(Decision { command, id, message, query }))
+}
+
+fn decide_alter(source: Source) -> Outcome {
+    let kind = source_word(source.kind);
+    let id = format!("{}/{}/alter", kind.to_lowercase(), source.name);
+    let message = format!("{} {} altered.", capitalised(kind), source.name);
+    decided(Command::AlterSource { source }, id, message, None)
+}
+
+fn decide_type(new: NewType) -> Outcome {
+    let NewType { name, ty } = new;
+    let id = format!("type/{name}/create");
+    let message = format!("Registered custom type with name '{name}' and SQL type {ty}");
+    decided(Command::CreateType { name, ty }, id, message, None)
 }
 
 fn nothing(message: String) -> Executed {

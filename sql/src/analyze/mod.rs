@@ -17,7 +17,9 @@ use crate::types::SqlType;
 
 mod aggregate;
 mod aggregate_state;
+mod alter;
 mod create;
+mod custom_types;
 mod drop;
 mod exists;
 mod flat_map;
@@ -60,6 +62,11 @@ pub enum Analyzed {
     InsertInto(Box<InsertQuery>),
     InsertValues(Box<InsertRow>),
     Drop(DropPlan),
+    /// The source with its new columns.
+    AlterSource(Box<Source>),
+    CreateType(NewType),
+    /// The name of the type.
+    DropType(String),
     Terminate(QueryTarget),
     Pause(QueryTarget),
     Resume(QueryTarget),
@@ -141,6 +148,13 @@ pub struct DropPlan {
     pub terminates: Option<String>,
 }
 
+/// `CREATE TYPE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewType {
+    pub name: String,
+    pub ty: SqlType,
+}
+
 /// Why a statement has nothing to do; shown as a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NothingToDo {
@@ -157,13 +171,23 @@ pub fn analyze(
     catalog: &Catalog,
     settings: &Settings,
 ) -> Result<Analyzed> {
-    match statement {
+    let expanded = custom_types::expand(statement, &catalog.types)?;
+    match expanded.as_ref().unwrap_or(statement) {
         Statement::Query(query) => analyze_query(query, catalog, settings),
         Statement::CreateSource(create) => create::create_source(create, text, catalog, settings),
         Statement::CreateAs(create) => sink::create_as(create, text, catalog, settings),
         Statement::InsertInto(insert) => insert::insert_into(insert, catalog, settings),
         Statement::InsertValues(insert) => insert::insert_values(insert, catalog, settings),
         Statement::DropSource(drop) => drop::drop_source(drop, catalog),
+        Statement::AlterSource { kind, name, columns } => {
+            alter::alter(*kind, name, columns, catalog)
+        }
+        Statement::CreateType { if_not_exists, name, ty } => {
+            custom_types::create(name, ty, *if_not_exists, catalog)
+        }
+        Statement::DropType { if_exists, name } => {
+            custom_types::drop_type(name, *if_exists, catalog)
+        }
         Statement::Terminate(target) => Ok(Analyzed::Terminate(target.clone())),
         Statement::Pause(target) => Ok(Analyzed::Pause(target.clone())),
         Statement::Resume(target) => Ok(Analyzed::Resume(target.clone())),
@@ -189,17 +213,13 @@ fn analyze_query(query: &Query, catalog: &Catalog, settings: &Settings) -> Resul
 /// Names a statement that this version refuses.
 fn unsupported(statement: &Statement) -> Option<&'static str> {
     match statement {
-        Statement::AlterSource { .. } => Some("ALTER STREAM and ALTER TABLE"),
-        Statement::CreateType { .. } | Statement::DropType { .. } => Some("CREATE and DROP TYPE"),
         Statement::CreateConnector(_) | Statement::DropConnector { .. } => Some("A connector"),
         Statement::AlterSystem { .. } => Some("ALTER SYSTEM"),
         Statement::RunScript { .. } => Some("RUN SCRIPT"),
-        Statement::AssertTopic(_) | Statement::AssertSchema(_) => Some("ASSERT"),
         Statement::AssertValues(_) | Statement::AssertTombstone(_) | Statement::AssertSource(_) => {
             Some("ASSERT")
         }
         Statement::Show(Show::Connectors(_) | Show::ConnectorPlugins) => Some("A connector"),
-        Statement::Show(Show::Types) => Some("SHOW TYPES"),
         Statement::Describe(crate::ast::Describe::Connector(_)) => Some("A connector"),
         _ => None,
     }

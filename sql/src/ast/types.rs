@@ -49,6 +49,36 @@ pub struct FieldDef {
 }
 
 impl TypeExpr {
+    /// A type that stands nowhere in a text.
+    pub fn of(ty: &SqlType) -> Self {
+        let boxed = |ty: &SqlType| Box::new(TypeExpr::of(ty));
+        let scalar = |scalar| TypeKind::Scalar(scalar);
+        let kind = match ty {
+            SqlType::Boolean => scalar(ScalarType::Boolean),
+            SqlType::Integer => scalar(ScalarType::Integer),
+            SqlType::Bigint => scalar(ScalarType::Bigint),
+            SqlType::Double => scalar(ScalarType::Double),
+            SqlType::Decimal { precision, scale } => scalar(ScalarType::Decimal {
+                precision: u32::from(*precision),
+                scale: u32::from(*scale),
+            }),
+            SqlType::String => scalar(ScalarType::String),
+            SqlType::Bytes => scalar(ScalarType::Bytes),
+            SqlType::Date => scalar(ScalarType::Date),
+            SqlType::Time => scalar(ScalarType::Time),
+            SqlType::Timestamp => scalar(ScalarType::Timestamp),
+            SqlType::Array(item) => TypeKind::Array(boxed(item)),
+            SqlType::Map(key, value) => TypeKind::Map(boxed(key), boxed(value)),
+            SqlType::Struct(fields) => TypeKind::Struct(
+                fields
+                    .iter()
+                    .map(|f| FieldDef { name: Ident::new(&f.name), ty: TypeExpr::of(&f.ty) })
+                    .collect(),
+            ),
+        };
+        TypeExpr { kind, loc: Loc::default() }
+    }
+
     /// The SQL type; `custom` answers for names made by CREATE TYPE.
     ///
     /// # Errors

@@ -50,6 +50,7 @@ impl Node {
         let config = config()?;
         let log: Arc<dyn Log> = Arc::new(log()?);
         let api = service(&config, log.clone(), &address)?;
+        await_start(&api).await?;
         let server = Server::new(api, config, address.clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = Arc::clone(&server);
@@ -59,23 +60,7 @@ impl Node {
         });
         let http = Client::builder(TokioExecutor::new()).build_http();
         let base = format!("http://{address}");
-        let node = Node { log, server, base, http, stop: Some(stop), serving };
-        node.await_start().await?;
-        Ok(node)
-    }
-
-    async fn await_start(&self) -> Result<(), String> {
-        let start = Instant::now();
-        loop {
-            let api = Arc::clone(&self.server.api);
-            let health = tokio::task::spawn_blocking(move || api.health()).await;
-            match health {
-                Ok(health) if health.log => return Ok(()),
-                Ok(health) if start.elapsed() > START_MAX => return Err(health.reasons.join("; ")),
-                Err(e) => return Err(e.to_string()),
-                Ok(_) => tokio::time::sleep(Duration::from_millis(2)).await,
-            }
-        }
+        Ok(Node { log, server, base, http, stop: Some(stop), serving })
     }
 
     /// Ends the server and the engine.
@@ -136,7 +121,7 @@ fn log() -> Result<EmbeddedLog, String> {
         .map_err(|e| e.to_string())
 }
 
-fn service(config: &Config, log: Arc<dyn Log>, address: &str) -> Result<Arc<dyn Api>, String> {
+fn service(config: &Config, log: Arc<dyn Log>, address: &str) -> Result<Arc<Service>, String> {
     let service = ServiceConfig {
         service_id: config.service_id.clone(),
         lanes: Some(LANES),
@@ -158,6 +143,16 @@ fn service(config: &Config, log: Arc<dyn Log>, address: &str) -> Result<Arc<dyn 
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SeededEntropy::from_os()),
     };
-    let service = Service::start(service, seams).map_err(|e| e.to_string())?;
-    Ok(service)
+    Service::start(service, seams).map_err(|e| e.to_string())
+}
+
+async fn await_start(service: &Service) -> Result<(), String> {
+    let start = Instant::now();
+    while !service.is_ready() {
+        if start.elapsed() > START_MAX {
+            return Err(service.health().reasons.join("; "));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
 }
