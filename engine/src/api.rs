@@ -105,6 +105,8 @@ pub struct ResultColumn {
     pub name: String,
     pub ty: SqlType,
     pub key: bool,
+    /// Set when the column holds a record's headers: all of them, or those of one name.
+    pub headers: Option<Option<String>>,
 }
 
 /// A running push query. Dropping it ends it.

@@ -132,7 +132,8 @@ pub fn rows(rows: &[(&str, i64)]) -> RecordBatch {
 }
 
 fn columns() -> Vec<ResultColumn> {
-    let column = |name: &str, ty, key| ResultColumn { name: name.to_string(), ty, key };
+    let column =
+        |name: &str, ty, key| ResultColumn { name: name.to_string(), ty, key, headers: None };
     vec![column("K", SqlType::String, true), column("C", SqlType::Bigint, false)]
 }
 

@@ -411,6 +411,7 @@ impl Inner {
                     catalog.queries.remove(&query);
                 }
             }
+            Analyzed::InsertValues(row) => super::insert::check_target(&row)?,
             Analyzed::AlterSource(source) => {
                 catalog.sources.insert(source.name.clone(), Arc::new(*source));
             }

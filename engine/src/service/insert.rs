@@ -23,6 +23,15 @@ use crate::service::{Inner, ddl, facts};
 
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Topics of the service itself are not written from outside.
+pub(super) fn check_target(row: &InsertRow) -> ApiResult<()> {
+    if Names::is_internal(&row.target.topic) {
+        let message = format!("Cannot insert into read-only topic: {}", row.target.topic);
+        return Err(ApiError::Engine(EngineError::User(message)));
+    }
+    Ok(())
+}
+
 impl Inner {
     pub(super) fn insert_values(&self, sql: &str, properties: &Properties) -> ApiResult<()> {
         self.booted()?;
@@ -32,10 +41,7 @@ impl Inner {
             let error = SqlError::invalid("expected INSERT INTO ... VALUES");
             return Err(ApiError::Statement { sql: sql.to_owned(), error });
         };
-        if Names::is_internal(&row.target.topic) {
-            let message = format!("Cannot insert into read-only topic: {}", row.target.topic);
-            return Err(ApiError::Engine(EngineError::User(message)));
-        }
+        check_target(&row)?;
         let now = self.seams.clock.now();
         let random = || self.seams.entropy.next_u64();
         let record = millrace_sql::expr::with_ambient(now.0, &random, || {

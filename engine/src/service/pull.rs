@@ -48,6 +48,10 @@ impl Inner {
                     name: c.name.clone(),
                     ty: c.ty.clone(),
                     key: c.role == ColumnRole::Key,
+                    headers: match &c.role {
+                        ColumnRole::Headers(name) => Some(name.clone()),
+                        _ => None,
+                    },
                 };
                 let columns = plan.columns.iter().map(column).collect();
                 let id = format!("query_{}", self.seams.entropy.next_u64());
@@ -211,8 +215,10 @@ impl Inner {
 
     /// A bounded scan of a stream, from its beginning to its end as of now.
     fn scan_stream(&self, plan: &QueryPlan) -> ApiResult<PullAnswer> {
-        let options = PushOptions { from_earliest: true, coalesce: false, bounded: true };
-        let mut running = self.run_push(plan, options)?;
+        let options =
+            PushOptions { from_earliest: true, coalesce: false, bounded: true, keyed_only: false };
+        let id = format!("query_{}", self.seams.entropy.next_u64());
+        let mut running = self.run_push(id, plan, options)?;
         let columns = push::result_columns(plan).map_err(ApiError::Engine)?;
         let start = Instant::now();
         let (mut rows, mut count) = (Vec::new(), 0);

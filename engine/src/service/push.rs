@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::Duration;
 
 use millrace_sql::catalog::SourceKind;
-use millrace_sql::plan::{QueryPlan, ScanNode};
+use millrace_sql::plan::{QueryPlan, ResultKind, ScanNode};
 
 use crate::api::{PushEvent, PushQuery, ResultColumn};
 use crate::batch::Batch;
@@ -51,6 +51,8 @@ pub struct PushOptions {
     pub coalesce: bool,
     /// End where the topics end now: a scan of a stream.
     pub bounded: bool,
+    /// Records without a key are skipped where the source has key columns.
+    pub keyed_only: bool,
 }
 
 /// A running push query, as its reader holds it.
@@ -129,7 +131,10 @@ impl Drop for RunningPush {
 /// Columns of a plan's result.
 pub fn result_columns(plan: &QueryPlan) -> Result<Vec<ResultColumn>> {
     let types = edge_types(&Arc::new(plan.plan.schema().as_arrow().clone()))?;
-    let column = |(at, (name, ty))| ResultColumn { name, ty, key: plan.key.contains(&at) };
+    let column = |(at, (name, ty))| {
+        let key = plan.key.contains(&at);
+        ResultColumn { name, ty, key, headers: None }
+    };
     Ok(types.into_iter().enumerate().map(column).collect())
 }
 
@@ -143,6 +148,8 @@ struct Runner {
     options: PushOptions,
     remaining: Option<u64>,
     commit: u64,
+    /// What is left of a row of a stream whose record had no value is nothing to show.
+    live_only: bool,
 }
 
 /// One partition of one input.
@@ -153,6 +160,8 @@ struct Feed {
     /// Where a bounded scan ends.
     until: Offset,
     table: bool,
+    /// Records without a key are no rows.
+    keyed: bool,
     caught_up: bool,
     done: bool,
 }
@@ -174,7 +183,10 @@ impl Runner {
                 let done = options.bounded && from >= ends.lso;
                 let queue = VecDeque::new();
                 let until = ends.lso;
-                let feed = Feed { input, decoder, queue, until, table, caught_up: false, done };
+                let has_key = scan.source.key_columns().next().is_some();
+                let keyed = has_key && (table || options.keyed_only);
+                let caught_up = false;
+                let feed = Feed { input, decoder, queue, until, table, keyed, caught_up, done };
                 if feeds.insert(tp, feed).is_some() {
                     return Err(EngineError::User(
                         "a topic is read twice by this query".to_owned(),
@@ -187,7 +199,9 @@ impl Runner {
         cursor.assign(&starts);
         let state = LaneState::new(Box::new(MemoryStore::open(&MemoryDisk::default())))?;
         let (world, remaining) = (world.clone(), plan.limit);
-        Ok(Runner { cursor, feeds, pipeline, state, world, options, remaining, commit: 0 })
+        let live_only = plan.result == ResultKind::Stream;
+        let commit = 0;
+        Ok(Runner { cursor, feeds, pipeline, state, world, options, remaining, commit, live_only })
     }
 
     fn run(&mut self, sender: &SyncSender<PushEvent>, stop: &AtomicBool) -> Result<PushEvent> {
@@ -204,7 +218,7 @@ impl Runner {
             self.pipeline.flush(&mut self.state, self.options.coalesce, &mut emitted)?;
             self.settle()?;
             for batch in emitted.batches {
-                if let Some(end) = self.hand_out(batch, sender, stop) {
+                if let Some(end) = self.hand_out(batch, sender, stop)? {
                     return Ok(end);
                 }
             }
@@ -249,8 +263,13 @@ impl Runner {
         // Records that cannot be decoded are not this reader's to report.
         let decoded = feed.decoder.decode(raw, 0..count)?;
         let (rows, times, live) = (decoded.rows, decoded.times, decoded.live);
-        if !times.is_empty() {
-            feed.queue.push_back((Batch { rows, times, live, old: None }, 0));
+        let mut batch = Batch { rows, times, live, old: None };
+        let has_key = |at: &u32| raw.key(*at as usize).is_some();
+        if feed.keyed && !decoded.origin.iter().all(has_key) {
+            batch = batch.filter(&decoded.origin.iter().map(has_key).collect())?;
+        }
+        if !batch.times.is_empty() {
+            feed.queue.push_back((batch, 0));
         }
         Ok(())
     }
@@ -295,8 +314,14 @@ impl Runner {
         batch: Batch,
         sender: &SyncSender<PushEvent>,
         stop: &AtomicBool,
-    ) -> Option<PushEvent> {
+    ) -> Result<Option<PushEvent>> {
         let mut batch = batch;
+        if let (true, Some(live)) = (self.live_only, batch.live.take()) {
+            batch = batch.filter(&live)?;
+        }
+        if batch.len() == 0 {
+            return Ok(None);
+        }
         if let Some(remaining) = &mut self.remaining {
             let take = (*remaining).min(batch.len() as u64) as usize;
             batch = batch.slice(0, take);
@@ -304,9 +329,9 @@ impl Runner {
         }
         let live = (0..batch.len()).map(|row| batch.is_live(row)).collect();
         if !deliver(sender, PushEvent::Rows(batch.rows, live), stop) {
-            return Some(PushEvent::Ended);
+            return Ok(Some(PushEvent::Ended));
         }
-        (self.remaining == Some(0)).then_some(PushEvent::LimitReached)
+        Ok((self.remaining == Some(0)).then_some(PushEvent::LimitReached))
     }
 }
 

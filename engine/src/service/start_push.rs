@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use millrace_sql::analyze::Analyzed;
+use millrace_sql::analyze::{Analyzed, Settings, scalable_source};
+use millrace_sql::ast::Statement;
+use millrace_sql::catalog::{Catalog, SourceKind};
 use millrace_sql::error::SqlError;
+use millrace_sql::parser;
 use millrace_sql::plan::QueryPlan;
 
 use crate::api::{ApiError, ApiResult, Properties, PushEvent, PushQuery, ResultColumn};
@@ -19,7 +22,9 @@ impl Inner {
     ) -> ApiResult<Box<dyn PushQuery>> {
         self.booted()?;
         let properties = effective(self, properties)?;
-        let checked = ddl::analyze(sql, &self.catalog(), &properties)?;
+        let catalog = self.catalog();
+        let fresh = fresh(sql, &catalog, &properties);
+        let checked = ddl::analyze(sql, fresh.as_ref().unwrap_or(&catalog), &properties)?;
         let Analyzed::Push(plan) = checked.analyzed else {
             let error = SqlError::invalid("expected SELECT ... EMIT CHANGES");
             return Err(ApiError::Statement { sql: sql.to_owned(), error });
@@ -31,8 +36,14 @@ impl Inner {
             from_earliest: is("auto.offset.reset", "earliest"),
             coalesce: !is("cache.max.bytes.buffering", "0"),
             bounded: false,
+            keyed_only: fresh.is_some(),
         };
-        let running = self.run_push(&plan, options)?;
+        let source = plan.reads.first().map_or("QUERY", String::as_str);
+        let id = match fresh {
+            Some(_) => format!("SCALABLE_PUSH_QUERY_{}", self.uuid()),
+            None => format!("transient_{source}_{}", self.seams.entropy.next_u64()),
+        };
+        let running = self.run_push(id, &plan, options)?;
         let (id, stop) = (running.id().to_owned(), running.stopper());
         self.pushes.lock().insert(id, Push { sql: checked.text, stop });
         Ok(Box::new(Registered { running, inner: self.clone() }))
@@ -40,6 +51,7 @@ impl Inner {
 
     pub(super) fn run_push(
         &self,
+        id: String,
         plan: &QueryPlan,
         options: PushOptions,
     ) -> ApiResult<RunningPush> {
@@ -49,8 +61,6 @@ impl Inner {
             limits: self.limits.clone(),
             caches: self.caches.clone(),
         };
-        let source = plan.reads.first().map_or("QUERY", String::as_str);
-        let id = format!("transient_{source}_{}", self.seams.entropy.next_u64());
         push::start(&world, id, plan, options).map_err(ApiError::Engine)
     }
 
@@ -64,6 +74,19 @@ impl Inner {
             None => false,
         }
     }
+}
+
+/// A query of the second kind (`ksql.query.push.v2.enabled`) follows what its source's query
+/// writes from now on: rows of a table are facts to it, not changes of a state. The catalog as such
+/// a query sees it; `None` for a query of the first kind.
+fn fresh(sql: &str, catalog: &Catalog, properties: &Properties) -> Option<Catalog> {
+    let Ok(Statement::Query(query)) = parser::parse_statement(sql) else { return None };
+    let name = scalable_source(&query, catalog, &Settings::from(properties))?;
+    let mut source = catalog.source(name)?.as_ref().clone();
+    source.kind = SourceKind::Stream;
+    let mut catalog = catalog.clone();
+    catalog.sources.insert(source.name.clone(), Arc::new(source));
+    Some(catalog)
 }
 
 /// A push query that is listed while it runs.

@@ -102,6 +102,15 @@ impl Session {
                 self.inserted.push((row.target.topic.clone(), record.record));
             }
             Analyzed::Drop(plan) => self.drop_source(&plan),
+            Analyzed::AlterSource(source) => {
+                self.catalog.sources.insert(source.name.clone(), Arc::new(*source));
+            }
+            Analyzed::CreateType(new) => {
+                self.catalog.types.insert(new.name, new.ty);
+            }
+            Analyzed::DropType(name) => {
+                self.catalog.types.remove(&name);
+            }
             Analyzed::Nothing(_) => {}
             _ => {
                 let message = format!("Statement not executable: {sql}");
@@ -180,7 +189,7 @@ impl Session {
     /// # Errors
     /// An unknown custom type.
     pub fn resolve_type(&self, ty: &TypeExpr) -> Result<SqlType, SqlError> {
-        ty.resolve(&|_| None)
+        ty.resolve(&|name| self.catalog.types.get(name).cloned())
     }
 
     /// A source over the topic.

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use millrace_engine::api::ResultColumn;
+use millrace_sql::types::{SqlType, StructField};
 use serde_json::json;
 
 use super::error::HttpError;
@@ -31,7 +32,7 @@ impl Encoder {
             }
             _ => {
                 let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
-                let types: Vec<String> = columns.iter().map(|c| c.ty.to_string()).collect();
+                let types: Vec<String> = columns.iter().map(|c| plain_type(&c.ty)).collect();
                 let header = json!({ "queryId": id, "columnNames": names, "columnTypes": types });
                 write_display(out, &header);
             }
@@ -104,13 +105,36 @@ impl Encoder {
     }
 }
 
-/// ``"`K` STRING KEY, `C` BIGINT"``.
+/// ``"`K` STRING KEY, `C` BIGINT"``. Headers are told between keys and values, wherever they stand
+/// in the rows.
 fn schema(columns: &[ResultColumn], mark_keys: bool) -> String {
     let column = |c: &ResultColumn| {
-        let key = if mark_keys && c.key { " KEY" } else { "" };
-        format!("`{}` {}{key}", c.name.replace('`', "``"), c.ty)
+        let role = match &c.headers {
+            None if mark_keys && c.key => " KEY".to_owned(),
+            None => String::new(),
+            Some(None) => " HEADERS".to_owned(),
+            Some(Some(name)) => format!(" HEADER('{name}')"),
+        };
+        format!("`{}` {}{role}", c.name.replace('`', "``"), c.ty)
     };
-    columns.iter().map(column).collect::<Vec<_>>().join(", ")
+    let mut told: Vec<&ResultColumn> = columns.iter().collect();
+    if columns.iter().any(|c| c.headers.is_some()) {
+        told.sort_by_key(|c| (!c.key, c.headers.is_none()));
+    }
+    told.into_iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// A type as `columnTypes` tells it: names of fields stand without quotes.
+fn plain_type(ty: &SqlType) -> String {
+    match ty {
+        SqlType::Array(item) => format!("ARRAY<{}>", plain_type(item)),
+        SqlType::Map(key, value) => format!("MAP<{}, {}>", plain_type(key), plain_type(value)),
+        SqlType::Struct(fields) => {
+            let field = |f: &StructField| format!("{} {}", f.name, plain_type(&f.ty));
+            format!("STRUCT<{}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn write_display(out: &mut Vec<u8>, value: &serde_json::Value) {
@@ -121,14 +145,13 @@ fn write_display(out: &mut Vec<u8>, value: &serde_json::Value) {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
-    use millrace_sql::types::SqlType;
-
     use super::*;
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
 
     fn check(format: StreamFormat, mark: bool, last: Option<&str>, expected: &str) {
-        let key = ResultColumn { name: "K".into(), ty: SqlType::String, key: true };
-        let count = ResultColumn { name: "C".into(), ty: SqlType::Bigint, key: false };
+        let key = ResultColumn { name: "K".into(), ty: SqlType::String, key: true, headers: None };
+        let count =
+            ResultColumn { name: "C".into(), ty: SqlType::Bigint, key: false, headers: None };
         let arrays: Vec<(&str, ArrayRef)> = vec![
             ("K", Arc::new(StringArray::from(vec!["a", "b"]))),
             ("C", Arc::new(Int64Array::from(vec![Some(1), None]))),
@@ -140,6 +163,27 @@ mod tests {
         encoder.row(&mut out, &batch, 1, true);
         encoder.finish(&mut out, last);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn types_and_headers_of_columns() {
+        let field = |name: &str, ty| StructField { name: name.into(), ty };
+        let ty = SqlType::Struct(vec![
+            field("A", SqlType::Decimal { precision: 4, scale: 2 }),
+            field("b", SqlType::Map(Box::new(SqlType::String), Box::new(SqlType::Date))),
+        ]);
+        let ty = SqlType::Array(Box::new(ty));
+        assert_eq!(plain_type(&ty), "ARRAY<STRUCT<A DECIMAL(4, 2), b MAP<STRING, DATE>>>");
+        let column =
+            |name: &str, ty, key, headers| ResultColumn { name: name.to_owned(), ty, key, headers };
+        let columns = [
+            column("K", SqlType::Integer, true, None),
+            column("V", SqlType::String, false, None),
+            column("H", SqlType::Bytes, false, Some(Some("abc".to_owned()))),
+        ];
+        let told = "`K` INTEGER KEY, `H` BYTES HEADER('abc'), `V` STRING";
+        assert_eq!(schema(&columns, true), told);
+        assert_eq!(schema(&columns[..2], false), "`K` INTEGER, `V` STRING");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod split;
 pub use session::Session;
 pub use split::{Part, split};
 
-use millrace_engine::api::ExplainTarget;
+use millrace_engine::api::{ApiError, ExplainTarget};
 use millrace_sql::ast::{Describe, QueryTarget, Show, Statement};
 use millrace_sql::catalog::{Catalog, SourceKind};
 use millrace_sql::error::SqlError;
@@ -60,8 +60,9 @@ fn validate_one(
     let text = &part.text;
     match &part.statement {
         Statement::Query(_) | Statement::Print(_) => Err(query_endpoint(text)),
-        Statement::InsertValues(insert) => {
-            known_source(sandbox, &insert.name.value, part).map(|_| ())
+        Statement::InsertValues(_) => {
+            let valid = server.api.validate(sandbox, text, &session.properties);
+            valid.map_err(|e| insert_error(part, e))
         }
         Statement::Describe(Describe::Source { name, .. }) => {
             known_source(sandbox, &name.value, part).map(|_| ())
@@ -85,7 +86,7 @@ fn execute(
     match &part.statement {
         Statement::InsertValues(_) => {
             let done = server.api.insert_values(text, &session.properties);
-            done.map_err(|e| HttpError::from_api(text, e).about(&part.masked()))?;
+            done.map_err(|e| insert_error(part, e))?;
             Ok(None)
         }
         Statement::Terminate(QueryTarget::Id(id)) if server.pushes.has(&id.value) => {
@@ -96,6 +97,18 @@ fn execute(
         statement if is_session(statement) => session.apply(part).map(|()| None),
         statement if is_distributed(statement) => distributed(server, part, session).map(Some),
         statement => introspect(server, statement, text, session).map(Some),
+    }
+}
+
+/// Values stay out of errors, save where the message itself needs one.
+fn insert_error(part: &Part, error: ApiError) -> HttpError {
+    let masked = part.masked();
+    match error {
+        ApiError::Statement { error, .. } => {
+            let hint = error.hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            HttpError::refused(&masked, format!("{}{hint}", error.message))
+        }
+        error => HttpError::from_api(&masked, error),
     }
 }
 

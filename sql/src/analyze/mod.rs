@@ -33,6 +33,7 @@ mod lambdas;
 mod names;
 mod pull;
 mod pull_keys;
+mod push;
 mod query;
 mod scan;
 mod scope;
@@ -49,6 +50,7 @@ mod with;
 
 pub use pull::{Above, PullPlan, above_store};
 pub use pull_keys::{Bounds, Keys, Lookup};
+pub use push::scalable_source;
 pub use settings::Settings;
 
 use query::{Purpose, select};

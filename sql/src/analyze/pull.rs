@@ -11,10 +11,12 @@ use super::query::{self, Purpose, Selected, select};
 use super::scan::{ScopeNames, declared};
 use super::scope::{Clause, Input, Scope};
 use super::settings::Settings;
+use super::typing::typed;
 use super::{Analyzed, aggregate, internal_error, predicate, text, times, tree};
-use crate::ast::{Expr, ExprKind, Query};
+use crate::ast::{Expr, ExprKind, Literal, Query, SelectItem};
 use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
+use crate::expr::Typed;
 use crate::plan::{self, AggregateNode, QueryPlan, ScanColumn, ScanNode, SinkNode, as_node};
 
 /// A checked pull query over a materialised table.
@@ -37,6 +39,7 @@ pub struct PullPlan {
 pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Result<Analyzed> {
     settings.require("ksql.pull.queries.enable", "A pull query")?;
     check_clauses(query)?;
+    check_star(query)?;
     let scope = Scope::new(&query.from, catalog)?;
     let source = scope.inputs[0].source.clone();
     check_columns(query, &scope)?;
@@ -73,10 +76,24 @@ fn check_clauses(query: &Query) -> Result<()> {
     .at(query.loc.0))
 }
 
+fn check_star(query: &Query) -> Result<()> {
+    let star = query.items.iter().find_map(|item| match item {
+        SelectItem::All { loc, .. } => Some(loc.0),
+        _ => None,
+    });
+    match star {
+        Some(span) if query.items.len() > 1 => Err(SqlError::invalid(
+            "Pull queries only support wildcards in the projects if they are the only expression",
+        )
+        .at(span)),
+        _ => Ok(()),
+    }
+}
+
 /// ROWPARTITION and ROWOFFSET are not kept with a table's rows.
 fn check_columns(query: &Query, scope: &Scope) -> Result<()> {
     let items = query.items.iter().filter_map(|item| match item {
-        crate::ast::SelectItem::Expr { expr, .. } => Some(expr),
+        SelectItem::Expr { expr, .. } => Some(expr),
         _ => None,
     });
     check_clause(items, "SELECT", scope)?;
@@ -131,11 +148,8 @@ fn plan_table(query: &Query, scope: &Scope, settings: &Settings, id: String) -> 
     let mut lookup = Lookup::default();
     if let Some(filter) = &filter {
         aggregate::refuse_calls(filter, Clause::Where)?;
-        let shown = text::internal(filter, scope);
-        let condition = predicate(filter, &names, "WHERE", &shown).map_err(|mut e| {
-            e.message = format!("{}\nStatement: {shown}", e.message);
-            e
-        })?;
+        pull_keys::check_likes(filter, scope)?;
+        let condition = condition(filter, scope)?;
         lookup = pull_keys::lookup(filter, scope, settings)?;
         plan = query::filter_plan(plan, condition)?;
     } else {
@@ -152,29 +166,51 @@ fn plan_table(query: &Query, scope: &Scope, settings: &Settings, id: String) -> 
     })
 }
 
-type Projected = (Vec<(crate::expr::Typed, String)>, Vec<Column>);
+/// The WHERE clause as a condition. ksqlDB looks into BETWEEN later than into other comparisons.
+fn condition(filter: &Expr, scope: &Scope) -> Result<Typed> {
+    let names = ScopeNames(scope);
+    let shown = text::internal(filter, scope);
+    predicate(filter, &names, "WHERE", &shown).map_err(|mut error| {
+        let without = tree::rewrite(filter, &mut |e| {
+            let between = matches!(e.kind, ExprKind::Between { .. });
+            Ok(between.then(|| Expr::new(ExprKind::Literal(Literal::Boolean(true)), e.span())))
+        });
+        match without.map(|without| predicate(&without, &names, "WHERE", &shown)) {
+            Ok(Ok(_)) => {
+                let inner = typed(filter, &names).err().map_or(error.message, |e| e.message);
+                error.message = format!("Invalid expression: {inner}");
+            }
+            _ => error.message = format!("{}\nStatement: {shown}", error.message),
+        }
+        error
+    })
+}
+
+type Projected = (Vec<(Typed, String)>, Vec<Column>);
 
 fn project(items: &[Item], input: &Input, names: &ScopeNames<'_>) -> Result<Projected> {
-    let is_key = |expr: &Expr| {
-        input.source.key_columns().any(|k| *expr == super::qualified(&input.alias, &k.name))
-            || is_bound(expr, input)
-    };
     query::check_duplicates(items, names)?;
     let mut projected = Vec::new();
     let mut columns = Vec::new();
     for item in items {
         let value = query::value_of(item, names)?;
-        let role = if is_key(&item.expr) { ColumnRole::Key } else { ColumnRole::Value };
+        let role = role(item, &input.source);
         columns.push(Column { name: item.name.clone(), ty: query::type_of(&value, item)?, role });
         projected.push((value, item.name.clone()));
     }
     Ok((projected, columns))
 }
 
-fn is_bound(expr: &Expr, input: &Input) -> bool {
-    [pseudo::WINDOWSTART, pseudo::WINDOWEND]
-        .iter()
-        .any(|bound| *expr == super::qualified(&input.alias, bound))
+/// What a column of the result counts as goes by its name. Headers are headers in `*` only.
+fn role(item: &Item, source: &Source) -> ColumnRole {
+    if [pseudo::WINDOWSTART, pseudo::WINDOWEND].contains(&item.name.as_str()) {
+        return ColumnRole::Key;
+    }
+    match source.column(&item.name).map(|c| &c.role) {
+        Some(ColumnRole::Key) => ColumnRole::Key,
+        Some(role @ ColumnRole::Headers(_)) if item.from_star => role.clone(),
+        _ => ColumnRole::Value,
+    }
 }
 
 /// The rows of a store, as a plan can name them.

@@ -8,6 +8,7 @@ use datafusion::common::DFSchema;
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::scalar::ScalarValue;
 
+use super::scan::ScopeNames;
 use super::scope::Scope;
 use super::settings::Settings;
 use super::typing::{Constants, typed};
@@ -66,6 +67,32 @@ pub(super) fn check_scan(settings: &Settings) -> Result<()> {
 
 fn scans_allowed(settings: &Settings) -> bool {
     settings.is_on("ksql.query.pull.table.scan.enabled", true)
+}
+
+/// # Errors
+/// A column that is no text and is matched with LIKE, or a pattern that is no constant text.
+pub(super) fn check_likes(filter: &Expr, scope: &Scope) -> Result<()> {
+    let mut refused = Ok(());
+    tree::visit(filter, &mut |e| {
+        let ExprKind::Like { expr, pattern, .. } = &e.kind else { return true };
+        if !matches!(expr.kind, ExprKind::Column { .. }) {
+            return true;
+        }
+        let message = match typed(expr, &ScopeNames(scope)).map(|value| value.ty) {
+            Ok(Some(SqlType::String)) => match pattern.kind {
+                ExprKind::Literal(Literal::String(_) | Literal::Null) => return true,
+                _ => "Like condition on non-string pattern".to_string(),
+            },
+            Ok(Some(ty)) => format!(
+                "The column type for Like condition must be VARCHAR. The column type is {}",
+                ty.base_name()
+            ),
+            _ => return true,
+        };
+        refused = Err(SqlError::invalid(message).at(e.span()));
+        true
+    });
+    refused
 }
 
 /// The rows that a resolved WHERE can hold for.

@@ -7,6 +7,7 @@ mod inserts;
 mod joins;
 mod pulls;
 mod select;
+mod types;
 
 use std::sync::Arc;
 

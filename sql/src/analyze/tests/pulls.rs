@@ -51,6 +51,14 @@ fn windowed_tables_show_their_bounds() {
 }
 
 #[test]
+fn columns_count_by_their_names() {
+    let columns = |items: &str| describe(&pull(&format!("SELECT {items} FROM WIN;")).columns);
+    assert_eq!(columns("N, B"), "N BIGINT, B STRING KEY");
+    assert_eq!(columns("B AS X, N + 1 AS B"), "X STRING, B BIGINT KEY");
+    assert_eq!(columns("WINDOWEND, WINDOWSTART + 1"), "WINDOWEND BIGINT KEY, KSQL_COL_0 BIGINT");
+}
+
+#[test]
 fn keys_are_found() {
     let keys = |filter: &str| pull(&format!("SELECT * FROM AGG WHERE {filter};")).lookup.keys;
     assert_eq!(keys("ID = 1"), exact(&[1]));
@@ -123,6 +131,16 @@ fn what_pull_queries_do_not_do() {
         "SELECT * FROM AGG WHERE ID = '10';",
         "Error in WHERE expression: Cannot compare ID (INTEGER) to '10' (STRING) with \
          EQUAL.\nStatement: (ID = '10')",
+    );
+    err("SELECT *, N FROM AGG;", "Pull queries only support wildcards in the projects if they are");
+    err(
+        "SELECT * FROM AGG WHERE ID LIKE 12;",
+        "The column type for Like condition must be VARCHAR. The column type is INTEGER",
+    );
+    err(
+        "SELECT * FROM AGG WHERE ID BETWEEN 'x' AND 3;",
+        "Invalid expression: Cannot compare ID (INTEGER) to 'x' (STRING) with \
+         GREATER_THAN_OR_EQUAL",
     );
     err(
         "SELECT * FROM AGG WHERE ID IN ('10', 8);",

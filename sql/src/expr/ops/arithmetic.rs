@@ -55,6 +55,16 @@ pub(super) fn negate(value: Typed) -> Result<Typed> {
 }
 
 fn unsupported(op: BinaryOp, left: &Typed, right: &Typed) -> SqlError {
+    if left.ty.is_none() || right.ty.is_none() {
+        let name = |typed: &Typed| crate::expr::typed::type_name(&typed.ty);
+        return SqlError::invalid(format!(
+            "Error processing expression: ({left} {} {right}). Arithmetic on types {} and {} are \
+             not supported.",
+            op.symbol(),
+            name(left),
+            name(right)
+        ));
+    }
     let name = |typed: &Typed| typed.ty.as_ref().map_or("null", SqlType::base_name);
     SqlError::invalid(format!(
         "Error processing expression: ({left} {} {right}). Unsupported arithmetic types. {} {}",
