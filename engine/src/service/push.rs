@@ -316,7 +316,9 @@ impl Runner {
         stop: &AtomicBool,
     ) -> Result<Option<PushEvent>> {
         let mut batch = batch;
-        if let (true, Some(live)) = (self.live_only, batch.live.take()) {
+        if self.live_only
+            && let Some(live) = batch.live.take()
+        {
             batch = batch.filter(&live)?;
         }
         if batch.len() == 0 {
