@@ -321,7 +321,7 @@ impl Runner {
         {
             batch = batch.filter(&live)?;
         }
-        if batch.len() == 0 {
+        if batch.is_empty() {
             return Ok(None);
         }
         if let Some(remaining) = &mut self.remaining {
