@@ -14,7 +14,7 @@ const CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
 
 /// The stream of bids: no key, JSON values.
 pub fn source() -> Source {
-    let format = |kind| FormatSpec { kind, delimiter: ',', wrapped: true };
+    let format = |kind| FormatSpec::new(kind, true);
     let columns = [
         ("AUCTION", SqlType::Bigint),
         ("BIDDER", SqlType::Bigint),

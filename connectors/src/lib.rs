@@ -3,4 +3,5 @@
 pub mod embedded;
 pub mod formats;
 pub mod kafka;
+pub mod registry;
 pub mod sim;

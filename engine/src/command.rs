@@ -2,8 +2,9 @@
 //! them gives every node the same catalog and the same tasks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use millrace_sql::catalog::Source;
+use millrace_sql::catalog::{RegisteredSchema, Source};
 use millrace_sql::types::SqlType;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,9 @@ pub struct QueryFacts {
     pub store_base: u32,
     /// False: every change is emitted (cache 0).
     pub coalesce: bool,
+    /// Schemas that the query writes with, by subject of the registry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemas: BTreeMap<String, Arc<RegisteredSchema>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

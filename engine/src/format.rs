@@ -1,15 +1,17 @@
 //! The seam to formats: bytes of keys and values to Arrow and back. `connectors` implements it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::BooleanBuffer;
-use millrace_sql::catalog::{FormatSpec, Source};
+use millrace_sql::catalog::{FormatSpec, SchemaText, Source};
 use millrace_sql::plan::ScanColumn;
 use millrace_sql::types::SqlType;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::log::RawBatch;
+use crate::schemas::SchemaRegistry;
 
 /// Makes decoders and encoders.
 pub trait Formats: Send + Sync {
@@ -25,6 +27,50 @@ pub trait Formats: Send + Sync {
         format: &FormatSpec,
         columns: &[(String, SqlType)],
     ) -> Result<Box<dyn KeyEncoder>>;
+
+    /// The registry of schemas, when there is one.
+    fn registry(&self) -> Option<&Arc<dyn SchemaRegistry>> {
+        None
+    }
+
+    /// The schema that describes columns as `format` writes them.
+    ///
+    /// # Errors
+    /// `User` when the format has no schemas, or its schemas cannot describe the columns.
+    fn describe(&self, format: &FormatSpec, _: &[(String, SqlType)]) -> Result<SchemaText> {
+        Err(no_schemas(format))
+    }
+
+    /// The columns that a schema stands for, when keys or values are read as `format` says.
+    ///
+    /// # Errors
+    /// `User` with the reason when it stands for none.
+    fn infer(&self, format: &FormatSpec, _: &SchemaText, _: Naming) -> Result<Inferred> {
+        Err(no_schemas(format))
+    }
+}
+
+fn no_schemas(format: &FormatSpec) -> EngineError {
+    EngineError::User(format!("the format {} has no schemas", format.kind.name()))
+}
+
+/// How columns are named after the fields of a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Naming {
+    /// The name of an only column that is no field of anything.
+    pub single: &'static str,
+    /// Names as they stand, not in upper case.
+    pub keep_case: bool,
+}
+
+/// What a schema stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inferred {
+    pub columns: Vec<(String, SqlType)>,
+    /// The full name of the schema, if it has one.
+    pub name: Option<String>,
+    /// Full names to choose from, when the schema defines more than one type.
+    pub names: Vec<String>,
 }
 
 /// Decodes raw records of one source. Keeps its buffers between calls.
@@ -32,6 +78,12 @@ pub trait RowDecoder: Send {
     /// Decodes records `range` of `raw`. A record that cannot be decoded is left out of the batch
     /// and reported; the batch goes on.
     fn decode(&mut self, raw: &RawBatch, range: Range<usize>) -> Result<Decoded>;
+
+    /// The end of the part of `range` whose schemas are here. What lies behind waits until the
+    /// registry has answered.
+    fn ready(&mut self, _: &RawBatch, range: Range<usize>) -> usize {
+        range.end
+    }
 }
 
 /// What decoding gave.

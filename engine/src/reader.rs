@@ -2,6 +2,7 @@
 //! (R19); a task at another position reads through a cursor of its own until they meet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use millrace_sql::plan::ScanColumn;
@@ -9,6 +10,7 @@ use millrace_sql::plan::ScanColumn;
 use crate::batch::Batch;
 use crate::error::{EngineError, Result};
 use crate::format::{Formats, RejectKind, RowDecoder};
+use crate::held::Held;
 use crate::ids::{Offset, Tp};
 use crate::log::{Cursor, Log, PollLimits, RawBatch, ReadClass, ReadError};
 use crate::progress::TaskKey;
@@ -36,6 +38,8 @@ struct Feed {
     next: Offset,
     groups: Vec<Group>,
     paused: bool,
+    /// Fetched, but not decoded: a schema is missing.
+    held: Held,
 }
 
 /// Listeners that decode alike.
@@ -119,7 +123,12 @@ impl Reader {
             }
             for raw in batches {
                 polled.records += raw.records.len();
-                slot.deliver(&raw, tasks)?;
+                if let Some(feed) = slot.feeds.get_mut(&raw.tp) {
+                    feed.held.push(raw);
+                }
+            }
+            for feed in slot.feeds.values_mut() {
+                feed.deliver(tasks)?;
             }
             slot.note_ends(tasks);
         }
@@ -127,14 +136,16 @@ impl Reader {
         Ok(polled)
     }
 
-    /// Stops fetching partitions whose slowest listener has `buffered_max` rows waiting.
+    /// Stops fetching partitions whose slowest listener has `buffered_max` rows waiting, or that
+    /// wait for a schema.
     pub fn balance(&mut self, buffered_max: usize, tasks: &BTreeMap<TaskKey, Task>) {
         for slot in &mut self.slots {
             for (tp, feed) in &mut slot.feeds {
                 let listeners = feed.groups.iter().flat_map(|g| &g.listeners);
                 let full = listeners
                     .filter_map(|(key, at)| tasks.get(key).map(|task| task.inputs[*at].buffered))
-                    .any(|buffered| buffered >= buffered_max);
+                    .any(|buffered| buffered >= buffered_max)
+                    || !feed.held.is_empty();
                 if full != feed.paused {
                     feed.paused = full;
                     slot.cursor.pause(*tp, full);
@@ -158,7 +169,8 @@ impl Reader {
             Some(feed) => feed,
             None => {
                 slot.changed = true;
-                let feed = Feed { next: from, groups: Vec::new(), paused: false };
+                let (groups, held) = (Vec::new(), Held::default());
+                let feed = Feed { next: from, groups, paused: false, held };
                 slot.feeds.entry(tp).or_insert(feed)
             }
         };
@@ -211,7 +223,8 @@ impl Reader {
                 match main.feeds.get_mut(&tp) {
                     Some(into) => into.absorb(feed),
                     None => {
-                        main.feeds.insert(tp, Feed { paused: false, ..feed });
+                        let held = Held::default();
+                        main.feeds.insert(tp, Feed { paused: false, held, ..feed });
                     }
                 }
             }
@@ -220,6 +233,28 @@ impl Reader {
 }
 
 impl Feed {
+    /// Decodes what was fetched, as far as its schemas are here, and hands it to the tasks.
+    fn deliver(&mut self, tasks: &mut BTreeMap<TaskKey, Task>) -> Result<()> {
+        loop {
+            let groups = &mut self.groups;
+            let ready = |raw: &RawBatch, range: Range<usize>| {
+                let ends = groups.iter_mut().map(|g| g.decoder.ready(raw, range.clone()));
+                ends.min().unwrap_or(range.end)
+            };
+            let Some((raw, part)) = self.held.next(ready) else { return Ok(()) };
+            for group in &mut self.groups {
+                let decoded = group.decoder.decode(raw, part.range.clone())?;
+                for (key, at) in &group.listeners {
+                    let Some(task) = tasks.get_mut(key) else { continue };
+                    let Decoding { batch, offsets, rejects } = decoded.clone();
+                    task.deliver(*at, Pending::new(batch, offsets, part.next, rejects));
+                }
+            }
+            self.next = part.next;
+            self.held.take(&part);
+        }
+    }
+
     fn absorb(&mut self, other: Feed) {
         for group in other.groups {
             match self.groups.iter_mut().find(|mine| mine.spec == group.spec) {
@@ -237,25 +272,13 @@ impl Slot {
         }
         let at: Vec<(Tp, Offset)> = self.feeds.iter().map(|(tp, feed)| (*tp, feed.next)).collect();
         self.cursor.assign(&at);
-        for (tp, feed) in &self.feeds {
+        for (tp, feed) in &mut self.feeds {
+            // It is fetched once more.
+            feed.held.clear();
             if feed.paused {
                 self.cursor.pause(*tp, true);
             }
         }
-    }
-
-    fn deliver(&mut self, raw: &RawBatch, tasks: &mut BTreeMap<TaskKey, Task>) -> Result<()> {
-        let Some(feed) = self.feeds.get_mut(&raw.tp) else { return Ok(()) };
-        feed.next = raw.next;
-        for group in &mut feed.groups {
-            let decoded = group.decoder.decode(raw)?;
-            for (key, at) in &group.listeners {
-                let Some(task) = tasks.get_mut(key) else { continue };
-                let Decoding { batch, offsets, rejects } = decoded.clone();
-                task.deliver(*at, Pending::new(batch, offsets, raw.next, rejects));
-            }
-        }
-        Ok(())
     }
 
     /// Tells tasks which of their inputs have nothing more to read for now, and moves idle
@@ -263,8 +286,9 @@ impl Slot {
     fn note_ends(&mut self, tasks: &mut BTreeMap<TaskKey, Task>) {
         for (tp, feed) in &mut self.feeds {
             let Some(position) = self.cursor.position(*tp) else { continue };
-            let caught_up = position.lso.is_some_and(|lso| position.next >= lso);
-            if position.next > feed.next {
+            let waits = !feed.held.is_empty();
+            let caught_up = !waits && position.lso.is_some_and(|lso| position.next >= lso);
+            if position.next > feed.next && !waits {
                 feed.next = position.next;
             }
             for (key, at) in feed.groups.iter().flat_map(|group| &group.listeners) {
@@ -304,7 +328,14 @@ struct Decoding {
 }
 
 impl Decoder {
-    fn decode(&mut self, raw: &RawBatch) -> Result<Decoding> {
+    fn ready(&mut self, raw: &RawBatch, range: Range<usize>) -> usize {
+        match self {
+            Decoder::Repartition(_) => range.end,
+            Decoder::Source(decoder) => decoder.ready(raw, range),
+        }
+    }
+
+    fn decode(&mut self, raw: &RawBatch, range: Range<usize>) -> Result<Decoding> {
         match self {
             Decoder::Repartition(reader) => {
                 let batch = reader.read(raw)?;
@@ -312,7 +343,7 @@ impl Decoder {
                 Ok(Decoding { batch, offsets, rejects: Vec::new() })
             }
             Decoder::Source(decoder) => {
-                let decoded = decoder.decode(raw, 0..raw.records.len())?;
+                let decoded = decoder.decode(raw, range)?;
                 let offset = |i: &u32| raw.records[*i as usize].offset.0;
                 let offsets = decoded.origin.iter().map(offset).collect();
                 let rejects = decoded

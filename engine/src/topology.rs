@@ -1,8 +1,10 @@
 //! From a query's `LogicalPlan` to sub-topologies: pieces that end at a topic. What runs is built
 //! from exactly this plan, so a changed plan changes the output.
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::LogicalPlan;
-use millrace_sql::catalog::SourceKind;
+use millrace_sql::catalog::{Source, SourceKind};
 use millrace_sql::plan::{
     AggregateNode, FlatMapNode, ForeignJoinNode, JoinNode, JoinShape, QueryPlan, RepartitionNode,
     ResultKind, ScanNode, SinkNode, as_node,
@@ -133,6 +135,15 @@ pub enum Output {
 }
 
 impl Topology {
+    /// Makes `sink` what the query writes to: the plan's sink with the facts of its command.
+    pub fn write_to(&mut self, sink: &Arc<Source>) {
+        for sub in &mut self.subs {
+            if let Output::Sink(node) = &mut sub.output {
+                node.sink = sink.clone();
+            }
+        }
+    }
+
     /// Cuts a plan into sub-topologies.
     ///
     /// # Errors

@@ -105,7 +105,7 @@ fn wrong(sql: &str, message: &str) -> ApiError {
 /// `K STRING KEY, C BIGINT`.
 pub fn source(name: &str, kind: SourceKind) -> Source {
     let column = |name: &str, ty, role| Column { name: name.to_string(), ty, role };
-    let format = |kind| FormatSpec { kind, delimiter: ',', wrapped: true };
+    let format = |kind| FormatSpec::new(kind, true);
     Source {
         name: name.to_string(),
         kind,

@@ -37,6 +37,12 @@ pub struct Column {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FormatKind {
     Json,
+    /// JSON behind the id of a registered schema.
+    JsonSr,
+    Avro,
+    Protobuf,
+    /// Bare Protobuf messages; the columns are the schema.
+    ProtobufNoSr,
     Delimited,
     Kafka,
     /// No bytes, no columns.
@@ -47,10 +53,39 @@ impl FormatKind {
     pub fn name(self) -> &'static str {
         match self {
             FormatKind::Json => "JSON",
+            FormatKind::JsonSr => "JSON_SR",
+            FormatKind::Avro => "AVRO",
+            FormatKind::Protobuf => "PROTOBUF",
+            FormatKind::ProtobufNoSr => "PROTOBUF_NOSR",
             FormatKind::Delimited => "DELIMITED",
             FormatKind::Kafka => "KAFKA",
             FormatKind::None => "NONE",
         }
+    }
+
+    /// True if records start with the id of a schema in the registry; columns can be inferred.
+    pub fn has_registry(self) -> bool {
+        matches!(self, FormatKind::JsonSr | FormatKind::Avro | FormatKind::Protobuf)
+    }
+
+    /// The language of its schemas, if it has any.
+    pub fn schema_kind(self) -> Option<SchemaKind> {
+        match self {
+            FormatKind::JsonSr => Some(SchemaKind::Json),
+            FormatKind::Avro => Some(SchemaKind::Avro),
+            FormatKind::Protobuf | FormatKind::ProtobufNoSr => Some(SchemaKind::Protobuf),
+            _ => None,
+        }
+    }
+
+    /// True if a single column may stand alone or be wrapped.
+    pub fn wraps(self) -> bool {
+        matches!(self, FormatKind::Json | FormatKind::JsonSr | FormatKind::Avro)
+    }
+
+    /// True if a single column can only be wrapped.
+    pub fn always_wrapped(self) -> bool {
+        matches!(self, FormatKind::Protobuf | FormatKind::ProtobufNoSr)
     }
 }
 
@@ -62,6 +97,89 @@ pub struct FormatSpec {
     pub delimiter: char,
     /// False: a single column stands alone (`10`, not `{"A":10}`). Keys are always unwrapped.
     pub wrapped: bool,
+    /// Formats with schemas only.
+    #[serde(default)]
+    pub schema: SchemaSpec,
+}
+
+impl FormatSpec {
+    /// A format without options.
+    pub fn new(kind: FormatKind, wrapped: bool) -> Self {
+        FormatSpec { kind, delimiter: ',', wrapped, schema: SchemaSpec::default() }
+    }
+}
+
+/// What a statement says of the schema that describes keys or values.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SchemaSpec {
+    /// Name of the record or message, with its namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_name: Option<String>,
+    /// KEY_SCHEMA_ID or VALUE_SCHEMA_ID: the schema to write with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    #[serde(default)]
+    pub nulls: ProtobufNulls,
+    /// The schema that is written with, once the registry knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<Arc<RegisteredSchema>>,
+}
+
+/// How Protobuf tells NULL from a type's zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ProtobufNulls {
+    /// Not at all: NULL reads back as 0, "" or false.
+    #[default]
+    Zero,
+    /// Fields are `optional`.
+    Optional,
+    /// Fields are messages of `google/protobuf/wrappers.proto`.
+    Wrapper,
+}
+
+/// Language of a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SchemaKind {
+    Avro,
+    Json,
+    Protobuf,
+}
+
+impl SchemaKind {
+    /// The registry's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            SchemaKind::Avro => "AVRO",
+            SchemaKind::Json => "JSON",
+            SchemaKind::Protobuf => "PROTOBUF",
+        }
+    }
+}
+
+/// A schema's text, and the schemas that it refers to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SchemaText {
+    pub kind: SchemaKind,
+    pub text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<SchemaReference>,
+}
+
+/// A schema that another one refers to by `name`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SchemaReference {
+    /// What the import says, or the full name of the type.
+    pub name: String,
+    pub subject: String,
+    pub version: i32,
+    pub schema: SchemaText,
+}
+
+/// A schema that the registry knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RegisteredSchema {
+    pub id: u32,
+    pub schema: SchemaText,
 }
 
 /// What the bytes after the inner key are.

@@ -112,7 +112,7 @@ fn step(
 
 /// `SELECT auction, COUNT(*) FROM bids GROUP BY auction`.
 fn plan(kind: Option<WindowKind>) -> AggregateNode {
-    let format = FormatSpec { kind: FormatKind::Json, delimiter: ',', wrapped: true };
+    let format = FormatSpec::new(FormatKind::Json, true);
     let source = Source {
         name: "BIDS".into(),
         kind: SourceKind::Stream,

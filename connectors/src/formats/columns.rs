@@ -6,9 +6,12 @@ use millrace_engine::error::Result;
 use millrace_sql::catalog::{FormatKind, FormatSpec};
 use millrace_sql::types::SqlType;
 
+use super::avro::AvroDecoder;
 use super::delimited::DelimitedDecoder;
 use super::json::JsonDecoder;
+use super::json_sr::JsonSrDecoder;
 use super::kafka::KafkaDecoder;
+use super::schemas::{Readiness, Schemas};
 
 /// A key or value column as the formats see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,11 @@ pub trait ColumnDecoder: Send {
         columns: &mut [ColumnBuilder],
         row: usize,
     ) -> Result<bool, String>;
+
+    /// Whether the record can be read now: its schema is here.
+    fn ready(&mut self, _bytes: &[u8]) -> Readiness {
+        Readiness::Ready
+    }
 }
 
 /// Columns of the key or of the value of many records.
@@ -40,21 +48,43 @@ pub struct Columns {
     builders: Vec<ColumnBuilder>,
     decoder: Box<dyn ColumnDecoder>,
     rows: usize,
+    has_ids: bool,
 }
 
 impl Columns {
     /// # Errors
     /// When the format cannot hold the columns.
-    pub fn new(format: &FormatSpec, fields: Vec<Field>) -> Result<Self, String> {
+    pub fn new(
+        format: &FormatSpec,
+        fields: Vec<Field>,
+        schemas: Schemas,
+    ) -> Result<Self, String> {
         let decoder: Box<dyn ColumnDecoder> = match format.kind {
             FormatKind::Json => Box::new(JsonDecoder::new(&fields, format.wrapped)?),
+            FormatKind::JsonSr => Box::new(JsonSrDecoder::new(&fields, format.wrapped)?),
+            FormatKind::Avro => Box::new(AvroDecoder::new(&fields, format.wrapped, schemas)),
+            FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
+                return Err(format!("the format {} cannot be read yet", format.kind.name()));
+            }
             FormatKind::Delimited => Box::new(DelimitedDecoder::new(&fields, format.delimiter)?),
             FormatKind::Kafka => Box::new(KafkaDecoder::new(&fields)?),
             FormatKind::None if fields.is_empty() => Box::new(NoColumns),
             FormatKind::None => return Err("the NONE format has no columns".into()),
         };
         let builders = fields.iter().map(|field| ColumnBuilder::new(&field.ty)).collect();
-        Ok(Columns { fields, builders, decoder, rows: 0 })
+        let has_ids = format.kind.has_registry();
+        Ok(Columns { fields, builders, decoder, rows: 0, has_ids })
+    }
+
+    /// True if records name their schemas.
+    pub fn has_ids(&self) -> bool {
+        self.has_ids
+    }
+
+    /// Whether a record can be decoded now.
+    #[inline]
+    pub fn ready(&mut self, bytes: &[u8]) -> Readiness {
+        self.decoder.ready(bytes)
     }
 
     /// Appends a row; false: the record says that there is none, and NULLs were appended.

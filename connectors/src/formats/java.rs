@@ -35,6 +35,17 @@ pub fn write_f64(value: f64, out: &mut Vec<u8>) {
     write_digits(digits, (PLAIN_MIN..PLAIN_MAX).contains(&value), out);
 }
 
+/// Appends `value` as `Float.toString` does.
+pub fn write_f32(value: f32, out: &mut Vec<u8>) {
+    if !value.is_finite() {
+        return write_f64(f64::from(value), out);
+    }
+    // The shortest digits of a float are those of the double nearest to them.
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value).parse();
+    write_f64(shortest.unwrap_or(f64::from(value)), out);
+}
+
 fn write_digits(digits: Digits<'_>, plain: bool, out: &mut Vec<u8>) {
     let mut buffer = [0u8; 32];
     let mut len = 0;

@@ -1,33 +1,56 @@
-//! Bytes of keys and values to Arrow columns and back: JSON, DELIMITED, KAFKA and NONE.
+//! Bytes of keys and values to Arrow columns and back: JSON, JSON_SR, AVRO, PROTOBUF, DELIMITED,
+//! KAFKA and NONE.
 
+mod avro;
 mod base64;
 mod columns;
 mod delimited;
 mod event_time;
 mod headers;
+mod infer;
 mod java;
 mod json;
+mod json_sr;
 mod kafka;
+mod maps;
 mod number;
+mod schemas;
 mod sink;
 mod source;
 mod window;
+mod wire;
+
+use std::sync::Arc;
 
 use millrace_engine::error::{EngineError, Result};
-use millrace_engine::format::{Formats, KeyEncoder, RowDecoder, RowEncoder};
-use millrace_sql::catalog::{FormatSpec, Source};
+use millrace_engine::format::{Formats, Inferred, KeyEncoder, Naming, RowDecoder, RowEncoder};
+use millrace_engine::schemas::SchemaRegistry;
+use millrace_sql::catalog::{FormatKind, FormatSpec, SchemaKind, SchemaText, Source};
 use millrace_sql::plan::ScanColumn;
 use millrace_sql::types::SqlType;
 
 pub use self::json::DEPTH_MAX as JSON_DEPTH_MAX;
+use self::schemas::Schemas;
 
-/// The formats that need no schema registry.
+/// All formats, without a schema registry: those that need one refuse records with ids that they
+/// do not know.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StandardFormats;
 
+/// All formats, with a schema registry.
+pub struct RegistryFormats {
+    registry: Arc<dyn SchemaRegistry>,
+}
+
+impl RegistryFormats {
+    pub fn new(registry: Arc<dyn SchemaRegistry>) -> Self {
+        RegistryFormats { registry }
+    }
+}
+
 impl Formats for StandardFormats {
     fn decoder(&self, source: &Source, columns: &[ScanColumn]) -> Result<Box<dyn RowDecoder>> {
-        Ok(Box::new(source::SourceDecoder::new(source, columns)?))
+        Ok(Box::new(source::SourceDecoder::new(source, columns, &Schemas::default())?))
     }
 
     fn encoder(&self, sink: &Source) -> Result<Box<dyn RowEncoder>> {
@@ -40,6 +63,67 @@ impl Formats for StandardFormats {
         columns: &[(String, SqlType)],
     ) -> Result<Box<dyn KeyEncoder>> {
         Ok(Box::new(sink::BareKeyEncoder::new(format, columns)?))
+    }
+
+    fn describe(&self, format: &FormatSpec, columns: &[(String, SqlType)]) -> Result<SchemaText> {
+        describe(format, columns).map_err(EngineError::User)
+    }
+
+    fn infer(
+        &self,
+        format: &FormatSpec,
+        schema: &SchemaText,
+        naming: Naming,
+    ) -> Result<Inferred> {
+        let inferred = match schema.kind {
+            SchemaKind::Avro => avro::infer(schema, format.wrapped, naming),
+            _ => Err("not supported yet".to_string()),
+        };
+        inferred.map_err(EngineError::User)
+    }
+}
+
+impl Formats for RegistryFormats {
+    fn decoder(&self, source: &Source, columns: &[ScanColumn]) -> Result<Box<dyn RowDecoder>> {
+        let schemas = Schemas(Some(self.registry.clone()));
+        Ok(Box::new(source::SourceDecoder::new(source, columns, &schemas)?))
+    }
+
+    fn encoder(&self, sink: &Source) -> Result<Box<dyn RowEncoder>> {
+        StandardFormats.encoder(sink)
+    }
+
+    fn key_encoder(
+        &self,
+        format: &FormatSpec,
+        columns: &[(String, SqlType)],
+    ) -> Result<Box<dyn KeyEncoder>> {
+        StandardFormats.key_encoder(format, columns)
+    }
+
+    fn registry(&self) -> Option<&Arc<dyn SchemaRegistry>> {
+        Some(&self.registry)
+    }
+
+    fn describe(&self, format: &FormatSpec, columns: &[(String, SqlType)]) -> Result<SchemaText> {
+        StandardFormats.describe(format, columns)
+    }
+
+    fn infer(
+        &self,
+        format: &FormatSpec,
+        schema: &SchemaText,
+        naming: Naming,
+    ) -> Result<Inferred> {
+        StandardFormats.infer(format, schema, naming)
+    }
+}
+
+/// The schema of columns.
+fn describe(format: &FormatSpec, columns: &[(String, SqlType)]) -> Result<SchemaText, String> {
+    match format.kind {
+        FormatKind::Avro => avro::describe(format, columns),
+        kind => Err(format!("the format {} has no schemas", kind.name())),
     }
 }
 

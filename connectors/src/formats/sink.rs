@@ -5,11 +5,16 @@ use arrow::buffer::BooleanBuffer;
 use millrace_engine::codec::view::ColumnView;
 use millrace_engine::error::{EngineError, Result};
 use millrace_engine::format::{EncodedRow, EncodedRows, KeyEncoder, RowEncoder};
-use millrace_sql::catalog::{ColumnRole, FormatKind, FormatSpec, KeyWindow, Source};
+use millrace_sql::catalog::{
+    ColumnRole, FormatKind, FormatSpec, KeyWindow, SchemaText, Source,
+};
 use millrace_sql::types::SqlType;
 
+use super::avro::{AvroEncoder, Shape};
 use super::json::encode::{Layout, write_object, write_value};
-use super::{delimited, json, kafka, refused, window};
+use super::source::as_key;
+use super::wire::write_head;
+use super::{delimited, describe, json, kafka, refused, window};
 
 /// Encodes rows of a sink.
 #[derive(Debug)]
@@ -36,6 +41,9 @@ enum Writer {
     JsonObject(Layout),
     /// The only column without an object around it.
     JsonSingle(Layout),
+    JsonSr(u32, Layout, bool),
+    /// Schema id, and whether the only column stands alone.
+    Avro(u32, AvroEncoder, bool),
     Delimited(char),
     Kafka,
     None,
@@ -50,6 +58,23 @@ impl Writer {
                     [(_, ty)] if !format.wrapped => Ok(Writer::JsonSingle(Layout::of(ty))),
                     _ => Ok(Writer::JsonObject(Layout::of_object(columns.iter().copied()))),
                 }
+            }
+            FormatKind::JsonSr => {
+                columns.iter().try_for_each(|(_, ty)| json::check_type(ty))?;
+                let (id, _) = registered(format, columns)?;
+                Ok(match columns {
+                    [(_, ty)] if !format.wrapped => Writer::JsonSr(id, Layout::of(ty), true),
+                    _ => Writer::JsonSr(id, Layout::of_object(columns.iter().copied()), false),
+                })
+            }
+            FormatKind::Avro => {
+                let (id, schema) = registered(format, columns)?;
+                let single = columns.len() == 1 && !format.wrapped;
+                let encoder = AvroEncoder::new(&schema, &Shape::of_columns(columns), single)?;
+                Ok(Writer::Avro(id, encoder, single))
+            }
+            FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
+                Err(format!("the format {} cannot be written yet", format.kind.name()))
             }
             FormatKind::Delimited => {
                 columns.iter().try_for_each(|(_, ty)| delimited::check_type(ty))?;
@@ -66,32 +91,76 @@ impl Writer {
 
     /// A writer of keys: a single column stands alone.
     fn of_key(format: &FormatSpec, columns: &[(&str, &SqlType)]) -> Result<Self, String> {
-        Self::new(&FormatSpec { wrapped: false, ..format.clone() }, columns)
+        Self::new(&as_key(format), columns)
     }
 
     /// Appends the bytes of row `row`; false: it has none.
-    fn write(&self, columns: &[ColumnView<'_>], row: usize, out: &mut Vec<u8>) -> bool {
+    ///
+    /// # Errors
+    /// When a value does not fit the schema that is written with.
+    fn write(
+        &self,
+        columns: &[ColumnView<'_>],
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, String> {
         match (self, columns) {
+            (
+                Writer::JsonSingle(_) | Writer::JsonSr(_, _, true) | Writer::Avro(_, _, true),
+                [column],
+            ) if column.is_null(row) => return Ok(false),
             (Writer::JsonObject(layout), columns) => write_object(layout, columns, row, out),
-            (Writer::JsonSingle(layout), [column]) => {
-                if column.is_null(row) {
-                    return false;
-                }
+            (Writer::JsonSingle(layout), [column]) => write_value(layout, column, row, out),
+            (Writer::JsonSr(id, layout, true), [column]) => {
+                write_head(*id, out);
                 write_value(layout, column, row, out);
+            }
+            (Writer::JsonSr(id, layout, _), columns) => {
+                write_head(*id, out);
+                write_object(layout, columns, row, out);
+            }
+            (Writer::Avro(id, encoder, true), [column]) => {
+                write_head(*id, out);
+                encoder.write_single(column, row, out)?;
+            }
+            (Writer::Avro(id, encoder, _), columns) => {
+                write_head(*id, out);
+                encoder.write(columns, row, out)?;
             }
             (Writer::Delimited(delimiter), columns) => {
                 delimited::write_line(columns, *delimiter, row, out);
             }
-            (Writer::Kafka, [column]) => return kafka::write_value(column, row, out),
-            (Writer::JsonSingle(_) | Writer::Kafka | Writer::None, _) => return false,
+            (Writer::Kafka, [column]) => return Ok(kafka::write_value(column, row, out)),
+            (Writer::JsonSingle(_) | Writer::Kafka | Writer::None, _) => return Ok(false),
         }
-        true
+        Ok(true)
     }
 
     /// As [`Writer::write`]; a key whose columns are all NULL is absent.
-    fn write_key(&self, columns: &[ColumnView<'_>], row: usize, out: &mut Vec<u8>) -> bool {
-        !columns.iter().all(|column| column.is_null(row)) && self.write(columns, row, out)
+    fn write_key(
+        &self,
+        columns: &[ColumnView<'_>],
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, String> {
+        if columns.iter().all(|column| column.is_null(row)) {
+            return Ok(false);
+        }
+        self.write(columns, row, out)
     }
+}
+
+/// The schema that is written with. Internal topics have one that nobody else reads; it has no id.
+fn registered(
+    format: &FormatSpec,
+    columns: &[(&str, &SqlType)],
+) -> Result<(u32, SchemaText), String> {
+    if let Some(registered) = &format.schema.registered {
+        return Ok((registered.id, registered.schema.clone()));
+    }
+    let own = |(name, ty): &(&str, &SqlType)| (name.to_string(), (*ty).clone());
+    let columns: Vec<_> = columns.iter().map(own).collect();
+    Ok((0, describe(format, &columns)?))
 }
 
 impl SinkEncoder {
@@ -127,7 +196,7 @@ impl SinkEncoder {
         out: &mut Vec<u8>,
     ) -> Result<Option<usize>, String> {
         let start = out.len();
-        if !self.key.write_key(keys, row, out) {
+        if !self.key.write_key(keys, row, out)? {
             return Ok(None);
         }
         let inner_len = out.len() - start;
@@ -175,7 +244,15 @@ impl RowEncoder for SinkEncoder {
             };
             let middle = out.data.len();
             let is_live = live.is_none_or(|live| live.value(row));
-            let has_value = is_live && self.value.write(&values, row, &mut out.data);
+            let has_value = match is_live.then(|| self.value.write(&values, row, &mut out.data)) {
+                None => false,
+                Some(Ok(has_value)) => has_value,
+                Some(Err(why)) => {
+                    out.data.truncate(start);
+                    out.errors.push((row, format!("the value cannot be written: {why}")));
+                    continue;
+                }
+            };
             let end = out.data.len();
             out.rows.push(EncodedRow {
                 row: row as u32,
@@ -204,7 +281,14 @@ impl KeyEncoder for BareKeyEncoder {
         let views = views.collect::<Result<Vec<_>>>()?;
         for row in 0..key.num_rows() {
             let start = out.data.len();
-            let present = self.key.write_key(&views, row, &mut out.data);
+            let present = match self.key.write_key(&views, row, &mut out.data) {
+                Ok(present) => present,
+                Err(why) => {
+                    out.data.truncate(start);
+                    out.errors.push((row, format!("the key cannot be written: {why}")));
+                    continue;
+                }
+            };
             let end = out.data.len();
             out.rows.push(EncodedRow {
                 row: row as u32,

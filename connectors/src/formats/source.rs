@@ -17,6 +17,7 @@ use millrace_sql::plan::ScanColumn;
 use super::columns::{Columns, Field};
 use super::event_time::EventTime;
 use super::headers::HeaderColumn;
+use super::schemas::{Readiness, Schemas};
 use super::{refused, window};
 
 /// Decodes records of one source to the columns that a plan reads.
@@ -65,7 +66,7 @@ struct Rows {
 impl SourceDecoder {
     /// # Errors
     /// `User` when a format cannot hold the source's columns.
-    pub fn new(source: &Source, columns: &[ScanColumn]) -> Result<Self> {
+    pub fn new(source: &Source, columns: &[ScanColumn], schemas: &Schemas) -> Result<Self> {
         let refuse = |what| refused(&source.name, what);
         let event_time = EventTime::new(source).map_err(refuse)?;
         let is_wanted =
@@ -90,9 +91,10 @@ impl SourceDecoder {
                 }
             });
         }
-        let key_format = FormatSpec { wrapped: false, ..source.key_format.clone() };
-        let keys = Columns::new(&key_format, keys).map_err(refuse)?;
-        let values = Columns::new(&source.value_format, values).map_err(refuse)?;
+        let key_format = as_key(&source.key_format);
+        let keys = Columns::new(&key_format, keys, schemas.clone()).map_err(refuse)?;
+        let values = Columns::new(&source.value_format, values, schemas.clone());
+        let values = values.map_err(refuse)?;
         let (schema, outputs) = outputs(source, columns, &places)?;
         let time_place = event_time.declared().and_then(|i| places.get(i).copied());
         let window = source.window;
@@ -223,6 +225,30 @@ impl RowDecoder for SourceDecoder {
         let decoded = Decoded { rows: batch, times, live, origin, rejects };
         if timeless.is_empty() { Ok(decoded) } else { without(decoded, &timeless) }
     }
+
+    fn ready(&mut self, raw: &RawBatch, range: Range<usize>) -> usize {
+        let (keys, values) = (self.keys.has_ids(), self.values.has_ids());
+        if !keys && !values {
+            return range.end;
+        }
+        let window = self.window;
+        let inner = |bytes| match window {
+            Some(window) => window::split(window, bytes).map_or(bytes, |split| split.inner),
+            None => bytes,
+        };
+        let mut here = |i: &usize| {
+            let key = raw.key(*i).filter(|_| keys).map(inner);
+            let value = raw.value(*i).filter(|_| values);
+            key.is_none_or(|bytes| self.keys.ready(bytes) == Readiness::Ready)
+                && value.is_none_or(|bytes| self.values.ready(bytes) == Readiness::Ready)
+        };
+        range.clone().find(|i| !here(i)).unwrap_or(range.end)
+    }
+}
+
+/// The format of keys: a single column stands alone where the format can do that.
+pub fn as_key(format: &FormatSpec) -> FormatSpec {
+    FormatSpec { wrapped: format.kind.always_wrapped(), ..format.clone() }
 }
 
 /// Drops rows; they are in the rejects already.

@@ -86,12 +86,12 @@ fn ty(rest: &mut &str) -> SqlType {
 }
 
 pub fn format(kind: FormatKind) -> FormatSpec {
-    FormatSpec { kind, delimiter: ',', wrapped: true }
+    FormatSpec::new(kind, true)
 }
 
 /// Reads one record; the row as JSON, `absent`, or the error.
 pub fn read(format: &FormatSpec, fields: &[Field], record: &[u8]) -> Result<String, String> {
-    let mut columns = Columns::new(format, fields.to_vec())?;
+    let mut columns = Columns::new(format, fields.to_vec(), Default::default())?;
     let good = columns.push(record)?;
     let arrays = columns.finish().expect("small");
     let wanted: Vec<_> = fields.iter().filter(|field| field.wanted).cloned().collect();

@@ -13,7 +13,7 @@ use crate::command::{Command, CommandRecord, QueryFacts};
 use crate::error::{EngineError, Result};
 use crate::ids::Offset;
 use crate::query::{QueryDef, QueryShared};
-use crate::service::Inner;
+use crate::service::{Inner, schemas};
 use crate::service::command_log::Replayed;
 use crate::topology::Topology;
 
@@ -69,11 +69,17 @@ fn query_of(
     catalog: &Catalog,
 ) -> Result<QueryDef> {
     let (plan, target) = plan_of(&record.statement, catalog, &record.properties)?;
-    let sink = sink.cloned().map(Arc::new).unwrap_or(target);
+    let sink = sink.unwrap_or(&target);
+    let sink = Arc::new(schemas::with_schemas(sink, &facts.schemas));
+    if let Some(registry) = inner.seams.formats.registry() {
+        facts.schemas.values().for_each(|schema| registry.remember(schema.clone()));
+    }
+    let mut topology = Topology::of(&plan)?;
+    topology.write_to(&sink);
     Ok(QueryDef {
         id: facts.query.clone(),
         sql: record.statement.clone(),
-        topology: Topology::of(&plan)?,
+        topology,
         plan,
         facts: facts.clone(),
         sink: Some(sink),

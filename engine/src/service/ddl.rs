@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use millrace_sql::analyze::{
     self, Analyzed, DropPlan, InsertQuery, NewQuery, NewSource, NewType, Settings,
 };
-use millrace_sql::ast::QueryTarget;
+use millrace_sql::ast::{QueryTarget, Statement};
 use millrace_sql::catalog::{Catalog, QueryInfo, Source, SourceKind};
 use millrace_sql::error::SqlError;
 use millrace_sql::parser;
@@ -21,6 +21,7 @@ use crate::service::cleanup;
 use crate::service::command_log::{Appended, wait};
 use crate::service::control::effective;
 use crate::service::facts::{self, FactFinder, Wish};
+use crate::service::schemas::{SchemaDesk, Schemas};
 use crate::service::{Booted, Inner};
 use crate::topology::Topology;
 
@@ -55,8 +56,19 @@ pub(super) struct Checked {
 
 /// Parses and checks one statement.
 pub(super) fn analyze(sql: &str, catalog: &Catalog, properties: &Properties) -> ApiResult<Checked> {
+    analyze_with(sql, catalog, properties, |statement, _| Ok(statement))
+}
+
+/// Parses, completes and checks one statement.
+fn analyze_with(
+    sql: &str,
+    catalog: &Catalog,
+    properties: &Properties,
+    complete: impl FnOnce(Statement, &Settings) -> Result<Statement, SqlError>,
+) -> ApiResult<Checked> {
     let refuse = |error: SqlError| ApiError::Statement { sql: sql.to_owned(), error };
     let statement = parser::parse_statement(sql).map_err(refuse)?;
+    let statement = complete(statement, &Settings::from(properties)).map_err(refuse)?;
     let text = millrace_sql::unparse::to_sql(&statement);
     let settings = Settings::from(properties);
     let analyzed = analyze::analyze(&statement, &text, catalog, &settings).map_err(refuse)?;
@@ -72,7 +84,7 @@ impl Inner {
             let end = booted.commands.end(LOG_TIMEOUT).map_err(ApiError::Engine)?;
             self.await_applied(end)?;
             let catalog = self.catalog();
-            let Checked { text, analyzed } = analyze(sql, &catalog, &properties)?;
+            let Checked { text, analyzed } = self.analyze_ddl(sql, &catalog, &properties)?;
             let decision = match self.decide(booted, sql, &catalog, analyzed, &properties, end)? {
                 Outcome::Do(decision) => *decision,
                 Outcome::Nothing(message) => return Ok(nothing(message)),
@@ -91,6 +103,26 @@ impl Inner {
         }
         let busy = "other nodes kept changing the catalog at the same time; try again";
         Err(ApiError::Engine(EngineError::Config(busy.to_owned())))
+    }
+
+    /// As [`analyze`], after the registry has given the columns that the statement leaves out.
+    fn analyze_ddl(
+        &self,
+        sql: &str,
+        catalog: &Catalog,
+        properties: &Properties,
+    ) -> ApiResult<Checked> {
+        let desk = self.schema_desk();
+        let checked = analyze_with(sql, catalog, properties, |s, settings| desk.infer(s, settings));
+        let checked = checked?;
+        if let Analyzed::CreateAs(new) = &checked.analyzed {
+            desk.check_chosen(&new.source).map_err(refused(sql))?;
+        }
+        Ok(checked)
+    }
+
+    fn schema_desk(&self) -> SchemaDesk<'_> {
+        SchemaDesk { formats: self.seams.formats.as_ref() }
     }
 
     /// `None`: somebody else was faster.
@@ -168,9 +200,17 @@ impl Inner {
     ) -> ApiResult<Outcome> {
         match analyzed {
             Analyzed::Nothing(nothing) => Ok(Outcome::Nothing(nothing.message)),
-            Analyzed::CreateSource(new) => self.decide_source(*new),
-            Analyzed::CreateAs(new) => self.decide_create_as(booted, *new, properties, end),
-            Analyzed::InsertInto(new) => self.decide_insert(booted, catalog, *new, properties, end),
+            Analyzed::CreateSource(new) => self.decide_source(sql, *new),
+            Analyzed::CreateAs(new) => {
+                let schemas = self.schema_desk().register(&new.source, false);
+                let schemas = schemas.map_err(refused(sql))?;
+                self.decide_create_as(booted, *new, schemas, properties, end)
+            }
+            Analyzed::InsertInto(new) => {
+                let schemas = self.schema_desk().register(&new.target, false);
+                let schemas = schemas.map_err(refused(sql))?;
+                self.decide_insert(booted, catalog, *new, schemas, properties, end)
+            }
             Analyzed::Drop(drop) => self.decide_drop(catalog, drop),
             Analyzed::AlterSource(source) => Ok(decide_alter(*source)),
             Analyzed::CreateType(new) => Ok(decide_type(new)),
@@ -202,8 +242,9 @@ impl Inner {
     }
 
     /// The topic's partitions, made or found; the source with all its facts.
-    fn decide_source(&self, new: NewSource) -> ApiResult<Outcome> {
+    fn decide_source(&self, sql: &str, new: NewSource) -> ApiResult<Outcome> {
         let source = self.with_topic(&new, true)?;
+        self.schema_desk().register(&source, true).map_err(refused(sql))?;
         let kind = source_word(source.kind);
         let id = format!("{}/{}/create", kind.to_lowercase(), source.name);
         let message = format!("{} created", capitalised(kind));
@@ -250,6 +291,7 @@ impl Inner {
         &self,
         booted: &Booted,
         new: NewQuery,
+        schemas: Schemas,
         properties: &Properties,
         end: Offset,
     ) -> ApiResult<Outcome> {
@@ -264,7 +306,7 @@ impl Inner {
         wish.sink_replicas = new.topic.replicas;
         wish.sink_retention_ms = new.topic.retention_ms;
         wish.sink_retention_min_ms = new.topic.retention_min_ms;
-        let facts = self.facts(booted, &wish, end)?;
+        let facts = QueryFacts { schemas, ..self.facts(booted, &wish, end)? };
         let id = format!("{}/{}/create", source_word(sink.kind).to_lowercase(), sink.name);
         let message = format!("Created query with ID {query}");
         let command = Command::CreateQuery { sink: Some(sink), facts };
@@ -276,6 +318,7 @@ impl Inner {
         booted: &Booted,
         catalog: &Catalog,
         new: InsertQuery,
+        schemas: Schemas,
         properties: &Properties,
         end: Offset,
     ) -> ApiResult<Outcome> {
@@ -286,7 +329,7 @@ impl Inner {
             return Err(ApiError::Engine(EngineError::User(message)));
         }
         let wish = self.wish(&query, &topology, &new.target, properties);
-        let facts = self.facts(booted, &wish, end)?;
+        let facts = QueryFacts { schemas, ..self.facts(booted, &wish, end)? };
         let id = format!("stream/{}/create", new.target.name);
         let message = format!("Created query with ID {query}");
         Ok(decided(Command::CreateQuery { sink: None, facts }, id, message, Some(query)))
@@ -379,7 +422,7 @@ impl Inner {
     ) -> ApiResult<()> {
         self.booted()?;
         let properties = effective(self, properties)?;
-        let Checked { text, analyzed } = analyze(sql, catalog, &properties)?;
+        let Checked { text, analyzed } = self.analyze_ddl(sql, catalog, &properties)?;
         match analyzed {
             Analyzed::CreateSource(new) => {
                 let source = self.with_topic(&new, false)?;
@@ -440,6 +483,10 @@ impl Inner {
         let bits = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
         uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid().to_string()
     }
+}
+
+fn refused(sql: &str) -> impl Fn(SqlError) -> ApiError + '_ {
+    move |error| ApiError::Statement { sql: sql.to_owned(), error }
 }
 
 fn decided(command: Command, id: String, message: String, query: Option<String>) -> Outcome {

@@ -66,7 +66,8 @@ impl FactFinder<'_> {
         let store_base = u32::try_from(command.0 * i64::from(STORES_PER_COMMAND))
             .map_err(|_| EngineError::Config("the command topic is full".to_owned()))?;
         let query = wish.query.to_owned();
-        Ok(QueryFacts { query, subs, topics, store_base, coalesce: wish.coalesce })
+        let (coalesce, schemas) = (wish.coalesce, BTreeMap::new());
+        Ok(QueryFacts { query, subs, topics, store_base, coalesce, schemas })
     }
 
     /// Also answers how long the left-most source keeps its records, -1 for ever.

@@ -8,6 +8,7 @@ use arrow::datatypes::{Field, Int64Type, Schema};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::Expr;
 use millrace_sql::analyze::{Analyzed, InsertRow};
+use millrace_sql::catalog::Source;
 use millrace_sql::error::SqlError;
 use millrace_sql::expr::Evaluator;
 
@@ -19,6 +20,7 @@ use crate::log::Record;
 use crate::names::Names;
 use crate::service::command_log::wait;
 use crate::service::control::effective;
+use crate::service::schemas::{self, SchemaDesk};
 use crate::service::{Inner, ddl, facts};
 
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,12 +44,26 @@ impl Inner {
             return Err(ApiError::Statement { sql: sql.to_owned(), error });
         };
         check_target(&row)?;
+        let mut row = row;
+        row.target = self.with_schemas(sql, &row.target)?;
         let now = self.seams.clock.now();
         let random = || self.seams.entropy.next_u64();
         let record = millrace_sql::expr::with_ambient(now.0, &random, || {
             encode(self.seams.formats.as_ref(), &row, now)
         })?;
         self.write(&row, record)
+    }
+
+    /// The target with the schemas that a row is written with.
+    fn with_schemas(&self, sql: &str, target: &Arc<Source>) -> ApiResult<Arc<Source>> {
+        let desk = SchemaDesk { formats: self.seams.formats.as_ref() };
+        let schemas = desk.register(target, false);
+        let schemas =
+            schemas.map_err(|error| ApiError::Statement { sql: sql.to_owned(), error })?;
+        if schemas.is_empty() {
+            return Ok(target.clone());
+        }
+        Ok(Arc::new(schemas::with_schemas(target, &schemas)))
     }
 
     fn write(&self, insert: &InsertRow, encoded: InsertRecord) -> ApiResult<()> {

@@ -21,7 +21,7 @@ pub fn catalog(names: &Names) -> Catalog {
 
 fn source(names: &Names) -> Source {
     let value = |name: &str, ty| Column { name: name.to_owned(), ty, role: ColumnRole::Value };
-    let format = |kind| FormatSpec { kind, delimiter: ',', wrapped: true };
+    let format = |kind| FormatSpec::new(kind, true);
     let topic = names.processing_log();
     Source {
         name: NAME.to_owned(),

@@ -14,9 +14,10 @@ use crate::api::{PushEvent, PushQuery, ResultColumn};
 use crate::batch::Batch;
 use crate::error::{EngineError, Result};
 use crate::format::{Formats, RowDecoder};
+use crate::held::Held;
 use crate::ids::{Offset, Tp};
 use crate::limits::Limits;
-use crate::log::{Cursor, Ends, Log, PollLimits, RawBatch, ReadClass};
+use crate::log::{Cursor, Ends, Log, PollLimits, ReadClass};
 use crate::operators::cache::CacheBudget;
 use crate::pipeline::{Emitted, Pipeline};
 use crate::repartition::edge_types;
@@ -164,6 +165,9 @@ struct Feed {
     keyed: bool,
     caught_up: bool,
     done: bool,
+    /// Fetched, but not decoded: a schema is missing.
+    held: Held,
+    paused: bool,
 }
 
 impl Runner {
@@ -181,12 +185,19 @@ impl Runner {
                 let from = if from_start { ends.start } else { ends.hw };
                 let decoder = world.formats.decoder(&scan.source, &scan.columns)?;
                 let done = options.bounded && from >= ends.lso;
-                let queue = VecDeque::new();
-                let until = ends.lso;
                 let has_key = scan.source.key_columns().next().is_some();
-                let keyed = has_key && (table || options.keyed_only);
-                let caught_up = false;
-                let feed = Feed { input, decoder, queue, until, table, keyed, caught_up, done };
+                let feed = Feed {
+                    input,
+                    decoder,
+                    queue: VecDeque::new(),
+                    until: ends.lso,
+                    table,
+                    keyed: has_key && (table || options.keyed_only),
+                    caught_up: false,
+                    done,
+                    held: Held::default(),
+                    paused: false,
+                };
                 if feeds.insert(tp, feed).is_some() {
                     return Err(EngineError::User(
                         "a topic is read twice by this query".to_owned(),
@@ -241,37 +252,27 @@ impl Runner {
         let mut batches = Vec::new();
         self.cursor.poll(&limits, &mut batches)?;
         let mut records = 0;
-        for raw in &batches {
+        for raw in batches {
             records += raw.records.len();
-            self.deliver(raw)?;
+            if let Some(feed) = self.feeds.get_mut(&raw.tp) {
+                feed.held.push(raw);
+            }
         }
         for (tp, feed) in &mut self.feeds {
-            if let Some(position) = self.cursor.position(*tp) {
+            feed.deliver(self.options.bounded)?;
+            let waits = !feed.held.is_empty();
+            if feed.paused != waits {
+                feed.paused = waits;
+                self.cursor.pause(*tp, waits);
+            }
+            if let Some(position) = self.cursor.position(*tp)
+                && !waits
+            {
                 feed.caught_up = position.lso.is_some_and(|lso| position.next >= lso);
                 feed.done |= self.options.bounded && position.next >= feed.until;
             }
         }
         Ok(records)
-    }
-
-    fn deliver(&mut self, raw: &RawBatch) -> Result<()> {
-        let Some(feed) = self.feeds.get_mut(&raw.tp) else { return Ok(()) };
-        let mut count = raw.records.len();
-        if self.options.bounded {
-            count = raw.records.partition_point(|record| record.offset < feed.until);
-        }
-        // Records that cannot be decoded are not this reader's to report.
-        let decoded = feed.decoder.decode(raw, 0..count)?;
-        let (rows, times, live) = (decoded.rows, decoded.times, decoded.live);
-        let mut batch = Batch { rows, times, live, old: None };
-        let has_key = |at: &u32| raw.key(*at as usize).is_some();
-        if feed.keyed && !decoded.origin.iter().all(has_key) {
-            batch = batch.filter(&decoded.origin.iter().map(has_key).collect())?;
-        }
-        if !batch.times.is_empty() {
-            feed.queue.push_back((batch, 0));
-        }
-        Ok(())
     }
 
     /// The next rows in order of time over all partitions; `None` when nothing is buffered, or a
@@ -338,6 +339,31 @@ impl Runner {
 }
 
 impl Feed {
+    /// Decodes what was fetched, as far as its schemas are here.
+    fn deliver(&mut self, bounded: bool) -> Result<()> {
+        let decoder = &mut self.decoder;
+        while let Some((raw, part)) = self.held.next(|raw, range| decoder.ready(raw, range)) {
+            let mut range = part.range.clone();
+            if bounded {
+                let end = raw.records.partition_point(|record| record.offset < self.until);
+                range.end = range.end.min(end).max(range.start);
+            }
+            // Records that cannot be decoded are not this reader's to report.
+            let decoded = decoder.decode(raw, range)?;
+            let (rows, times, live) = (decoded.rows, decoded.times, decoded.live);
+            let mut batch = Batch { rows, times, live, old: None };
+            let has_key = |at: &u32| raw.key(*at as usize).is_some();
+            if self.keyed && !decoded.origin.iter().all(has_key) {
+                batch = batch.filter(&decoded.origin.iter().map(has_key).collect())?;
+            }
+            if !batch.times.is_empty() {
+                self.queue.push_back((batch, 0));
+            }
+            self.held.take(&part);
+        }
+        Ok(())
+    }
+
     fn head(&self) -> Option<(i64, bool)> {
         let (batch, taken) = self.queue.front()?;
         Some((*batch.times.get(*taken)?, !self.table))

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::typing::{Names, typed};
 use super::{column, formats, internal_error, predicate, text, tree};
 use crate::ast::{Expr, ExprKind, Literal};
-use crate::catalog::{FormatKind, FormatSpec, pseudo};
+use crate::catalog::{FormatKind, FormatSpec, SchemaSpec, pseudo};
 use crate::error::{Result, SqlError};
 use crate::expr::Typed;
 use crate::functions::{self, AggregateSignature, FunctionKind};
@@ -488,9 +488,10 @@ pub(super) fn position(plan: &LogicalPlan, name: &str) -> Result<usize> {
 /// The key format of an internal topic: `wish`, or JSON where it cannot carry the types.
 pub(super) fn internal_key_format(wish: &FormatSpec, types: &[SqlType]) -> FormatSpec {
     if wish.kind != FormatKind::None && formats::supports(wish.kind, types) {
-        return wish.clone();
+        // A schema belongs to a topic and its columns, not to the format.
+        return FormatSpec { schema: SchemaSpec::default(), ..wish.clone() };
     }
     let kafka = wish.kind == FormatKind::None && formats::supports(FormatKind::Kafka, types);
     let kind = if kafka { FormatKind::Kafka } else { FormatKind::Json };
-    FormatSpec { kind, delimiter: ',', wrapped: false }
+    FormatSpec::new(kind, false)
 }

@@ -1,6 +1,7 @@
 //! CREATE STREAM and CREATE TABLE over a topic.
 
-use super::formats;
+use super::formats::{self, Side};
+use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::typing::no_custom_types;
 use super::with::{self, With};
@@ -65,15 +66,32 @@ fn formats_of(
     with: &With<'_>,
     settings: &Settings,
 ) -> Result<with::Formats> {
-    let is_key = |c: &&ColumnDef| matches!(c.marker, ColumnMarker::Key | ColumnMarker::PrimaryKey);
-    let has_key = create.columns.iter().any(|c| is_key(&c));
     let values = create.columns.iter().filter(|c| c.marker == ColumnMarker::None).count();
-    let key_kind = match with.format("KEY_FORMAT")? {
+    let (key_kind, value_kind) = kinds(create, with, settings)?;
+    let key_delimiter = with.delimiter("KEY_DELIMITER", key_kind)?;
+    let delimiter = with.delimiter("VALUE_DELIMITER", value_kind)?;
+    let key_schema = schema_spec(with, Side::Key, key_kind, &create.name.value)?;
+    let schema = schema_spec(with, Side::Value, value_kind, &create.name.value)?;
+    Ok(with::Formats {
+        key: with::key_format(key_kind, key_delimiter, key_schema),
+        value: with::value_format(with, value_kind, delimiter, schema, values, settings)?,
+    })
+}
+
+/// Formats of key and value.
+///
+/// # Errors
+/// When there is none for the value, and what [`With::format`] refuses.
+pub(super) fn kinds(
+    create: &CreateSource,
+    with: &With<'_>,
+    settings: &Settings,
+) -> Result<(FormatKind, FormatKind)> {
+    let key = match with.format("KEY_FORMAT")? {
         Some(kind) => kind,
-        None if !has_key => FormatKind::Kafka,
         None => default_format(settings, "key")?.unwrap_or(FormatKind::Kafka),
     };
-    let value_kind = match with.format("VALUE_FORMAT")? {
+    let value = match with.format("VALUE_FORMAT")? {
         Some(kind) => kind,
         None => default_format(settings, "value")?.ok_or_else(|| {
             SqlError::invalid(
@@ -84,12 +102,7 @@ fn formats_of(
             .at(create.properties.loc.0)
         })?,
     };
-    let key_delimiter = with.delimiter("KEY_DELIMITER", key_kind)?;
-    let value_delimiter = with.delimiter("VALUE_DELIMITER", value_kind)?;
-    Ok(with::Formats {
-        key: with::key_format(key_kind, key_delimiter),
-        value: with::value_format(with, value_kind, value_delimiter, values, settings)?,
-    })
+    Ok((key, value))
 }
 
 /// The format that a setting names for `key` or `value`.

@@ -6,9 +6,17 @@ use crate::types::SqlType;
 
 /// Key or value of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub enum Side {
     Key,
     Value,
+}
+
+impl Side {
+    /// `KEY_<name>` or `VALUE_<name>`.
+    pub(super) fn property(self, name: &str) -> String {
+        let side = if self == Side::Key { "KEY" } else { "VALUE" };
+        format!("{side}_{name}")
+    }
 }
 
 /// Checks key and value columns of a source against its formats.
@@ -36,7 +44,7 @@ pub(super) fn supports(kind: FormatKind, types: &[SqlType]) -> bool {
 fn check_side(side: Side, kind: FormatKind, columns: &[&Column]) -> Result<()> {
     let Some(reason) = reason(kind, columns) else { return Ok(()) };
     let name = if side == Side::Key { "Key" } else { "Value" };
-    let unwrapped = side == Side::Key && kind == FormatKind::Json && columns.len() == 1;
+    let unwrapped = side == Side::Key && kind.wraps() && columns.len() == 1;
     let features = if unwrapped { "UNWRAP_SINGLES" } else { "" };
     Err(SqlError::invalid(format!(
         "{name} format does not support schema.\nformat: {}\nschema: Persistence{{columns=[{}], \
@@ -65,11 +73,32 @@ fn reason(kind: FormatKind, columns: &[&Column]) -> Option<String> {
             let ty = c.ty.base_name();
             format!("The 'DELIMITED' format does not support type '{ty}', column: `{}`", c.name)
         }),
-        FormatKind::Json => columns
+        FormatKind::Json | FormatKind::JsonSr => columns
             .iter()
             .any(|c| has_odd_map(&c.ty))
             .then(|| "JSON only supports MAP types with STRING keys".to_string()),
+        FormatKind::Avro => columns
+            .iter()
+            .any(|c| has_odd_map(&c.ty))
+            .then(|| "Avro only supports MAPs with STRING keys".to_string()),
+        FormatKind::Protobuf | FormatKind::ProtobufNoSr => protobuf_reason(columns),
     }
+}
+
+fn protobuf_reason(columns: &[&Column]) -> Option<String> {
+    if columns.iter().any(|c| has_odd_map(&c.ty)) {
+        let why = "PROTOBUF format only supports MAP types with STRING keys. See \
+                   https://github.com/confluentinc/ksql/issues/6177.";
+        return Some(why.to_string());
+    }
+    let nested = |ty: &SqlType| match ty {
+        SqlType::Array(item) | SqlType::Map(_, item) => {
+            matches!(**item, SqlType::Array(_) | SqlType::Map(..))
+        }
+        _ => false,
+    };
+    let nested = columns.iter().any(|c| contains(&c.ty, &nested));
+    nested.then(|| "Array cannot be nested".to_string())
 }
 
 fn check_no_maps(keys: &[&Column]) -> Result<()> {

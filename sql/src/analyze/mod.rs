@@ -36,6 +36,8 @@ mod pull_keys;
 mod push;
 mod query;
 mod scan;
+mod schema_spec;
+mod schemas;
 mod scope;
 mod settings;
 mod sink;
@@ -48,9 +50,11 @@ pub(crate) mod typing;
 mod windows;
 mod with;
 
+pub use formats::Side;
 pub use pull::{Above, PullPlan, above_store};
 pub use pull_keys::{Bounds, Keys, Lookup};
 pub use push::scalable_source;
+pub use schemas::{Inference, check_registered, inferences, with_columns};
 pub use settings::Settings;
 
 use query::{Purpose, select};

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use super::create::{default_format, partitions, replicas, timestamp};
 use super::query::{Purpose, Selected, select};
+use super::formats::Side;
+use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::with::{self, Formats, With};
 use super::{Analyzed, NewQuery, TopicWish, exists, formats};
 use crate::ast::CreateAs;
-use crate::catalog::{Catalog, ColumnRole, FormatKind, FormatSpec, Source, SourceKind};
+use crate::catalog::{
+    Catalog, ColumnRole, FormatKind, FormatSpec, SchemaSpec, Source, SourceKind,
+};
 use crate::error::{Result, SqlError};
 use crate::plan::{self, QueryPlan, ResultKind, SinkNode};
 
@@ -36,7 +40,7 @@ pub(super) fn create_as(
     let purpose = Purpose::Persistent { sink: &create.name.value, verb };
     let selected = select(&create.query, catalog, settings, purpose)?;
     check_kind(create, &selected)?;
-    let formats = formats_of(&with, key_format, &selected, settings)?;
+    let formats = formats_of(&with, key_format, &create.name.value, &selected, settings)?;
     formats::check(&selected.columns, &formats.key, &formats.value)?;
     let topic = topic_wish(&with, &selected)?;
     let source = source(create, text, &with, &selected, formats, topic.partitions, settings)?;
@@ -65,6 +69,7 @@ fn check_kind(create: &CreateAs, selected: &Selected) -> Result<()> {
 fn formats_of(
     with: &With<'_>,
     key_wish: Option<FormatKind>,
+    sink: &str,
     selected: &Selected,
     settings: &Settings,
 ) -> Result<Formats> {
@@ -90,10 +95,29 @@ fn formats_of(
     let key_delimiter = key_delimiter.or(same(key_kind, &inherited.key_format));
     let value_delimiter = value_delimiter.or(same(value_kind, &inherited.value_format));
     let values = selected.columns.iter().filter(|c| c.role == ColumnRole::Value).count();
+    let key_schema = inherit(
+        schema_spec(with, Side::Key, key_kind, sink)?,
+        key_kind,
+        &inherited.key_format,
+    );
+    let value_schema = inherit(
+        schema_spec(with, Side::Value, value_kind, sink)?,
+        value_kind,
+        &inherited.value_format,
+    );
+    let (kind, delimiter) = (value_kind, value_delimiter);
     Ok(Formats {
-        key: with::key_format(key_kind, key_delimiter),
-        value: with::value_format(with, value_kind, value_delimiter, values, settings)?,
+        key: with::key_format(key_kind, key_delimiter, key_schema),
+        value: with::value_format(with, kind, delimiter, value_schema, values, settings)?,
     })
+}
+
+/// Of its schema, a source hands on only the name of a Protobuf message.
+fn inherit(own: SchemaSpec, kind: FormatKind, source: &FormatSpec) -> SchemaSpec {
+    if kind != FormatKind::Protobuf || source.kind != kind || own.full_name.is_some() {
+        return own;
+    }
+    SchemaSpec { full_name: source.schema.full_name.clone(), ..own }
 }
 
 fn topic_wish(with: &With<'_>, selected: &Selected) -> Result<TopicWish> {

@@ -1,7 +1,7 @@
 //! What WITH says. Every property is understood or refused; none is ignored.
 
 use crate::ast::{Literal, Properties, Property};
-use crate::catalog::{FormatKind, FormatSpec, KeyWindow};
+use crate::catalog::{FormatKind, FormatSpec, KeyWindow, SchemaSpec};
 use crate::error::{Result, SqlError};
 
 use super::settings::Settings;
@@ -18,6 +18,13 @@ pub(super) const CREATE: &[&str] = &[
     "KEY_DELIMITER",
     "VALUE_DELIMITER",
     "WRAP_SINGLE_VALUE",
+    "KEY_SCHEMA_ID",
+    "VALUE_SCHEMA_ID",
+    "KEY_SCHEMA_FULL_NAME",
+    "VALUE_SCHEMA_FULL_NAME",
+    "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
     "TIMESTAMP",
     "TIMESTAMP_FORMAT",
     "WINDOW_TYPE",
@@ -36,6 +43,13 @@ pub(super) const CREATE_AS: &[&str] = &[
     "KEY_DELIMITER",
     "VALUE_DELIMITER",
     "WRAP_SINGLE_VALUE",
+    "KEY_SCHEMA_ID",
+    "VALUE_SCHEMA_ID",
+    "KEY_SCHEMA_FULL_NAME",
+    "VALUE_SCHEMA_FULL_NAME",
+    "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
     "TIMESTAMP",
     "TIMESTAMP_FORMAT",
 ];
@@ -44,20 +58,7 @@ pub(super) const CREATE_AS: &[&str] = &[
 pub(super) const INSERT_INTO: &[&str] = &["QUERY_ID"];
 
 /// ksqlDB knows these; this version does not.
-const LATER: &[&str] = &[
-    "KEY_SCHEMA_ID",
-    "VALUE_SCHEMA_ID",
-    "KEY_SCHEMA_FULL_NAME",
-    "VALUE_SCHEMA_FULL_NAME",
-    "VALUE_AVRO_SCHEMA_FULL_NAME",
-    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
-    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
-    "SOURCED_BY_CONNECTOR",
-    "SOURCE_CONNECTOR",
-];
-
-/// Formats that ksqlDB knows and this version does not.
-const FORMATS_LATER: &[&str] = &["AVRO", "JSON_SR", "PROTOBUF", "PROTOBUF_NOSR"];
+const LATER: &[&str] = &["SOURCED_BY_CONNECTOR", "SOURCE_CONNECTOR"];
 
 /// The WITH clause of a statement, checked for unknown names.
 pub(super) struct With<'a>(&'a Properties);
@@ -185,18 +186,18 @@ impl<'a> With<'a> {
 }
 
 /// # Errors
-/// An unknown format, or one that this version does not have.
+/// An unknown format.
 pub(super) fn format_kind(text: &str) -> Result<FormatKind> {
     let name = text.trim().to_uppercase();
     match name.as_str() {
         "JSON" => Ok(FormatKind::Json),
+        "JSON_SR" => Ok(FormatKind::JsonSr),
+        "AVRO" => Ok(FormatKind::Avro),
+        "PROTOBUF" => Ok(FormatKind::Protobuf),
+        "PROTOBUF_NOSR" => Ok(FormatKind::ProtobufNoSr),
         "DELIMITED" => Ok(FormatKind::Delimited),
         "KAFKA" => Ok(FormatKind::Kafka),
         "NONE" => Ok(FormatKind::None),
-        _ if FORMATS_LATER.contains(&name.as_str()) => {
-            let hint = "this version reads and writes JSON, DELIMITED, KAFKA and NONE";
-            Err(SqlError::not_supported(format!("The format {name}")).hint(hint))
-        }
         _ => Err(SqlError::invalid(format!("Unknown format: {name}"))),
     }
 }
@@ -276,9 +277,13 @@ pub(super) struct Formats {
     pub value: FormatSpec,
 }
 
-/// A key format with its options. Keys are never wrapped.
-pub(super) fn key_format(kind: FormatKind, delimiter: Option<char>) -> FormatSpec {
-    FormatSpec { kind, delimiter: delimiter.unwrap_or(','), wrapped: false }
+/// A key format with its options. A single key column stands alone where the format can do that.
+pub(super) fn key_format(
+    kind: FormatKind,
+    delimiter: Option<char>,
+    schema: SchemaSpec,
+) -> FormatSpec {
+    FormatSpec { kind, delimiter: delimiter.unwrap_or(','), wrapped: kind.always_wrapped(), schema }
 }
 
 /// A value format with its options; `columns` is the number of value columns.
@@ -289,6 +294,7 @@ pub(super) fn value_format(
     with: &With<'_>,
     kind: FormatKind,
     delimiter: Option<char>,
+    schema: SchemaSpec,
     columns: usize,
     settings: &Settings,
 ) -> Result<FormatSpec> {
@@ -296,11 +302,8 @@ pub(super) fn value_format(
     if let Some(wrap) = wish {
         let refuse =
             |message: String| Err(with.located("WRAP_SINGLE_VALUE", SqlError::invalid(message)));
-        let fixed = match kind {
-            FormatKind::Json => None,
-            _ => Some(false),
-        };
-        if fixed.is_some_and(|fixed| fixed != wrap) {
+        let fixed = (!kind.wraps()).then(|| kind.always_wrapped());
+        if kind == FormatKind::None || fixed.is_some_and(|fixed| fixed != wrap) {
             return refuse(format!(
                 "Format '{}' does not support 'WRAP_SINGLE_VALUE' set to '{wrap}'.",
                 kind.name()
@@ -312,6 +315,7 @@ pub(super) fn value_format(
         }
     }
     let default = settings.is_on("ksql.persistence.wrap.single.values", true);
-    let wrapped = kind == FormatKind::Json && (columns != 1 || wish.unwrap_or(default));
-    Ok(FormatSpec { kind, delimiter: delimiter.unwrap_or(','), wrapped })
+    let wrapped =
+        kind.always_wrapped() || kind.wraps() && (columns != 1 || wish.unwrap_or(default));
+    Ok(FormatSpec { kind, delimiter: delimiter.unwrap_or(','), wrapped, schema })
 }

@@ -26,7 +26,7 @@ mod sessions;
 pub(super) type Row = (Option<&'static str>, i64, i64);
 
 pub(super) fn scan() -> LogicalPlan {
-    let format = FormatSpec { kind: FormatKind::Json, delimiter: ',', wrapped: true };
+    let format = FormatSpec::new(FormatKind::Json, true);
     let source = Source {
         name: "S".into(),
         kind: SourceKind::Stream,

@@ -24,7 +24,7 @@ mod stream_stream;
 type Row = (usize, Option<&'static str>, Option<i64>, i64);
 
 fn scan(name: &str) -> LogicalPlan {
-    let format = FormatSpec { kind: FormatKind::Json, delimiter: ',', wrapped: true };
+    let format = FormatSpec::new(FormatKind::Json, true);
     let source = Source {
         name: name.into(),
         kind: SourceKind::Stream,

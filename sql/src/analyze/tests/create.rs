@@ -35,7 +35,7 @@ fn columns_keep_their_order_and_roles() {
 fn formats_have_defaults() {
     let x =
         source("CREATE STREAM X (K INT KEY, V INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');");
-    let spec = |kind, wrapped| FormatSpec { kind, delimiter: ',', wrapped };
+    let spec = |kind, wrapped| FormatSpec::new(kind, wrapped);
     assert_eq!(x.key_format, spec(FormatKind::Kafka, false));
     assert_eq!(x.value_format, spec(FormatKind::Json, true));
     let x = source(

@@ -1,0 +1,1 @@
+//! Avro bytes, both ways.
