@@ -211,6 +211,8 @@ pub struct Health {
     pub metastore: bool,
     pub log: bool,
     pub command_runner: bool,
+    /// `None`: there is no schema registry.
+    pub schema_registry: Option<bool>,
     /// Why something is not healthy.
     pub reasons: Vec<String>,
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millrace_connectors::embedded::{EmbeddedLog, Options};
-use millrace_connectors::formats::StandardFormats;
+use millrace_connectors::formats::{RegistryFormats, StandardFormats};
 use millrace_connectors::kafka::{KafkaConfig, KafkaLog};
+use millrace_connectors::registry::RegistryClient;
 use millrace_engine::api::Api;
+use millrace_engine::format::Formats;
 use millrace_engine::limits::Limits;
 use millrace_engine::log::Log;
 use millrace_engine::names::Names;
@@ -54,12 +56,19 @@ pub fn start_engine(config: &Config) -> Result<Arc<dyn Api>, String> {
     };
     let seams = Seams {
         log,
-        formats: Arc::new(StandardFormats),
+        formats: formats(config)?,
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SeededEntropy::from_os()),
     };
     let service = Service::start(service, seams).map_err(|e| e.to_string())?;
     Ok(service)
+}
+
+/// Formats, with the schema registry if there is one. It need not answer yet.
+fn formats(config: &Config) -> Result<Arc<dyn Formats>, String> {
+    let Some(registry) = &config.registry else { return Ok(Arc::new(StandardFormats)) };
+    let client = RegistryClient::new(registry.clone())?;
+    Ok(Arc::new(RegistryFormats::new(Arc::new(client))))
 }
 
 fn open_log(config: &Config, cores: usize) -> Result<(Arc<dyn Log>, u32, String), String> {

@@ -3,8 +3,6 @@
 
 /// First byte of a record with a schema id.
 const MAGIC: u8 = 0;
-/// Bytes of magic and id.
-pub const HEAD_LEN: usize = 5;
 
 /// Why bytes could not be read: one line, and the path of fields to the place.
 #[derive(Debug)]
@@ -73,11 +71,6 @@ impl<'a> Input<'a> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
-    }
-
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.rest.len()
     }
 
     #[inline]

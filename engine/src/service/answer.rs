@@ -84,13 +84,21 @@ impl Api for Service {
     }
 
     fn health(&self) -> Health {
+        let registry = self.inner.seams.formats.registry();
+        let registry_trouble = registry.and_then(|registry| registry.trouble());
         let troubles = self.inner.troubles.lock();
         let well = |parts: &[&str]| !parts.iter().any(|part| troubles.contains_key(part));
         Health {
             metastore: well(&["boot"]),
             log: well(&["log", "control", "boot"]),
             command_runner: well(&["commands"]),
-            reasons: troubles.values().cloned().chain(self.inner.lane_failures()).collect(),
+            schema_registry: registry.map(|_| registry_trouble.is_none()),
+            reasons: troubles
+                .values()
+                .cloned()
+                .chain(self.inner.lane_failures())
+                .chain(registry_trouble.map(|why| format!("schema registry: {why}")))
+                .collect(),
         }
     }
 

@@ -48,7 +48,17 @@ const fn no_effect(name: &'static str, ty: Ty) -> Known {
 
 const GUARANTEES: Ty = Ty::OneOf(&["exactly_once_v2", "at_least_once", "exactly_once"]);
 const RESETS: Ty = Ty::OneOf(&["earliest", "latest", "none"]);
-const FORMATS: Ty = Ty::OneOf(&["JSON", "DELIMITED", "KAFKA", "NONE"]);
+const FORMATS: Ty = Ty::OneOf(&[
+    "JSON",
+    "JSON_SR",
+    "AVRO",
+    "PROTOBUF",
+    "PROTOBUF_NOSR",
+    "DELIMITED",
+    "KAFKA",
+    "NONE",
+]);
+const CREDENTIALS: Ty = Ty::OneOf(&["USER_INFO", "URL"]);
 
 /// All of them. Names of Kafka Streams stand without `ksql.streams.`.
 pub const KNOWN: &[Known] = &[
@@ -63,6 +73,9 @@ pub const KNOWN: &[Known] = &[
     server("ksql.max.push.queries", Ty::Int(0), "100"),
     server("ksql.server.command.response.timeout.ms", Ty::Int(0), "5000"),
     server("ksql.logging.processing.rows.include", Ty::Bool, "true"),
+    server("ksql.schema.registry.url", Ty::Text, ""),
+    server("ksql.schema.registry.basic.auth.credentials.source", CREDENTIALS, ""),
+    server("ksql.schema.registry.basic.auth.user.info", Ty::Text, ""),
     server("millrace.state.dir", Ty::Text, "millrace-state"),
     server("millrace.lanes", Ty::Int(1), ""),
     session("auto.offset.reset", RESETS, "latest"),
@@ -99,7 +112,6 @@ pub const KNOWN: &[Known] = &[
     no_effect("acks", Ty::Text),
     no_effect("ksql.advertised.listener", Ty::Text),
     no_effect("ksql.internal.listener", Ty::Text),
-    no_effect("ksql.schema.registry.url", Ty::Text),
     no_effect("ksql.connect.url", Ty::Text),
     no_effect("ksql.extension.dir", Ty::Text),
     no_effect("ksql.udfs.enabled", Ty::Bool),
@@ -167,9 +179,13 @@ pub fn find(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|k| k.name == name)
 }
 
-/// True for values that must never be shown: passwords, keys, tokens. No known setting is secret.
+/// True for values that must never be shown: passwords, keys, tokens. Of the known settings only
+/// the registry's user is one.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
+    if name == "ksql.schema.registry.basic.auth.user.info" {
+        return true;
+    }
     if find(&name).is_some() {
         return false;
     }

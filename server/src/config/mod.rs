@@ -4,11 +4,13 @@
 pub mod client;
 mod java_properties;
 pub mod known;
+mod registry;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use millrace_connectors::registry::RegistryConfig;
 use millrace_engine::api::Properties;
 
 use crate::limits;
@@ -61,6 +63,8 @@ pub struct Config {
     pub command_wait: Duration,
     /// Whether the processing log shows the bytes of a rejected record.
     pub log_rows: bool,
+    /// `None`: no schema registry.
+    pub registry: Option<RegistryConfig>,
     /// What sessions start with: settings that SET may change.
     pub session: Properties,
     /// Settings of the Kafka client, secrets included: never show them.
@@ -152,6 +156,7 @@ impl ConfigBuilder {
                 self.number("ksql.server.command.response.timeout.ms"),
             ),
             log_rows: self.or_default("ksql.logging.processing.rows.include") == "true",
+            registry: registry::config(|name| self.text(name))?,
             session: self.session(),
             client: client::translate(self.client())?,
             settings: self.settings,

@@ -130,6 +130,14 @@ fn formats_carry_what_they_can() {
         "JSON only supports MAP types with STRING keys",
     );
     err(
+        &format!("CREATE STREAM X (A MAP<INT, INT>) {}", with("VALUE_FORMAT='AVRO'")),
+        "Avro only supports MAPs with STRING keys",
+    );
+    err(
+        &format!("CREATE STREAM X (A MAP<INT, INT>) {}", with("VALUE_FORMAT='PROTOBUF'")),
+        "PROTOBUF format only supports MAP types with STRING keys",
+    );
+    err(
         &format!("CREATE STREAM X (A INT) {}", with("VALUE_FORMAT='NONE'")),
         "The 'NONE' format can only be used when no columns are defined. Got: [`A` INTEGER]",
     );
@@ -141,7 +149,6 @@ fn properties_are_understood_or_refused() {
     err(&x("VALUE_FORMAT='JSON'"), "Missing required property \"KAFKA_TOPIC\"");
     err(&x("KAFKA_TOPIC='x'"), "Statement is missing the 'VALUE_FORMAT' property");
     err(&x("KAFKA_TOPIC='x', FORMAT='FOO'"), "Unknown format: FOO");
-    err(&x("KAFKA_TOPIC='x', FORMAT='AVRO'"), "The format AVRO is not supported yet");
     err(
         &x("KAFKA_TOPIC='x', FORMAT='JSON', VALUE_FORMAT='JSON'"),
         "Cannot supply both 'VALUE_FORMAT' and 'FORMAT' properties",
@@ -152,7 +159,24 @@ fn properties_are_understood_or_refused() {
     );
     err(
         &x("KAFKA_TOPIC='x', FORMAT='JSON', KEY_SCHEMA_ID=1"),
-        "KEY_SCHEMA_ID is not supported yet",
+        "KEY_FORMAT should support schema inference when KEY_SCHEMA_ID is provided. Current \
+         format is JSON.",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='JSON', VALUE_SCHEMA_FULL_NAME='a.B'"),
+        "JSON does not support the following configs: [fullSchemaName]",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='AVRO', VALUE_AVRO_SCHEMA_FULL_NAME=' '"),
+        "fullSchemaName cannot be empty. Format configuration: {fullSchemaName=}",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='AVRO', VALUE_PROTOBUF_NULLABLE_REPRESENTATION='OPTIONAL'"),
+        "VALUE_PROTOBUF_NULLABLE_REPRESENTATION can only be enabled with protobuf format",
+    );
+    err(
+        &x("KAFKA_TOPIC='x', FORMAT='PROTOBUF', WRAP_SINGLE_VALUE=false"),
+        "Format 'PROTOBUF' does not support 'WRAP_SINGLE_VALUE' set to 'false'.",
     );
     err(
         &x("KAFKA_TOPIC='x', FORMAT='JSON', VALUE_DELIMITER='|'"),

@@ -6,6 +6,7 @@ mod group;
 mod inserts;
 mod joins;
 mod pulls;
+mod schemas;
 mod select;
 mod types;
 
