@@ -17,11 +17,8 @@ pub trait SchemaRegistry: Send + Sync {
     fn by_id(&self, id: u32) -> RegistryResult<Option<Arc<RegisteredSchema>>>;
 
     /// Registers a schema under `subject`, or finds it there. Idempotent.
-    fn register(
-        &self,
-        subject: &str,
-        schema: &SchemaText,
-    ) -> RegistryResult<Arc<RegisteredSchema>>;
+    fn register(&self, subject: &str, schema: &SchemaText)
+    -> RegistryResult<Arc<RegisteredSchema>>;
 
     /// Deletes a subject with all its versions; fine if there is none.
     fn delete(&self, subject: &str) -> RegistryResult<()>;

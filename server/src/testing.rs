@@ -258,8 +258,7 @@ impl Api for FakeApi {
 
     fn health(&self) -> Health {
         let reasons = vec!["the log is down".to_string()];
-        Health { metastore: true, log: false, command_runner: true,
-            schema_registry: None, reasons }
+        Health { metastore: true, log: false, command_runner: true, schema_registry: None, reasons }
     }
 
     fn settings(&self) -> Vec<(String, String)> {

@@ -54,11 +54,7 @@ pub struct Columns {
 impl Columns {
     /// # Errors
     /// When the format cannot hold the columns.
-    pub fn new(
-        format: &FormatSpec,
-        fields: Vec<Field>,
-        schemas: Schemas,
-    ) -> Result<Self, String> {
+    pub fn new(format: &FormatSpec, fields: Vec<Field>, schemas: Schemas) -> Result<Self, String> {
         let decoder: Box<dyn ColumnDecoder> = match format.kind {
             FormatKind::Json => Box::new(JsonDecoder::new(&fields, format.wrapped)?),
             FormatKind::JsonSr => Box::new(JsonSrDecoder::new(&fields, format.wrapped)?),

@@ -69,12 +69,7 @@ impl Formats for StandardFormats {
         describe(format, columns).map_err(EngineError::User)
     }
 
-    fn infer(
-        &self,
-        format: &FormatSpec,
-        schema: &SchemaText,
-        naming: Naming,
-    ) -> Result<Inferred> {
+    fn infer(&self, format: &FormatSpec, schema: &SchemaText, naming: Naming) -> Result<Inferred> {
         let inferred = match schema.kind {
             SchemaKind::Avro => avro::infer(schema, format.wrapped, naming),
             _ => Err("not supported yet".to_string()),
@@ -109,12 +104,7 @@ impl Formats for RegistryFormats {
         StandardFormats.describe(format, columns)
     }
 
-    fn infer(
-        &self,
-        format: &FormatSpec,
-        schema: &SchemaText,
-        naming: Naming,
-    ) -> Result<Inferred> {
+    fn infer(&self, format: &FormatSpec, schema: &SchemaText, naming: Naming) -> Result<Inferred> {
         StandardFormats.infer(format, schema, naming)
     }
 }

@@ -5,9 +5,7 @@ use arrow::buffer::BooleanBuffer;
 use millrace_engine::codec::view::ColumnView;
 use millrace_engine::error::{EngineError, Result};
 use millrace_engine::format::{EncodedRow, EncodedRows, KeyEncoder, RowEncoder};
-use millrace_sql::catalog::{
-    ColumnRole, FormatKind, FormatSpec, KeyWindow, SchemaText, Source,
-};
+use millrace_sql::catalog::{ColumnRole, FormatKind, FormatSpec, KeyWindow, SchemaText, Source};
 use millrace_sql::types::SqlType;
 
 use super::avro::{AvroEncoder, Shape};

@@ -252,7 +252,8 @@ fn formats_refuse_what_they_cannot_hold() {
 /// Rows of JSON records as a batch of the sink's columns.
 fn batch(schema: &str, records: &[&str]) -> RecordBatch {
     let fields = fields(schema);
-    let mut columns = Columns::new(&format(FormatKind::Json), fields.clone(), Default::default()).expect("JSON types");
+    let mut columns = Columns::new(&format(FormatKind::Json), fields.clone(), Default::default())
+        .expect("JSON types");
     for record in records {
         columns.push(record.as_bytes()).expect("a good record");
     }

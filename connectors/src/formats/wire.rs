@@ -68,7 +68,7 @@ impl<'a> Input<'a> {
         Input { rest: bytes }
     }
 
-    #[inline]
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -151,16 +151,6 @@ impl<'a> Input<'a> {
         match usize::try_from(len) {
             Ok(len) => self.take(len),
             Err(_) => bad("a negative length"),
-        }
-    }
-
-    /// Bytes behind their length.
-    #[inline]
-    pub fn varint_bytes(&mut self) -> Wire<&'a [u8]> {
-        let len = self.varint()?;
-        match usize::try_from(len) {
-            Ok(len) => self.take(len),
-            Err(_) => bad("a length beyond the record"),
         }
     }
 }

@@ -140,8 +140,7 @@ impl SchemaRegistry for RegistryClient {
         schema: &SchemaText,
     ) -> RegistryResult<Arc<RegisteredSchema>> {
         let (subject, text) = (subject.to_string(), schema.clone());
-        let id =
-            self.wait(|shared| async move { shared.http.register(&subject, &text).await })?;
+        let id = self.wait(|shared| async move { shared.http.register(&subject, &text).await })?;
         let registered = Arc::new(RegisteredSchema { id, schema: schema.clone() });
         self.shared.cache.put(registered.clone());
         Ok(registered)

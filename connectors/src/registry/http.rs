@@ -111,9 +111,7 @@ impl Http {
             body["schemaType"] = json!(schema.kind.name());
         }
         if !schema.references.is_empty() {
-            let reference = |r: &SchemaReference| {
-                json!({ "name": r.name, "subject": r.subject, "version": r.version })
-            };
+            let reference = |r: &SchemaReference| json!({ "name": r.name, "subject": r.subject, "version": r.version });
             body["references"] = schema.references.iter().map(reference).collect();
         }
         let answer = self.call(Method::POST, &path, Some(body)).await?;
@@ -170,7 +168,12 @@ impl Http {
     }
 
     /// One call; each URL is tried once.
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> RegistryResult<Vec<u8>> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> RegistryResult<Vec<u8>> {
         let mut failure = RegistryError::Unreachable("no URL is configured".to_string());
         for url in &self.config.urls {
             let url = format!("{}{path}", url.trim_end_matches('/'));

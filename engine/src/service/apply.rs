@@ -13,8 +13,8 @@ use crate::command::{Command, CommandRecord, QueryFacts};
 use crate::error::{EngineError, Result};
 use crate::ids::Offset;
 use crate::query::{QueryDef, QueryShared};
-use crate::service::{Inner, schemas};
 use crate::service::command_log::Replayed;
+use crate::service::{Inner, schemas};
 use crate::topology::Topology;
 
 /// Applies one record. A command that cannot be applied is told in `health`; it keeps its place.

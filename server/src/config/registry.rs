@@ -68,9 +68,8 @@ mod tests {
             let got = match config(get) {
                 Ok(None) => "none".to_string(),
                 Ok(Some(RegistryConfig { urls, credentials })) => {
-                    let user = credentials.map_or("-".to_string(), |c| {
-                        format!("{}/{}", c.user, c.password)
-                    });
+                    let user = credentials
+                        .map_or("-".to_string(), |c| format!("{}/{}", c.user, c.password));
                     format!("{} {user}", urls.join(" "))
                 }
                 Err(why) => why,

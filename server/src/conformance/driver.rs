@@ -257,6 +257,7 @@ impl Made<'_> {
             topics,
             store_base: 0,
             coalesce: false,
+            schemas: BTreeMap::new(),
         })
     }
 }

@@ -145,6 +145,7 @@ impl Side {
             },
             FormatKind::Kafka => encode_kafka(self.columns.first().map(|c| &c.1), value).map(Some),
             FormatKind::None => Ok(None),
+            other => Err(format!("{} values cannot be written yet", other.name())),
         }
     }
 
@@ -159,6 +160,7 @@ impl Side {
             FormatKind::Delimited => text(bytes),
             FormatKind::Kafka => decode_kafka(self.columns.first().map(|c| &c.1), bytes),
             FormatKind::None => Ok(Actual::Null),
+            other => Err(format!("{} values cannot be read yet", other.name())),
         }
     }
 }

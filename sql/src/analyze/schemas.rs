@@ -38,9 +38,8 @@ pub fn inferences(statement: &Statement, settings: &Settings) -> Result<Vec<Infe
         let declared = create.columns.iter().any(|c| side_of(c) == Some(side));
         if declared && schema.id.is_some() {
             let property = side.property("SCHEMA_ID");
-            let message = format!(
-                "Table elements and {property} cannot both exist for create statement."
-            );
+            let message =
+                format!("Table elements and {property} cannot both exist for create statement.");
             return Err(with.located(&property, SqlError::invalid(message)));
         }
         if declared || !kind.has_registry() {

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use super::create::{default_format, partitions, replicas, timestamp};
-use super::query::{Purpose, Selected, select};
 use super::formats::Side;
+use super::query::{Purpose, Selected, select};
 use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::with::{self, Formats, With};
 use super::{Analyzed, NewQuery, TopicWish, exists, formats};
 use crate::ast::CreateAs;
-use crate::catalog::{
-    Catalog, ColumnRole, FormatKind, FormatSpec, SchemaSpec, Source, SourceKind,
-};
+use crate::catalog::{Catalog, ColumnRole, FormatKind, FormatSpec, SchemaSpec, Source, SourceKind};
 use crate::error::{Result, SqlError};
 use crate::plan::{self, QueryPlan, ResultKind, SinkNode};
 
@@ -95,11 +93,8 @@ fn formats_of(
     let key_delimiter = key_delimiter.or(same(key_kind, &inherited.key_format));
     let value_delimiter = value_delimiter.or(same(value_kind, &inherited.value_format));
     let values = selected.columns.iter().filter(|c| c.role == ColumnRole::Value).count();
-    let key_schema = inherit(
-        schema_spec(with, Side::Key, key_kind, sink)?,
-        key_kind,
-        &inherited.key_format,
-    );
+    let key_schema =
+        inherit(schema_spec(with, Side::Key, key_kind, sink)?, key_kind, &inherited.key_format);
     let value_schema = inherit(
         schema_spec(with, Side::Value, value_kind, sink)?,
         value_kind,

@@ -64,7 +64,8 @@ impl AvroDecoder {
     }
 
     fn compile(&self, schema: &SchemaText) -> Result<Plan, String> {
-        let schema = AvroSchema::parse(schema).map_err(|why| format!("not an Avro schema: {why}"))?;
+        let schema =
+            AvroSchema::parse(schema).map_err(|why| format!("not an Avro schema: {why}"))?;
         let root = Root::new(&schema, &self.fields, self.wrapped);
         Ok(Plan { schema, root })
     }

@@ -14,10 +14,8 @@ pub fn describe(format: &FormatSpec, columns: &[(String, SqlType)]) -> Result<Sc
     let schema = match columns {
         [(_, ty)] if !format.wrapped => describe_type(ty, name, "")?,
         _ => {
-            let column = |(name, ty): &(String, SqlType)| StructField {
-                name: name.clone(),
-                ty: ty.clone(),
-            };
+            let column =
+                |(name, ty): &(String, SqlType)| StructField { name: name.clone(), ty: ty.clone() };
             let fields: Vec<_> = columns.iter().map(column).collect();
             record(&fields, name, "")?
         }

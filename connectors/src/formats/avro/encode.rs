@@ -32,16 +32,29 @@ enum Enc {
     Enum(Vec<String>),
     Array(Box<Enc>),
     Map(Box<Enc>),
-    Entries { key: Box<Enc>, value: Box<Enc>, key_first: bool },
+    Entries {
+        key: Box<Enc>,
+        value: Box<Enc>,
+        key_first: bool,
+    },
     Record(Vec<EncField>),
     /// Numbers of the branches of NULL and of the value.
-    Nullable { null: i64, value: i64, enc: Box<Enc> },
+    Nullable {
+        null: i64,
+        value: i64,
+        enc: Box<Enc>,
+    },
 }
 
 #[derive(Debug)]
 enum EncField {
     /// A column; NULL is written as the default where there is one.
-    Column { at: usize, name: String, enc: Enc, default: Option<Vec<u8>> },
+    Column {
+        at: usize,
+        name: String,
+        enc: Enc,
+        default: Option<Vec<u8>>,
+    },
     /// A field that no column fills.
     Constant(Vec<u8>),
     Missing(String),
@@ -65,9 +78,7 @@ impl AvroEncoder {
         let schema = AvroSchema::parse(schema)?;
         let compiler = Compiler { schema: &schema };
         let shape = match shape {
-            Shape::Members(columns) if single => {
-                &columns.first().ok_or("no column to write")?.1
-            }
+            Shape::Members(columns) if single => &columns.first().ok_or("no column to write")?.1,
             shape => shape,
         };
         Ok(AvroEncoder { root: compiler.enc(schema.root, shape)? })
@@ -144,11 +155,13 @@ impl Compiler<'_> {
                 None => Enc::Array(Box::new(self.enc(*from, item)?)),
             },
             (Type::Record(record), Shape::Members(members)) => {
-                let unknown = members.iter().find(|(name, _)| {
-                    !record.fields.iter().any(|f| same_name(&f.name, name))
-                });
+                let unknown = members
+                    .iter()
+                    .find(|(name, _)| !record.fields.iter().any(|f| same_name(&f.name, name)));
                 if let Some((name, _)) = unknown {
-                    return Err(format!("Schema from Schema Registry misses field with name: {name}"));
+                    return Err(format!(
+                        "Schema from Schema Registry misses field with name: {name}"
+                    ));
                 }
                 let fields = record.fields.iter().map(|field| self.field(field, members));
                 Enc::Record(fields.collect::<Result<_, _>>()?)
@@ -422,9 +435,8 @@ impl Shape {
         match ty {
             Array(item) | Map(_, item) => Shape::Items(Box::new(Shape::of(item))),
             Struct(fields) => {
-                let member = |f: &millrace_sql::types::StructField| {
-                    (f.name.clone(), Shape::of(&f.ty))
-                };
+                let member =
+                    |f: &millrace_sql::types::StructField| (f.name.clone(), Shape::of(&f.ty));
                 Shape::Members(fields.iter().map(member).collect())
             }
             _ => Shape::Scalar,
@@ -433,9 +445,8 @@ impl Shape {
 
     /// Of columns.
     pub fn of_columns(columns: &[(&str, &millrace_sql::types::SqlType)]) -> Self {
-        let member = |(name, ty): &(&str, &millrace_sql::types::SqlType)| {
-            (name.to_string(), Shape::of(ty))
-        };
+        let member =
+            |(name, ty): &(&str, &millrace_sql::types::SqlType)| (name.to_string(), Shape::of(ty));
         Shape::Members(columns.iter().map(member).collect())
     }
 }

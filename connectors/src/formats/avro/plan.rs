@@ -31,7 +31,12 @@ pub enum Node {
     Long,
     Float,
     Double,
-    Decimal { size: Option<usize>, from: u32, scale: u8, precision: u8 },
+    Decimal {
+        size: Option<usize>,
+        from: u32,
+        scale: u8,
+        precision: u8,
+    },
     String,
     Bytes,
     Fixed(usize),
@@ -40,7 +45,11 @@ pub enum Node {
     Array(Box<Node>),
     Map(Box<Node>),
     /// Entries as records: key first, or value first.
-    Entries { key: Box<Node>, value: Box<Node>, key_first: bool },
+    Entries {
+        key: Box<Node>,
+        value: Box<Node>,
+        key_first: bool,
+    },
     Struct(RecordNode),
     /// NULL or a value; true: NULL is the first branch.
     Nullable(bool, Box<Node>),
@@ -81,9 +90,16 @@ pub struct RecordNode {
 #[derive(Debug)]
 pub enum FieldNode {
     Skip(TypeId),
-    Read { column: usize, name: String, node: Node },
+    Read {
+        column: usize,
+        name: String,
+        node: Node,
+    },
     /// Not wanted, but of a type that the column cannot hold.
-    Fail { name: String, why: String },
+    Fail {
+        name: String,
+        why: String,
+    },
 }
 
 /// A column or member as the plan sees it.
@@ -144,8 +160,7 @@ impl Compiler<'_> {
         fields: impl Iterator<Item = (String, TypeId)>,
         targets: &[Target<'_>],
     ) -> RecordNode {
-        let found: Vec<_> =
-            fields.map(|(name, id)| (find(&name, targets), name, id)).collect();
+        let found: Vec<_> = fields.map(|(name, id)| (find(&name, targets), name, id)).collect();
         let is_last = |i: usize| !found[i + 1..].iter().any(|(t, ..)| *t == found[i].0);
         let node = |(i, (target, name, id)): (usize, &(Option<usize>, String, TypeId))| {
             let Some(column) = *target else { return FieldNode::Skip(*id) };
@@ -159,8 +174,7 @@ impl Compiler<'_> {
         };
         let read = found.iter().enumerate().map(node).collect();
         let seen = |column: usize| found.iter().any(|(target, ..)| *target == Some(column));
-        let missing =
-            (0..targets.len()).filter(|i| targets[*i].wanted && !seen(*i)).collect();
+        let missing = (0..targets.len()).filter(|i| targets[*i].wanted && !seen(*i)).collect();
         RecordNode { fields: read, missing }
     }
 

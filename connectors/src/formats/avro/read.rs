@@ -4,10 +4,10 @@ use millrace_engine::codec::builder::{ColumnBuilder, Data};
 
 use super::plan::{Branch, FieldNode, Node, RecordNode, Root, Scalar};
 use super::schema::{AvroSchema, Type, TypeId};
+use crate::formats::java;
 use crate::formats::json::DAY_MS;
 use crate::formats::maps;
 use crate::formats::wire::{Input, Wire, bad, big_endian, push_text, rescale};
-use crate::formats::java;
 
 /// Values within values that are read; a recursive schema allows more.
 const DEPTH_MAX: usize = 100;
@@ -43,12 +43,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn record(
-        &mut self,
-        node: &RecordNode,
-        columns: &mut [ColumnBuilder],
-        row: usize,
-    ) -> Wire<()> {
+    fn record(&mut self, node: &RecordNode, columns: &mut [ColumnBuilder], row: usize) -> Wire<()> {
         for field in &node.fields {
             match field {
                 FieldNode::Skip(id) => self.skip(*id)?,

@@ -235,9 +235,8 @@ impl Parser {
     fn object(&mut self, object: &Map<String, Value>, namespace: &str) -> Result<TypeId, String> {
         let ty = object.get("type").ok_or("a type without \"type\"")?;
         let Value::String(word) = ty else { return self.parse(ty, namespace) };
-        let child = |name: &str| {
-            object.get(name).ok_or_else(|| format!("a {word} without \"{name}\""))
-        };
+        let child =
+            |name: &str| object.get(name).ok_or_else(|| format!("a {word} without \"{name}\""));
         match word.as_str() {
             "record" | "error" => self.record(object, namespace),
             "enum" => {
@@ -289,7 +288,11 @@ impl Parser {
             let name = field.get("name").and_then(Value::as_str).ok_or("a field without name")?;
             let ty = field.get("type").ok_or_else(|| format!("the field {name} has no type"))?;
             let ty = self.parse(ty, &inner).map_err(|why| format!("{name}: {why}"))?;
-            fields.push(Field { name: name.to_string(), ty, default: field.get("default").cloned() });
+            fields.push(Field {
+                name: name.to_string(),
+                ty,
+                default: field.get("default").cloned(),
+            });
         }
         if let Type::Record(record) = &mut self.types[id.0] {
             record.fields = fields;

@@ -1,5 +1,7 @@
 //! Avro bytes, both ways, against a second implementation.
 
+#![allow(deprecated, reason = "the short way to write and read one datum")]
+
 use std::sync::Arc;
 
 use apache_avro::types::Value as AvroValue;
@@ -92,7 +94,12 @@ fn records_of_other_writers() {
     let inner = r#"{"type":"record","name":"I","fields":[{"name":"x","type":"int"},
         {"name":"Y","type":"string"}]}"#;
     let value = r#"{"a":{"x":1,"Y":"y"}}"#;
-    check(&one(inner), value, "A STRUCT<Y STRING, Z INT, X INT>", r#"{"A":{"Y":"y","Z":null,"X":1}}"#);
+    check(
+        &one(inner),
+        value,
+        "A STRUCT<Y STRING, Z INT, X INT>",
+        r#"{"A":{"Y":"y","Z":null,"X":1}}"#,
+    );
     let date = r#"{"type":"int","logicalType":"date"}"#;
     check(&one(date), r#"{"a":7}"#, "A DATE", r#"{"A":7}"#);
     check(&one(date), r#"{"a":7}"#, "A INT", r#"{"A":7}"#);
@@ -102,9 +109,8 @@ fn records_of_other_writers() {
     let both = record(r#"{"name":"b","type":"int"},{"name":"B","type":"int"}"#);
     check(&both, r#"{"b":1,"B":2}"#, "B INT", r#"{"B":2}"#);
     // A nested record of the same type, by its name.
-    let named = record(&format!(
-        r#"{{"name":"p","type":{inner}}},{{"name":"q","type":["null","I"]}}"#
-    ));
+    let named =
+        record(&format!(r#"{{"name":"p","type":{inner}}},{{"name":"q","type":["null","I"]}}"#));
     let value = r#"{"p":{"x":1,"Y":"a"},"q":{"x":2,"Y":"b"}}"#;
     check(&named, value, "Q STRUCT<X INT>", r#"{"Q":{"X":2}}"#);
 }
@@ -117,7 +123,12 @@ fn types_that_do_not_fit_are_told() {
         assert!(got.contains(want), "{ty} as {columns}: {got}");
     };
     let string = r#""string""#;
-    check(string, r#"{"a":"1"}"#, "A INT", "Cannot deserialize type string as type int32 for path: ->a");
+    check(
+        string,
+        r#"{"a":"1"}"#,
+        "A INT",
+        "Cannot deserialize type string as type int32 for path: ->a",
+    );
     check(r#""long""#, r#"{"a":1}"#, "A INT", "Cannot deserialize type int64 as type int32");
     check(r#"["null","string"]"#, r#"{"a":null}"#, "A DOUBLE", "as type float64");
     let inner = r#"{"type":"record","name":"I","fields":[{"name":"x","type":"string"}]}"#;
@@ -164,10 +175,12 @@ fn what_is_described_is_written_and_read_back() {
         let parsed = parsed.unwrap_or_else(|e| panic!("{e}: {}", schema.text));
 
         let json_format = FormatSpec::new(FormatKind::Json, true);
-        let mut source = Columns::new(&json_format, fields.clone(), Schemas::default()).expect("JSON");
+        let mut source =
+            Columns::new(&json_format, fields.clone(), Schemas::default()).expect("JSON");
         source.push(json.as_bytes()).expect("good JSON");
         let arrays: Vec<ArrayRef> = source.finish().expect("small").into_iter().flatten().collect();
-        let views: Vec<_> = arrays.iter().map(|a| ColumnView::new(a.as_ref()).expect("SQL")).collect();
+        let views: Vec<_> =
+            arrays.iter().map(|a| ColumnView::new(a.as_ref()).expect("SQL")).collect();
         let refs: Vec<_> = named.iter().map(|(name, ty)| (name.as_str(), ty)).collect();
         let single = !wrapped && named.len() == 1;
         let encoder = AvroEncoder::new(&schema, &Shape::of_columns(&refs), single).expect("fits");
@@ -184,19 +197,30 @@ fn what_is_described_is_written_and_read_back() {
 
         let naming = Naming { single: "ROWVAL", keep_case: true };
         let inferred = infer(&schema, wrapped, naming).expect("columns").columns;
-        let types = |list: &[(String, _)]| list.iter().map(|(_, ty)| format!("{ty}")).collect::<Vec<_>>();
+        let types =
+            |list: &[(String, _)]| list.iter().map(|(_, ty)| format!("{ty}")).collect::<Vec<_>>();
         let _: &Vec<(String, millrace_sql::types::SqlType)> = &inferred;
         assert_eq!(types(&inferred), types(&named), "{schema_text}");
     };
     check("A INT", true, r#"{"A":1}"#);
     check("A INT", true, r#"{"A":null}"#);
     check("A STRING", false, r#"{"A":"x"}"#);
-    check("A DECIMAL(6,2), B DATE, C TIME, D TIMESTAMP, E BYTES, F BOOLEAN, G DOUBLE, H BIGINT", true,
-        r#"{"A":-12.30,"B":-1,"C":5,"D":1700000000000,"E":"AAE=","F":false,"G":-0.5,"H":-9223372036854775808}"#);
-    check("A ARRAY<STRUCT<X INT, Y ARRAY<STRING>>>", true, r#"{"A":[{"X":1,"Y":["a",null]},null]}"#);
+    check(
+        "A DECIMAL(6,2), B DATE, C TIME, D TIMESTAMP, E BYTES, F BOOLEAN, G DOUBLE, H BIGINT",
+        true,
+        r#"{"A":-12.30,"B":-1,"C":5,"D":1700000000000,"E":"AAE=","F":false,"G":-0.5,"H":-9223372036854775808}"#,
+    );
+    check(
+        "A ARRAY<STRUCT<X INT, Y ARRAY<STRING>>>",
+        true,
+        r#"{"A":[{"X":1,"Y":["a",null]},null]}"#,
+    );
     check("A MAP<STRING,MAP<STRING,DECIMAL(3,1)>>", true, r#"{"A":{"k":{"x":1.5},"l":null}}"#);
-    check("A MAP<STRING,STRUCT<X INT>>, B MAP<STRING,STRUCT<X INT>>", true,
-        r#"{"A":{"k":{"X":1}},"B":{}}"#);
+    check(
+        "A MAP<STRING,STRUCT<X INT>>, B MAP<STRING,STRUCT<X INT>>",
+        true,
+        r#"{"A":{"k":{"X":1}},"B":{}}"#,
+    );
     check("A STRUCT<B STRUCT<C INT>>", false, r#"{"A":{"B":{"C":null}}}"#);
     check("A DECIMAL(38,0)", false, r#"{"A":-99999999999999999999999999999999999999}"#);
 }
@@ -220,7 +244,8 @@ fn schemas_chosen_by_id_rule_what_is_written() {
         let mut source = Columns::new(&format, fields.clone(), Schemas::default())?;
         source.push(json.as_bytes())?;
         let arrays: Vec<ArrayRef> = source.finish().expect("small").into_iter().flatten().collect();
-        let views: Vec<_> = arrays.iter().map(|a| ColumnView::new(a.as_ref()).expect("SQL")).collect();
+        let views: Vec<_> =
+            arrays.iter().map(|a| ColumnView::new(a.as_ref()).expect("SQL")).collect();
         let refs: Vec<_> = fields.iter().map(|f| (f.name.as_str(), &f.ty)).collect();
         let encoder = AvroEncoder::new(&text(schema), &Shape::of_columns(&refs), false)?;
         let mut out = Vec::new();
@@ -238,7 +263,9 @@ fn schemas_chosen_by_id_rule_what_is_written() {
     assert_eq!(got, Ok(vec![2, 200, 1, 0, 2, b'x']));
     let required = record(r#"{"name":"c1","type":"int"},{"name":"c2","type":"double"}"#);
     let got = write(&required, "c1 INT", r#"{"c1":4}"#);
-    assert!(got.is_err_and(|why| why.contains("Missing default value for required Avro field: [c2]")));
+    assert!(
+        got.is_err_and(|why| why.contains("Missing default value for required Avro field: [c2]"))
+    );
     let got = write(&required, "c9 INT", r#"{"c9":4}"#);
     assert!(got.is_err_and(|why| why.contains("misses field with name: c9")));
 }

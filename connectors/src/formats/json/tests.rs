@@ -20,7 +20,8 @@ fn unwanted(schema: &str) -> Vec<Field> {
 fn check(schema: &str, record: &str, want: &str) {
     let fields = fields(schema);
     assert_eq!(read(&json(), &fields, record.as_bytes()).as_deref(), Ok(want), "{record}");
-    let mut columns = Columns::new(&json(), fields.clone(), Default::default()).expect("types of JSON");
+    let mut columns =
+        Columns::new(&json(), fields.clone(), Default::default()).expect("types of JSON");
     for _ in 0..3 {
         assert!(columns.push(record.as_bytes()).is_ok(), "{record}");
     }
@@ -37,7 +38,8 @@ fn check_error(schema: &str, record: &[u8], reason: &str) {
     assert!(got.contains(reason), "{shown}: {got}");
     let unread = read(&json(), &unwanted(schema), record).expect_err(&shown);
     assert_eq!(got, unread, "unread: {shown}");
-    let mut columns = Columns::new(&json(), fields(schema), Default::default()).expect("types of JSON");
+    let mut columns =
+        Columns::new(&json(), fields(schema), Default::default()).expect("types of JSON");
     for _ in 0..2 {
         assert_eq!(columns.push(b"{}"), Ok(true));
         assert_eq!(columns.push(record), Err(got.clone()), "{shown}");
@@ -87,7 +89,8 @@ fn white_space_is_allowed_where_json_has_it() {
     for record in cases {
         check("A INT, B INT", record, r#"{"A":1,"B":2}"#);
     }
-    let mut columns = Columns::new(&json(), fields("A INT, B INT"), Default::default()).expect("types of JSON");
+    let mut columns =
+        Columns::new(&json(), fields("A INT, B INT"), Default::default()).expect("types of JSON");
     for record in [r#"{"A":1,"B":2}"#, r#"{"A":  1,"B": 2}"#, r#"{"B":2,"A":1}"#, r#"{"A":1}"#] {
         assert_eq!(columns.push(record.as_bytes()), Ok(true), "{record}");
     }
@@ -96,7 +99,8 @@ fn white_space_is_allowed_where_json_has_it() {
 #[test]
 fn predictions_follow_changing_members() {
     let fields = fields("A INT, B INT, C INT");
-    let mut columns = Columns::new(&json(), fields.clone(), Default::default()).expect("types of JSON");
+    let mut columns =
+        Columns::new(&json(), fields.clone(), Default::default()).expect("types of JSON");
     let records = [
         (r#"{"a":1,"b":2,"c":3}"#, r#"{"A":1,"B":2,"C":3}"#),
         (r#"{"a":1,"c":3}"#, r#"{"A":1,"B":null,"C":3}"#),
@@ -118,7 +122,8 @@ fn predictions_follow_changing_members() {
 
 #[test]
 fn more_members_than_are_remembered() {
-    let mut columns = Columns::new(&json(), fields("A INT"), Default::default()).expect("types of JSON");
+    let mut columns =
+        Columns::new(&json(), fields("A INT"), Default::default()).expect("types of JSON");
     for round in 0..3 {
         let members: Vec<_> = (0..1000).map(|i| format!("\"x{round}_{i}\":{i}")).collect();
         let record = format!("{{{},\"a\":1}}", members.join(","));
@@ -372,7 +377,8 @@ fn errors_carry_the_path() {
 
 #[test]
 fn a_failure_does_not_outlive_its_record() {
-    let mut columns = Columns::new(&json(), fields("A INT, B INT"), Default::default()).expect("types of JSON");
+    let mut columns =
+        Columns::new(&json(), fields("A INT, B INT"), Default::default()).expect("types of JSON");
     let broken_after_bad = br#"{"A":"x","B"#;
     assert!(columns.push(broken_after_bad).is_err_and(|e| e.starts_with("invalid JSON")));
     assert_eq!(
@@ -448,7 +454,8 @@ fn a_record_cut_off_anywhere_is_refused() {
 fn every_single_byte_damaged_never_panics() {
     let record = r#"{"A":12,"B":"ü\u00e9","C":{"D":[1.5e3,true]},"M":{"k":1},"N":"AQI="}"#;
     let schema = "A BIGINT, B STRING, C STRUCT<D ARRAY<STRING>>, M MAP<STRING, INT>, N BYTES";
-    let mut columns = Columns::new(&json(), fields(schema), Default::default()).expect("types of JSON");
+    let mut columns =
+        Columns::new(&json(), fields(schema), Default::default()).expect("types of JSON");
     for at in 0..record.len() {
         for byte in 0..=255 {
             let mut bad = record.as_bytes().to_vec();

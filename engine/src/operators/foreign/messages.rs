@@ -127,7 +127,7 @@ pub fn responses(node: &ForeignJoinNode) -> Result<RepartitionNode> {
         input: of_columns(&columns)?,
         step: format!("{}-response", node.step),
         key: Vec::new(),
-        key_format: FormatSpec { kind: FormatKind::None, delimiter: ',', wrapped: false },
+        key_format: FormatSpec::new(FormatKind::None, false),
         partitions: node.left_partitions,
         drop_null_keys: false,
         to_partition: Some(Layout::of(node).partition()),

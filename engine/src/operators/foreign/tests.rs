@@ -48,7 +48,7 @@ fn plan(kind: JoinKind) -> ForeignJoinNode {
         left_key: vec![0],
         foreign_key: 1,
         right_key: 0,
-        right_key_format: FormatSpec { kind: FormatKind::Json, delimiter: ',', wrapped: false },
+        right_key_format: FormatSpec::new(FormatKind::Json, false),
         right_partitions: 2,
         left_partitions: 3,
         schema: schema(&all).unwrap(),
