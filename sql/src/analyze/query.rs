@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr as DfExpr, Filter, LogicalPlan, Projection};
 
 use super::flat_map::{self, Flat};
@@ -269,7 +270,20 @@ pub(super) fn projection(input: LogicalPlan, columns: Vec<(Typed, String)>) -> R
         })
         .collect();
     let projection = Projection::try_new(exprs, Arc::new(input)).map_err(internal_error)?;
+    // Literals would make columns that are never NULL; but what a row replaces may not be there.
+    let schema = nullable(&projection.schema).map_err(internal_error)?;
+    let Projection { expr, input, .. } = projection;
+    let projection =
+        Projection::try_new_with_schema(expr, input, schema).map_err(internal_error)?;
     Ok(LogicalPlan::Projection(projection))
+}
+
+fn nullable(schema: &DFSchema) -> datafusion::common::Result<DFSchemaRef> {
+    let fields = schema.iter().map(|(qualifier, field)| {
+        let field = field.as_ref().clone().with_nullable(true);
+        (qualifier.cloned(), Arc::new(field))
+    });
+    Ok(Arc::new(DFSchema::new_with_metadata(fields.collect(), schema.metadata().clone())?))
 }
 
 fn project(
@@ -321,6 +335,8 @@ pub(super) fn output(
     };
     let in_key = |i: &Item| stage.window.is_some() && is_bound(i);
     let items: Vec<Item> = clauses.items.iter().filter(|i| !in_key(i)).cloned().collect();
+    // As in ksqlDB what an item is comes before whether it may be there.
+    items.iter().try_for_each(|item| value_of(item, names).map(|_| ()))?;
     let key = stage.rule.require(&items, sink, scope)?;
     check_names(&items, names)?;
     let values: Vec<usize> = (0..items.len()).filter(|i| !key.contains(i)).collect();

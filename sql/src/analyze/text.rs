@@ -5,9 +5,9 @@ use super::tree;
 use crate::ast::{Expr, ExprKind, Ident};
 use crate::unparse;
 
-/// Canonical SQL text.
+/// SQL text.
 pub(super) fn sql(expr: &Expr) -> String {
-    unparse::parenthesized(expr).to_string()
+    unparse::shown(expr).to_string()
 }
 
 /// Like [`sql`], with columns named as in the plan: bare, or `<SOURCE>_<COLUMN>` in a join.

@@ -23,37 +23,65 @@ mod level {
 /// Canonical text with the fewest parentheses.
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Printed { expr: self, min: level::ANY, all: false }.fmt(f)
+        Printed { expr: self, min: level::ANY, style: Style::Short }.fmt(f)
     }
 }
 
-/// Every operator in parentheses, e.g. `((A + 1) > 2)`: how ksqlDB shows expressions in messages.
+/// Every operator in parentheses, e.g. `((A + 1) > 2)`.
 pub fn parenthesized(expr: &Expr) -> impl Display + '_ {
-    Printed { expr, min: level::ANY, all: true }
+    Printed { expr, min: level::ANY, style: Style::Full }
+}
+
+/// How ksqlDB shows expressions in messages: [`parenthesized`], and no name in quotes.
+pub fn shown(expr: &Expr) -> impl Display + '_ {
+    Printed { expr, min: level::ANY, style: Style::Shown }
+}
+
+/// What an expression is printed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// With the fewest parentheses.
+    Short,
+    /// With all parentheses.
+    Full,
+    /// With all parentheses and bare names; does not read back.
+    Shown,
+}
+
+/// A name of an expression.
+struct Name<'a>(&'a Ident, Style);
+
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Style::Shown => f.write_str(&self.0.value),
+            _ => self.0.fmt(f),
+        }
+    }
 }
 
 /// What a value list or a GROUP BY takes: operators below a predicate only without parentheses.
 pub(super) fn value(expr: &Expr) -> impl Display + '_ {
-    Printed { expr, min: level::VALUE, all: false }
+    Printed { expr, min: level::VALUE, style: Style::Short }
 }
 
 /// What may stand before `->*`.
 pub(super) fn operand(expr: &Expr) -> impl Display + '_ {
-    Operand { expr, all: false }
+    Operand { expr, style: Style::Short }
 }
 
 #[derive(Clone, Copy)]
 struct Printed<'a> {
     expr: &'a Expr,
     min: u8,
-    all: bool,
+    style: Style,
 }
 
 impl Display for Printed<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let level = level_of(self.expr);
         let is_sign = level == level::SIGN;
-        if level < self.min || (self.all && level < level::OPERAND && !is_sign) {
+        if level < self.min || (self.style != Style::Short && level < level::OPERAND && !is_sign) {
             f.write_str("(")?;
             self.bare(f)?;
             return f.write_str(")");
@@ -88,12 +116,16 @@ fn binary_level(op: BinaryOp) -> u8 {
 
 impl<'a> Printed<'a> {
     fn at(&self, expr: &'a Expr, min: u8) -> Printed<'a> {
-        Printed { expr, min, all: self.all }
+        Printed { expr, min, style: self.style }
     }
 
     /// An expression that stands alone between brackets or words.
     fn any(&self, expr: &'a Expr) -> Printed<'a> {
         self.at(expr, level::ANY)
+    }
+
+    fn name(&self, name: &'a Ident) -> Name<'a> {
+        Name(name, self.style)
     }
 
     /// A side of a predicate.
@@ -105,8 +137,10 @@ impl<'a> Printed<'a> {
     fn bare(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.expr.kind {
             ExprKind::Literal(literal) => literal.fmt(f),
-            ExprKind::Column { source: None, name } => name.fmt(f),
-            ExprKind::Column { source: Some(source), name } => write!(f, "{source}.{name}"),
+            ExprKind::Column { source: None, name } => self.name(name).fmt(f),
+            ExprKind::Column { source: Some(source), name } => {
+                write!(f, "{}.{}", self.name(source), self.name(name))
+            }
             ExprKind::Unary { op, expr } => self.unary(f, *op, expr),
             ExprKind::Binary { op, left, right } => self.binary(f, *op, left, right),
             ExprKind::Between { expr, low, high, negated } => {
@@ -135,11 +169,12 @@ impl<'a> Printed<'a> {
             ExprKind::Cast { expr, ty } => write!(f, "CAST({} AS {ty})", self.any(expr)),
             ExprKind::Unit(unit) => f.write_str(unit.word()),
             ExprKind::Subscript { base, index } => {
-                let base = Operand { expr: base, all: self.all };
+                let base = Operand { expr: base, style: self.style };
                 write!(f, "{base}[{}]", self.side(index))
             }
             ExprKind::Field { base, name } => {
-                write!(f, "{}->{name}", Operand { expr: base, all: self.all })
+                let base = Operand { expr: base, style: self.style };
+                write!(f, "{base}->{}", self.name(name))
             }
             _ => self.enclosing(f),
         }
@@ -168,7 +203,9 @@ impl<'a> Printed<'a> {
             }
             ExprKind::Struct(fields) => {
                 f.write_str("STRUCT(")?;
-                write_list(f, fields, |f, (name, value)| write!(f, "{name}:={}", self.any(value)))?;
+                write_list(f, fields, |f, (name, value)| {
+                    write!(f, "{}:={}", self.name(name), self.any(value))
+                })?;
                 f.write_str(")")
             }
             ExprKind::Lambda { params, body } => self.lambda(f, params, body),
@@ -206,7 +243,7 @@ impl<'a> Printed<'a> {
         branches: &[CaseBranch],
         otherwise: Option<&Expr>,
     ) -> fmt::Result {
-        let (open, close) = if self.all { ("(", ")") } else { ("", "") };
+        let (open, close) = if self.style != Style::Short { ("(", ")") } else { ("", "") };
         write!(f, "{open}CASE")?;
         if let Some(operand) = operand {
             write!(f, " {}", self.side(operand))?;
@@ -236,12 +273,12 @@ impl<'a> Printed<'a> {
 /// What stands before `->` and `[`.
 struct Operand<'a> {
     expr: &'a Expr,
-    all: bool,
+    style: Style,
 }
 
 impl Display for Operand<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let printed = Printed { expr: self.expr, min: level::ANY, all: self.all };
+        let printed = Printed { expr: self.expr, min: level::ANY, style: self.style };
         if self.expr.is_operand() {
             return printed.bare(f);
         }

@@ -9,7 +9,7 @@ mod types;
 
 use std::fmt;
 
-pub use self::expr::parenthesized;
+pub use self::expr::{parenthesized, shown};
 use crate::ast::Statement;
 
 /// The statement with its `;`, ready to be parsed again.

@@ -8,7 +8,7 @@ use arrow::compute;
 
 use super::groups::Groups;
 use super::spec::Spec;
-use crate::batch::{Batch, Old};
+use crate::batch::{Batch, Old, take_rows};
 use crate::error::Result;
 
 /// Rows of one output batch at most, when many groups are handed out at once.
@@ -83,4 +83,33 @@ pub(super) fn take(columns: &[ArrayRef], rows: &[u32]) -> Result<Vec<ArrayRef>> 
     let index = UInt32Array::from(rows.to_vec());
     let taken = columns.iter().map(|column| compute::take(column, &index, None));
     Ok(taken.collect::<std::result::Result<_, _>>()?)
+}
+
+/// Rows without those that the next row replaces in the same slot; what such a pair changes is the
+/// value before both. As in ksqlDB a change within a group is one change of its value.
+pub(super) fn without_replaced(
+    batch: Batch,
+    replaced: &BooleanBuffer,
+    slots: &[u32],
+) -> Result<Batch> {
+    let inner = |row: usize| {
+        replaced.len() == slots.len() && replaced.value(row) && slots[row] == slots[row + 1]
+    };
+    if !(0..batch.len()).any(inner) {
+        return Ok(batch);
+    }
+    let keep: Vec<u32> =
+        (0..batch.len()).filter(|row| !inner(*row)).map(|row| row as u32).collect();
+    let Some(old) = &batch.old else { return batch.take(&keep) };
+    let first = |row: &u32| {
+        let row = *row as usize;
+        if row > 0 && inner(row - 1) { row - 1 } else { row }
+    };
+    let before: Vec<usize> = keep.iter().map(first).collect();
+    let index = UInt32Array::from_iter_values(before.iter().map(|row| *row as u32));
+    let live = before.iter().map(|row| old.live.value(*row)).collect();
+    let old = Old { rows: take_rows(&old.rows, &index)?, live };
+    let mut batch = batch.take(&keep)?;
+    batch.old = Some(old);
+    Ok(batch)
 }

@@ -19,6 +19,8 @@ pub(super) struct Input {
     pub times: Vec<i64>,
     /// Rows to take back.
     pub undo: Option<BooleanBuffer>,
+    /// Rows to take back that the next row replaces: only what is after both is handed out.
+    pub replaced: Option<BooleanBuffer>,
     pub keys: KeyBuffer,
     /// Arrays per call.
     pub args: Vec<Vec<ArrayRef>>,
@@ -31,7 +33,13 @@ pub(super) fn prepare(
     mut keys: KeyBuffer,
     ctx: &mut StepContext<'_>,
 ) -> Result<Option<Input>> {
-    let (batch, undo) = if spec.table_input { changes(batch)? } else { (facts(batch)?, None) };
+    let (batch, undo) = match spec.table_input {
+        true => {
+            let (batch, undo) = changes(batch)?;
+            (batch, Some(undo))
+        }
+        false => (facts(batch)?, None),
+    };
     let (batch, undo) = drop_null_groups(spec, batch, undo, ctx)?;
     if batch.is_empty() {
         return Ok(None);
@@ -43,7 +51,8 @@ pub(super) fn prepare(
         let arrays = call.iter().map(|arg| arg.evaluate(&batch.rows, &batch.times, ctx));
         args.push(arrays.collect::<Result<Vec<_>>>()?);
     }
-    Ok(Some(Input { rows: batch.rows, times: batch.times, undo, keys, args }))
+    let (undo, replaced) = undo.map(|undo| (undo.rows, undo.replaced)).unzip();
+    Ok(Some(Input { rows: batch.rows, times: batch.times, undo, replaced, keys, args }))
 }
 
 /// Rows of a stream; those without a value count for nothing.
@@ -54,9 +63,15 @@ fn facts(batch: Batch) -> Result<Batch> {
     }
 }
 
-/// The rows of a table's changes: old values first, each followed by the new one, with a bit that
-/// says which are old.
-fn changes(batch: Batch) -> Result<(Batch, Option<BooleanBuffer>)> {
+/// Which rows are to be taken back.
+struct Undo {
+    rows: BooleanBuffer,
+    /// Of these, the ones that the row after them replaces.
+    replaced: BooleanBuffer,
+}
+
+/// The rows of a table's changes: old values first, each followed by the new one.
+fn changes(batch: Batch) -> Result<(Batch, Undo)> {
     let Some(old) = &batch.old else {
         let what = "aggregating a table needs the old values, and the input gave none";
         return Err(EngineError::Bug(what.into()));
@@ -65,30 +80,34 @@ fn changes(batch: Batch) -> Result<(Batch, Option<BooleanBuffer>)> {
     let mut picked = Vec::with_capacity(2 * len);
     let mut times = Vec::with_capacity(2 * len);
     let mut undo = BooleanBufferBuilder::new(2 * len);
+    let mut replaced = BooleanBufferBuilder::new(2 * len);
     for row in 0..len {
         if old.live.value(row) {
             picked.push(row as u32);
             times.push(batch.times[row]);
             undo.append(true);
+            replaced.append(batch.is_live(row));
         }
         if batch.is_live(row) {
             picked.push((len + row) as u32);
             times.push(batch.times[row]);
             undo.append(false);
+            replaced.append(false);
         }
     }
     let both = compute::concat_batches(&batch.rows.schema(), [&old.rows, &batch.rows])?;
     let rows = take_rows(&both, &picked.into())?;
-    Ok((Batch::new(rows, times), Some(undo.finish())))
+    let undo = Undo { rows: undo.finish(), replaced: replaced.finish() };
+    Ok((Batch::new(rows, times), undo))
 }
 
 /// Drops rows with a NULL in the group and reports those that would have been added.
 fn drop_null_groups(
     spec: &Spec,
     batch: Batch,
-    undo: Option<BooleanBuffer>,
+    undo: Option<Undo>,
     ctx: &mut StepContext<'_>,
-) -> Result<(Batch, Option<BooleanBuffer>)> {
+) -> Result<(Batch, Option<Undo>)> {
     let valid = spec.group.iter().fold(None, |valid: Option<NullBuffer>, i| {
         NullBuffer::union(valid.as_ref(), batch.column(*i).logical_nulls().as_ref())
     });
@@ -97,11 +116,17 @@ fn drop_null_groups(
     };
     let keep = valid.inner();
     for row in (0..batch.len()).filter(|row| !keep.value(*row)) {
-        if undo.as_ref().is_none_or(|undo| !undo.value(row)) {
+        if undo.as_ref().is_none_or(|undo| !undo.rows.value(row)) {
             report_null_group(spec, &batch, row, ctx);
         }
     }
-    let undo = undo.map(|undo| keep.set_indices().map(|row| undo.value(row)).collect());
+    let undo = undo.map(|undo| Undo {
+        rows: keep.set_indices().map(|row| undo.rows.value(row)).collect(),
+        replaced: keep
+            .set_indices()
+            .map(|row| undo.replaced.value(row) && keep.value(row + 1))
+            .collect(),
+    });
     Ok((batch.filter(keep)?, undo))
 }
 

@@ -160,7 +160,10 @@ impl TimeAggregate {
             let before = self.with_old.then(|| self.first_values()).transpose()?;
             let values = self.groups.states.update_each(&self.slots, &args, rows)?;
             let batch = self.changes(input, values, before)?;
-            ctx.out.push(batch);
+            ctx.out.push(match &input.replaced {
+                Some(replaced) => emit::without_replaced(batch, replaced, &self.slots)?,
+                None => batch,
+            });
             return Ok(());
         }
         if !self.spec.emit_final {

@@ -19,7 +19,7 @@ use super::kernel::{Args, KernelFn};
 use super::op::{call, guard};
 use super::typed::Typed;
 use crate::error::{Result, SqlError};
-use crate::types::SqlType;
+use crate::types::{DECIMAL_PRECISION_MAX, SqlType};
 
 /// `CAST(value AS ty)`. A value that cannot be converted is NULL, and told.
 ///
@@ -170,16 +170,46 @@ pub(crate) fn can_lax_cast(from: &SqlType, to: &SqlType) -> bool {
 pub(crate) fn lax_number(value: Typed, ty: &SqlType) -> Result<Typed> {
     use datafusion::scalar::ScalarValue;
     let Some(ScalarValue::Utf8(Some(text))) = value.as_literal() else { return Ok(value) };
-    let trimmed = text.trim();
-    let unsigned = trimmed.trim_start_matches('-');
-    let number = Typed::number(unsigned).and_then(|number| match trimmed.len() - unsigned.len() {
-        0 => Ok(number),
-        _ => super::ops::unary_minus(number),
-    });
-    number.map_err(|_| {
+    number_of_text(text.trim()).ok_or_else(|| {
         let ty = ty.base_name();
         SqlError::invalid(format!("invalid input syntax for type {ty}: \"{text}\"."))
     })
+}
+
+/// As Java's `BigDecimal` reads it: a whole number without point and exponent is INTEGER or
+/// BIGINT, everything else DECIMAL.
+fn number_of_text(text: &str) -> Option<Typed> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (sign, digits) = match mantissa.split_at_checked(1) {
+        Some(("-", rest)) => ("-", rest),
+        Some(("+", rest)) => ("", rest),
+        _ => ("", mantissa),
+    };
+    if !digits.contains('.')
+        && mantissa.len() == text.len()
+        && let Ok(whole) = format!("{sign}{digits}").parse::<i64>()
+    {
+        return Some(match i32::try_from(whole) {
+            Ok(whole) => Typed::integer(whole),
+            Err(_) => Typed::bigint(whole),
+        });
+    }
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.len() + fraction.len() == 0 || exponent.abs() > i32::from(DECIMAL_PRECISION_MAX) {
+        return None;
+    }
+    let scale = fraction.len() as i32 - exponent;
+    let mut all = format!("{whole}{fraction}{}", "0".repeat((-scale).max(0) as usize));
+    let scale = scale.max(0) as usize;
+    if all.len() <= scale {
+        all = format!("{}{all}", "0".repeat(scale + 1 - all.len()));
+    }
+    let (whole, fraction) = all.split_at_checked(all.len() - scale)?;
+    let point = if scale > 0 { "." } else { "" };
+    Typed::decimal(&format!("{sign}{whole}{point}{fraction}")).ok()
 }
 
 fn convert_kernel(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {

@@ -272,7 +272,7 @@ fn offset(rest: &mut &str, zero: &str) -> Option<Zone> {
 fn zone(rest: &mut &str) -> Option<Zone> {
     let of_id = |c: char| c.is_ascii_alphanumeric() || "/_+-:".contains(c);
     let len = rest.find(|c: char| !of_id(c)).unwrap_or(rest.len());
-    let zone = Zone::parse(&rest[..len])?;
+    let zone = Zone::parse_name(&rest[..len])?;
     *rest = &rest[len..];
     Some(zone)
 }

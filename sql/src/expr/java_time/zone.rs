@@ -11,6 +11,34 @@ pub enum Zone {
     Region(Tz),
 }
 
+/// The abbreviations of regions: standard time, summer time, both.
+const ABBREVIATIONS: [(&[&str], Tz); 24] = [
+    (&["PST", "PDT", "PT"], Tz::America__Los_Angeles),
+    (&["MST", "MDT", "MT"], Tz::America__Denver),
+    (&["CST", "CDT", "CT"], Tz::America__Chicago),
+    (&["EST", "EDT", "ET"], Tz::America__New_York),
+    (&["AKST", "AKDT"], Tz::America__Anchorage),
+    (&["HST"], Tz::Pacific__Honolulu),
+    (&["AST", "ADT"], Tz::America__Halifax),
+    (&["NST", "NDT"], Tz::America__St_Johns),
+    (&["BRT", "BRST"], Tz::America__Sao_Paulo),
+    (&["BST"], Tz::Europe__London),
+    (&["WET", "WEST"], Tz::Europe__Lisbon),
+    (&["CET", "CEST"], Tz::Europe__Paris),
+    (&["EET", "EEST"], Tz::Europe__Athens),
+    (&["MSK", "MSD"], Tz::Europe__Moscow),
+    (&["SAST"], Tz::Africa__Johannesburg),
+    (&["IST"], Tz::Asia__Kolkata),
+    (&["SGT"], Tz::Asia__Singapore),
+    (&["HKT"], Tz::Asia__Hong_Kong),
+    (&["JST", "JDT"], Tz::Asia__Tokyo),
+    (&["KST", "KDT"], Tz::Asia__Seoul),
+    (&["AWST"], Tz::Australia__Perth),
+    (&["ACST", "ACDT"], Tz::Australia__Adelaide),
+    (&["AEST", "AEDT"], Tz::Australia__Sydney),
+    (&["NZST", "NZDT"], Tz::Pacific__Auckland),
+];
+
 /// Java's largest offset, in seconds.
 const OFFSET_MAX_SECONDS: i32 = 18 * 3600;
 
@@ -28,6 +56,17 @@ impl Zone {
             return parse_offset(bare).map(Zone::Fixed);
         }
         id.parse().ok().map(Zone::Region)
+    }
+
+    /// A zone by its name in a text: an id, or an abbreviation, in whatever part of the year it
+    /// stands for the region that Java prefers.
+    pub(crate) fn parse_name(name: &str) -> Option<Zone> {
+        let upper = name.to_ascii_uppercase();
+        let known = ABBREVIATIONS.iter().find(|(names, _)| names.contains(&upper.as_str()));
+        match known {
+            Some((_, region)) => Some(Zone::Region(*region)),
+            None => Zone::parse(name),
+        }
     }
 
     /// The id, as Java prints it.

@@ -89,8 +89,13 @@ fn a_table_takes_back_old_values() {
     let (mut state, mut output) = (MemState::default(), Output::default());
     let mut op = operator(&node, false);
     push(&mut *op, 0, changes(&rows), &mut state, &mut output, false).unwrap();
-    let want = ["a 1 5 @1", "a 0 0 @2", "a 1 6 @2", "a 0 0 @3", "b 1 6 @3", "b 0 0 @4"];
+    // A change within a group is handed out once.
+    let want = ["a 1 5 @1", "a 1 6 @2", "a 0 0 @3", "b 1 6 @3", "b 0 0 @4"];
     assert_eq!(texts(&output, 1), want);
+    let (mut state, mut output) = (MemState::default(), Output::default());
+    let mut op = operator(&node, true);
+    push(&mut *op, 0, changes(&rows[..2]), &mut state, &mut output, false).unwrap();
+    assert_eq!(texts(&output, 1), ["a 1 5 @1 < none", "a 1 6 @2 < a 1 5"]);
 }
 
 #[test]
