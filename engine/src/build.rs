@@ -88,7 +88,7 @@ fn operator(
         }
         Op::Materialize { store: kept } => {
             let (types, key) = sink_shape(&sub.output)?;
-            Box::new(KeepOperator::new(store(*kept), &types, &key)?)
+            Box::new(KeepOperator::of_result(store(*kept), &types, &key)?)
         }
         other => return Err(EngineError::Bug(format!("no operator for {other:?}"))),
     })

@@ -93,8 +93,12 @@ impl Lane {
         self.command = self.registry.command();
         self.header_due();
         let wanted = self.wanted();
-        let gone: Vec<TaskKey> =
-            self.tasks.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
+        // A query that was replaced has other tasks of the same keys, which go on from this commit.
+        let goes_on = |(key, task): &(&TaskKey, &Task)| {
+            wanted.get(key).is_some_and(|query| Arc::ptr_eq(query, &task.query))
+        };
+        let gone = self.tasks.iter().filter(|entry| !goes_on(entry));
+        let gone: Vec<TaskKey> = gone.map(|(key, _)| key.clone()).collect();
         for key in gone {
             self.reader.detach(&key);
             self.tasks.remove(&key);

@@ -36,4 +36,5 @@ pub mod service;
 pub mod state;
 pub mod task;
 pub mod topology;
+pub mod upgrade;
 pub mod worker;

@@ -80,16 +80,22 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Per operator, what must survive a crash beside stores.
+    /// Per operator that has any, what must survive a crash beside stores. Operators without are left
+    /// out: they may come and go when a query is replaced.
     pub fn progress(&self) -> Vec<Vec<i64>> {
-        self.nodes.iter().map(|node| node.operator.progress()).collect()
+        let all = self.nodes.iter().map(|node| node.operator.progress());
+        all.filter(|progress| !progress.is_empty()).collect()
     }
 
     /// Back to committed state: `progress` as it was committed, empty for a new task.
     pub fn restore(&mut self, progress: &[Vec<i64>]) {
-        for (at, node) in self.nodes.iter_mut().enumerate() {
+        let mut progress = progress.iter().filter(|progress| !progress.is_empty());
+        for node in &mut self.nodes {
             node.operator.reset();
-            if let Some(progress) = progress.get(at) {
+            // What an operator has when it is new tells whether it has any.
+            if !node.operator.progress().is_empty()
+                && let Some(progress) = progress.next()
+            {
                 node.operator.restore(progress);
             }
         }

@@ -69,8 +69,11 @@ impl Registry {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Puts a query in, or in the place of the one of its id: its tasks go on with the new plan.
     pub fn add(&self, query: Arc<QueryDef>) {
-        self.inner.write().queries.insert(query.id.clone(), query);
+        let mut inner = self.inner.write();
+        inner.retries.remove(&query.id);
+        inner.queries.insert(query.id.clone(), query);
     }
 
     /// Takes a query out; its stores are dropped by the lanes that hold them.

@@ -20,18 +20,28 @@ use crate::error::Result;
 
 /// First byte of every row.
 pub const ROW_CODEC_VERSION: u8 = 1;
+/// First byte of rows whose number of columns follows (u16, little endian): more may be added to them.
+pub const GROWING_ROW_VERSION: u8 = 2;
 
 /// Encodes and decodes rows of fixed column types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowCodec {
     types: Vec<SqlType>,
     arrow: Vec<DataType>,
+    /// Rows say how many columns they have.
+    growing: bool,
 }
 
 impl RowCodec {
     pub fn new(types: &[SqlType]) -> Self {
         let arrow = types.iter().map(SqlType::to_arrow).collect();
-        RowCodec { types: types.to_vec(), arrow }
+        RowCodec { types: types.to_vec(), arrow, growing: false }
+    }
+
+    /// Of rows that may get more columns behind those of `types` one day. Both kinds of codec read
+    /// both kinds of rows; columns that a row does not have are NULL.
+    pub fn growing(types: &[SqlType]) -> Self {
+        RowCodec { growing: true, ..Self::new(types) }
     }
 
     /// Types of the row's columns, in order.
@@ -53,7 +63,12 @@ impl RowCodec {
         let views =
             columns.iter().map(|c| ColumnView::new(c.as_ref())).collect::<Result<Vec<_>>>()?;
         for row in rows {
-            out.data().push(ROW_CODEC_VERSION);
+            if self.growing {
+                out.data().push(GROWING_ROW_VERSION);
+                out.data().extend_from_slice(&(views.len() as u16).to_le_bytes());
+            } else {
+                out.data().push(ROW_CODEC_VERSION);
+            }
             write_fields(&views, row, out.data());
             out.end_entry();
         }
@@ -68,11 +83,16 @@ impl RowCodec {
         let mut builders: Vec<_> = self.types.iter().map(ColumnBuilder::new).collect();
         for row in rows {
             let mut cursor = Cursor::new(row);
-            match cursor.byte()? {
-                ROW_CODEC_VERSION => {}
-                other => return Err(corrupt(format_args!("row version {other}, not 1"))),
-            }
-            read_fields(&mut cursor, &mut builders)?;
+            let columns = match cursor.byte()? {
+                ROW_CODEC_VERSION => builders.len(),
+                GROWING_ROW_VERSION => usize::from(u16::from_le_bytes(cursor.array()?)),
+                other => return Err(corrupt(format_args!("row version {other}, not 1 or 2"))),
+            };
+            let Some((old, added)) = builders.split_at_mut_checked(columns) else {
+                return Err(corrupt(format_args!("a row of {columns} columns")));
+            };
+            read_fields(&mut cursor, old)?;
+            added.iter_mut().for_each(ColumnBuilder::push_null);
             cursor.finish()?;
         }
         builders.iter_mut().map(ColumnBuilder::finish).collect()

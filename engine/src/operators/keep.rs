@@ -37,6 +37,11 @@ impl KeepOperator {
         })
     }
 
+    /// Of a query's result, which may get more columns when the query is replaced.
+    pub fn of_result(store: StoreId, types: &[SqlType], key: &[usize]) -> Result<Self> {
+        Ok(KeepOperator { row_codec: RowCodec::growing(types), ..Self::new(store, types, key)? })
+    }
+
     /// Values before each row, as bytes: from the store, or from an earlier row of this batch.
     fn previous(
         &self,

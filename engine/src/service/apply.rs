@@ -16,6 +16,7 @@ use crate::query::{QueryDef, QueryShared};
 use crate::service::command_log::Replayed;
 use crate::service::{Inner, schemas};
 use crate::topology::Topology;
+use crate::upgrade::upgraded;
 
 /// Applies one record. A command that cannot be applied is told in `health`; it keeps its place.
 pub(super) fn apply(inner: &Inner, replayed: Replayed) {
@@ -74,7 +75,13 @@ fn query_of(
     if let Some(registry) = inner.seams.formats.registry() {
         facts.schemas.values().for_each(|schema| registry.remember(schema.clone()));
     }
-    let mut topology = Topology::of(&plan)?;
+    let replaced = inner.registry.get(&facts.query);
+    let mut topology = match &replaced {
+        Some(old) => upgraded(&old.topology, &plan)?,
+        None => Topology::of(&plan)?,
+    };
+    let status = QueryShared::default();
+    status.set_paused(replaced.is_some_and(|old| old.status.is_paused()));
     topology.write_to(&sink);
     Ok(QueryDef {
         id: facts.query.clone(),
@@ -84,7 +91,7 @@ fn query_of(
         facts: facts.clone(),
         sink: Some(sink),
         names: inner.names.clone(),
-        status: QueryShared::default(),
+        status,
     })
 }
 
@@ -114,7 +121,7 @@ fn add_query(catalog: &mut Catalog, query: &QueryDef, sink: Option<&Source>) {
         sql: query.sql.clone(),
         reads: query.plan.reads.clone(),
         writes,
-        paused: false,
+        paused: query.status.is_paused(),
         materialized,
     };
     catalog.queries.insert(query.id.clone(), Arc::new(info));

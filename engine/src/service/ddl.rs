@@ -21,9 +21,11 @@ use crate::service::cleanup;
 use crate::service::command_log::{Appended, wait};
 use crate::service::control::effective;
 use crate::service::facts::{self, FactFinder, Wish};
+use crate::service::replace::{self, writer_of};
 use crate::service::schemas::{SchemaDesk, Schemas};
 use crate::service::{Booted, Inner};
 use crate::topology::Topology;
+use crate::upgrade::upgraded;
 
 /// Tries against other nodes that append at the same time.
 const APPEND_TRIES_MAX: usize = 20;
@@ -34,7 +36,7 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 const DELETE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What a statement comes to, before it is appended.
-struct Decision {
+pub(super) struct Decision {
     command: Command,
     /// `stream/NAME/create`
     id: String,
@@ -42,7 +44,7 @@ struct Decision {
     query: Option<String>,
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     Do(Box<Decision>),
     /// IF [NOT] EXISTS: nothing to do, with the message.
     Nothing(String),
@@ -204,7 +206,7 @@ impl Inner {
             Analyzed::CreateAs(new) => {
                 let schemas = self.schema_desk().register(&new.source, false);
                 let schemas = schemas.map_err(refused(sql))?;
-                self.decide_create_as(booted, *new, schemas, properties, end)
+                self.decide_create_as(booted, catalog, *new, schemas, properties, end)
             }
             Analyzed::InsertInto(new) => {
                 let schemas = self.schema_desk().register(&new.target, false);
@@ -290,11 +292,15 @@ impl Inner {
     fn decide_create_as(
         &self,
         booted: &Booted,
+        catalog: &Catalog,
         new: NewQuery,
         schemas: Schemas,
         properties: &Properties,
         end: Offset,
     ) -> ApiResult<Outcome> {
+        if let Some(old) = writer_of(catalog, &new)?.and_then(|id| self.registry.get(&id)) {
+            return replace::replace(&old, new, schemas);
+        }
         let topology = Topology::of(&new.plan).map_err(ApiError::Engine)?;
         let stream = new.source.kind == SourceKind::Stream;
         let query =
@@ -429,10 +435,15 @@ impl Inner {
                 catalog.sources.insert(source.name.clone(), Arc::new(source));
             }
             Analyzed::CreateAs(new) => {
-                Topology::of(&new.plan).map_err(ApiError::Engine)?;
+                let writer = writer_of(catalog, &new)?;
+                match writer.as_ref().and_then(|id| self.registry.get(id)) {
+                    Some(old) => upgraded(&old.topology, &new.plan),
+                    None => Topology::of(&new.plan),
+                }
+                .map_err(ApiError::Engine)?;
                 let mut sink = new.source;
                 sink.partitions = new.topic.partitions;
-                let id = format!("SANDBOX_{}", sink.name);
+                let id = writer.unwrap_or_else(|| format!("SANDBOX_{}", sink.name));
                 sink.query = Some(id.clone());
                 let info = QueryInfo {
                     id: id.clone(),
@@ -489,7 +500,7 @@ fn refused(sql: &str) -> impl Fn(SqlError) -> ApiError + '_ {
     move |error| ApiError::Statement { sql: sql.to_owned(), error }
 }
 
-fn decided(command: Command, id: String, message: String, query: Option<String>) -> Outcome {
+pub(super) fn decided(command: Command, id: String, message: String, query: Option<String>) -> Outcome {
     Outcome::Do(Box::new(Decision { command, id, message, query }))
 }
 
@@ -528,14 +539,14 @@ fn query_command(queries: &[String], verb: &str) -> String {
     format!("{verb}/{one}/execute")
 }
 
-fn source_word(kind: SourceKind) -> &'static str {
+pub(super) fn source_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Stream => "STREAM",
         SourceKind::Table => "TABLE",
     }
 }
 
-fn capitalised(word: &str) -> String {
+pub(super) fn capitalised(word: &str) -> String {
     let lower = word.to_lowercase();
     let mut chars = lower.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()

@@ -16,6 +16,7 @@ mod processing_stream;
 mod pull;
 mod push;
 mod raw;
+mod replace;
 pub mod schemas;
 mod share;
 mod start_push;

@@ -5,7 +5,7 @@ use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::typing::no_custom_types;
 use super::with::{self, With};
-use super::{Analyzed, NewSource, TopicWish, exists};
+use super::{Analyzed, NewSource, TopicWish, exists, replace};
 use crate::ast::{ColumnDef, ColumnMarker, CreateSource};
 use crate::catalog::{
     Catalog, Column, ColumnRole, FormatKind, Source, SourceKind, TimestampSpec, pseudo,
@@ -36,7 +36,7 @@ pub(super) fn create_source(
         SqlError::invalid(message).at(create.properties.loc.0)
     })?;
     let wish = topic_wish(&with)?;
-    let source = Source {
+    let mut source = Source {
         name: create.name.value.clone(),
         kind: create.kind,
         timestamp: timestamp(&with, &columns)?,
@@ -52,6 +52,11 @@ pub(super) fn create_source(
     if source.window.is_some() && source.key_columns().next().is_none() {
         let message = "Windowed sources require a key column.";
         return Err(SqlError::invalid(message).at(create.name.span()));
+    }
+    if create.or_replace {
+        // What a query writes is still its own.
+        let replaced = replace::check(catalog, &source, &create.name)?;
+        source.query = replaced.and_then(|old| old.query.clone());
     }
     Ok(Analyzed::CreateSource(Box::new(NewSource {
         source,

@@ -37,7 +37,7 @@ named!(CreateSource, CreateAs);
 /// `Some` when the name exists and the statement says that this is fine.
 ///
 /// # Errors
-/// A bad name, OR REPLACE (not done yet), or a name that is taken.
+/// A bad name, OR REPLACE where it is switched off, or a name that is taken.
 pub(super) fn check(
     create: &dyn Named,
     catalog: &Catalog,
@@ -54,7 +54,8 @@ pub(super) fn check(
     }
     if create.or_replace() {
         settings.require("ksql.create.or.replace.enabled", "CREATE OR REPLACE")?;
-        return Err(SqlError::not_supported("CREATE OR REPLACE").at(name.span()));
+        // Whether the one can become the other is known when the new one is.
+        return Ok(None);
     }
     let Some(existing) = catalog.source(&name.value) else { return Ok(None) };
     let kind = kind_name(create.kind());

@@ -35,6 +35,7 @@ mod pull;
 mod pull_keys;
 mod push;
 mod query;
+mod replace;
 mod scan;
 mod schema_spec;
 mod schemas;
@@ -124,6 +125,8 @@ pub struct NewQuery {
     pub plan: QueryPlan,
     pub topic: TopicWish,
     pub if_not_exists: bool,
+    /// OR REPLACE: the source of that name, which goes on as this one.
+    pub replaces: Option<Arc<Source>>,
 }
 
 /// `INSERT INTO ... SELECT`.

@@ -8,7 +8,7 @@ use super::query::{Purpose, Selected, select};
 use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::with::{self, Formats, With};
-use super::{Analyzed, NewQuery, TopicWish, exists, formats};
+use super::{Analyzed, NewQuery, TopicWish, exists, formats, replace};
 use crate::ast::CreateAs;
 use crate::catalog::{Catalog, ColumnRole, FormatKind, FormatSpec, SchemaSpec, Source, SourceKind};
 use crate::error::{Result, SqlError};
@@ -42,8 +42,17 @@ pub(super) fn create_as(
     formats::check(&selected.columns, &formats.key, &formats.value)?;
     let topic = topic_wish(&with, &selected)?;
     let source = source(create, text, &with, &selected, formats, topic.partitions, settings)?;
+    let replaces = match create.or_replace {
+        true => replace::check(catalog, &source, &create.name)?,
+        false => None,
+    };
+    if replaces.is_some() && selected.reads.contains(&source.name) {
+        let message = format!("Cannot replace `{}`: the query reads from it.", source.name);
+        return Err(SqlError::invalid(message).at(create.name.span()));
+    }
     let plan = persistent_plan(selected, Arc::new(source.clone()));
     Ok(Analyzed::CreateAs(Box::new(NewQuery {
+        replaces,
         source,
         plan,
         topic,

@@ -11,6 +11,7 @@ use millrace_engine::names::Names;
 use millrace_engine::query::{QueryDef, QueryShared};
 use millrace_engine::service::facts::{FactFinder, Wish, sink_spec};
 use millrace_engine::topology::Topology;
+use millrace_engine::upgrade::upgraded;
 use millrace_sql::analyze::{self, Analyzed, NewQuery, Settings};
 use millrace_sql::catalog::{Catalog, Source};
 use millrace_sql::parser;
@@ -33,6 +34,7 @@ pub struct Service {
 pub struct Planned {
     sql: String,
     plan: QueryPlan,
+    topology: Topology,
     facts: QueryFacts,
     sink: Arc<Source>,
 }
@@ -57,12 +59,12 @@ impl Service {
 
     /// A node's own query, which it may pause or fail for itself.
     pub fn query(&self, at: usize) -> Arc<QueryDef> {
-        let Planned { sql, plan, facts, sink } = &self.queries[at];
+        let Planned { sql, plan, topology, facts, sink } = &self.queries[at];
         Arc::new(QueryDef {
             id: facts.query.clone(),
             sql: sql.clone(),
             plan: plan.clone(),
-            topology: Topology::of(plan).expect("it was made before"),
+            topology: topology.clone(),
             facts: facts.clone(),
             sink: Some(sink.clone()),
             names: self.names.clone(),
@@ -87,6 +89,9 @@ impl Service {
     }
 
     fn add_query(&mut self, log: &dyn Log, sql: &str, new: NewQuery, coalesce: bool) {
+        if new.replaces.is_some() {
+            return self.replace_query(sql, new);
+        }
         let command = Offset(self.queries.len() as i64);
         let query = format!("Q_{}_{command}", new.source.name);
         let topology = Topology::of(&new.plan).unwrap_or_else(|e| panic!("{sql}: {e}"));
@@ -110,7 +115,18 @@ impl Service {
         let facts = finder.find(&wish, command).unwrap_or_else(|e| panic!("{sql}: {e}"));
         let sink = Arc::new(sink);
         self.catalog.sources.insert(sink.name.clone(), sink.clone());
-        self.queries.push(Planned { sql: sql.to_owned(), plan: new.plan, facts, sink });
+        self.queries.push(Planned { sql: sql.to_owned(), plan: new.plan, topology, facts, sink });
+    }
+
+    /// The last query that writes the sink goes on with another plan.
+    fn replace_query(&mut self, sql: &str, new: NewQuery) {
+        let writes = |old: &&Planned| old.sink.name == new.source.name;
+        let old = self.queries.iter().rev().find(writes).expect("there is one to replace");
+        let topology = upgraded(&old.topology, &new.plan).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let (facts, query) = (old.facts.clone(), old.sink.query.clone());
+        let sink = Arc::new(Source { query, partitions: old.sink.partitions, ..new.source });
+        self.catalog.sources.insert(sink.name.clone(), sink.clone());
+        self.queries.push(Planned { sql: sql.to_owned(), plan: new.plan, topology, facts, sink });
     }
 }
 

@@ -60,7 +60,7 @@ pub fn all() -> &'static [Workload] {
     &ALL
 }
 
-static ALL: [Workload; 17] = [
+static ALL: [Workload; 21] = [
     Workload {
         name: "filter",
         queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
@@ -220,5 +220,57 @@ static ALL: [Workload; 17] = [
         preload: false,
         record_bytes_max: None,
         oracle: oracle_joins::foreign_group,
+    },
+    Workload {
+        name: "replaced-count",
+        queries: &[
+            "CREATE TABLE OUT AS SELECT G, COUNT(*) AS N FROM S GROUP BY G EMIT CHANGES;",
+            "CREATE OR REPLACE TABLE OUT AS SELECT G, COUNT(*) + 0 AS N FROM S WHERE V > -1 \
+                        GROUP BY G HAVING COUNT(*) > 0 EMIT CHANGES;",
+        ],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle::count,
+    },
+    Workload {
+        name: "replaced-final",
+        queries: &[
+            "CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        TUMBLING (SIZE 5 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY K \
+                        EMIT FINAL;",
+            "CREATE OR REPLACE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) + 0 AS W FROM S WINDOW \
+                        TUMBLING (SIZE 5 SECONDS, GRACE PERIOD 2 SECONDS) WHERE G <> 'none' \
+                        GROUP BY K EMIT FINAL;",
+        ],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle::emit_final,
+    },
+    Workload {
+        name: "replaced-table",
+        queries: &[
+            "CREATE TABLE OUT AS SELECT K, V AS W FROM T WHERE V > 50 EMIT CHANGES;",
+            "CREATE OR REPLACE TABLE OUT AS SELECT K, V + 0 AS W FROM T WHERE V > 50 AND \
+                        G <> 'none' EMIT CHANGES;",
+        ],
+        shape: shape(&["t"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle::table_filter,
+    },
+    Workload {
+        name: "foreign-replaced",
+        queries: &[
+            "CREATE TABLE OUT AS SELECT T.K AS K, T.V AS V, U.V AS W FROM T \
+                        JOIN U ON REPLACE(T.G, 'g', 'k') = U.K EMIT CHANGES;",
+            "CREATE OR REPLACE TABLE OUT AS SELECT T.K AS K, T.V + 0 AS V, U.V AS W FROM T \
+                        JOIN U ON REPLACE(T.G, 'g', 'k') = U.K WHERE U.V > -1 EMIT CHANGES;",
+        ],
+        shape: shape(&["t", "u"], false),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_joins::foreign_inner,
     },
 ];

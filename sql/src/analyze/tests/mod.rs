@@ -6,6 +6,7 @@ mod group;
 mod inserts;
 mod joins;
 mod pulls;
+mod replace;
 mod schemas;
 mod select;
 mod types;
