@@ -10,7 +10,7 @@ use millrace_connectors::sim::{Fault, NoFaults, Op, Rates, Scripted, SeededFault
 use millrace_tests::simulator::{self, Plan, Ran, Watched, Workload};
 
 /// Seeds in all, over all workloads.
-const SEEDS_DEFAULT: u64 = 300;
+const SEEDS_DEFAULT: u64 = 400;
 /// From this many seeds on, every kind of fault must have struck.
 const SEEDS_FOR_ALL_KINDS: u64 = 200;
 

@@ -52,7 +52,7 @@ fn the_rest_stays() {
         "has type = KSTREAM which is not upgradeable to KTABLE\n\tAND DataSource '`X`' has topic = ",
     );
     refused(
-        "CREATE OR REPLACE STREAM S AS SELECT * FROM S;",
+        "CREATE OR REPLACE STREAM S WITH (KAFKA_TOPIC='s') AS SELECT * FROM S;",
         "Cannot replace `S`: the query reads from it.",
     );
 }
