@@ -127,7 +127,8 @@ fn stateful(op: &Op) -> Option<(&'static str, Vec<(&'static str, String)>)> {
                 format!("{}({} {:?})", call.function, args.join(", "), call.params)
             });
             let calls: Vec<String> = calls.collect();
-            let class = if node.window.is_some() { "StreamWindowedAggregate" } else { "StreamAggregate" };
+            let class =
+                if node.window.is_some() { "StreamWindowedAggregate" } else { "StreamAggregate" };
             let rest = format!("{:?}, final: {}", node.group, node.emit_final);
             (
                 class,
@@ -228,7 +229,7 @@ fn keep_stores(old: &Topology, new: &mut Topology) -> Result<()> {
                     }
                 }
                 Op::Materialize { store } => *store = must_find(*store)?,
-                Op::Filter(_) | Op::Project(_) => {}
+                Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) => {}
             }
         }
     }
@@ -237,7 +238,8 @@ fn keep_stores(old: &Topology, new: &mut Topology) -> Result<()> {
 
 /// Columns that a store of an input holds.
 fn kept_rows(sub: &SubTopology, input: usize) -> Option<SchemaRef> {
-    let is_kept = |node: &Node| matches!(node.op, Op::Input { input: i, store: Some(_) } if i == input);
+    let is_kept =
+        |node: &Node| matches!(node.op, Op::Input { input: i, store: Some(_) } if i == input);
     sub.nodes.iter().any(is_kept).then(|| rows(&sub.inputs, input)).flatten()
 }
 

@@ -500,7 +500,12 @@ fn refused(sql: &str) -> impl Fn(SqlError) -> ApiError + '_ {
     move |error| ApiError::Statement { sql: sql.to_owned(), error }
 }
 
-pub(super) fn decided(command: Command, id: String, message: String, query: Option<String>) -> Outcome {
+pub(super) fn decided(
+    command: Command,
+    id: String,
+    message: String,
+    query: Option<String>,
+) -> Outcome {
     Outcome::Do(Box::new(Decision { command, id, message, query }))
 }
 

@@ -78,8 +78,7 @@ fn filters_and_projections_come_and_go() {
 fn stores_keep_their_numbers() {
     let names = |t: &Topology| t.stores.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
     // The new filter does without a store of what was there; the old one's stays behind.
-    let with =
-        fits("TABLE O AS SELECT K, A FROM T", "TABLE O AS SELECT K, A FROM T WHERE A > 1");
+    let with = fits("TABLE O AS SELECT K, A FROM T", "TABLE O AS SELECT K, A FROM T WHERE A > 1");
     assert_eq!(names(&with), ["Project"]);
     let without =
         fits("TABLE O AS SELECT K, A FROM T WHERE A > 1", "TABLE O AS SELECT K, A FROM T");

@@ -28,7 +28,10 @@ fn columns_may_follow() {
          WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');",
         "K INTEGER KEY, A INTEGER, B STRING, C DOUBLE",
     );
-    check_replaced("CREATE OR REPLACE STREAM O AS SELECT ID, A, B FROM S;", "ID INTEGER KEY, A INTEGER, B STRING");
+    check_replaced(
+        "CREATE OR REPLACE STREAM O AS SELECT ID, A, B FROM S;",
+        "ID INTEGER KEY, A INTEGER, B STRING",
+    );
 }
 
 #[test]
