@@ -80,7 +80,9 @@ fn corrupt_rows_are_errors() {
 fn a_growing_row_may_have_fewer_columns_than_asked() {
     let ints: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
     let mut out = RowBuffer::new();
-    RowCodec::growing(&[SqlType::Bigint]).encode(&[ints.clone()], 0..2, &mut out).expect("right");
+    RowCodec::growing(&[SqlType::Bigint])
+        .encode(std::slice::from_ref(&ints), 0..2, &mut out)
+        .expect("right");
     let types: Vec<SqlType> = std::iter::repeat_n(SqlType::Bigint, 10).collect();
     let back = RowCodec::new(&types).decode(&out.slices()).expect("own bytes");
     assert_eq!(&back[0], &ints);
