@@ -13,6 +13,7 @@ use crate::error::{EngineError, Result};
 use crate::ids::LaneId;
 use crate::lane::Lane;
 use crate::log::Log;
+use crate::state::lane::CommittedView;
 use crate::state::{Shape, StoreId};
 
 /// What others ask of a worker.
@@ -41,6 +42,15 @@ pub enum ReadWhat {
     Keys(Vec<Vec<u8>>),
     /// `from <= key < to`; an empty `to` has no bound.
     Range(Vec<u8>, Vec<u8>),
+    /// Everything below some keys of a `KeyFirst` store.
+    Prefixes(Vec<Vec<u8>>),
+    /// Some keys of a `WindowFirst` store, in all windows of a range: each window is sought, and the
+    /// keys looked up in it.
+    InWindows {
+        from: Vec<u8>,
+        to: Vec<u8>,
+        keys: Vec<Vec<u8>>,
+    },
 }
 
 /// How a lane stands, as its worker last saw it.
@@ -204,17 +214,34 @@ impl Worker {
         let mut entries = Vec::new();
         for store in &read.stores {
             match &read.what {
-                ReadWhat::Keys(keys) => {
-                    let refs: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-                    let values = view.get_many(*store, read.shape, &refs)?;
-                    let found = keys.iter().zip(values);
-                    entries.extend(found.filter_map(|(k, v)| Some((k.clone(), v?))));
-                }
+                ReadWhat::Keys(keys) => read_keys(&view, *store, read.shape, keys, &mut entries)?,
                 ReadWhat::Range(from, to) => {
                     view.scan(*store, read.shape, (from, to), &mut |key, value| {
                         entries.push((key.to_vec(), value.to_vec()));
                         entries.len() <= read.rows_max
                     })?;
+                }
+                ReadWhat::Prefixes(keys) => {
+                    for key in keys {
+                        let to = after_prefix(key);
+                        view.scan(*store, read.shape, (key, &to), &mut |key, value| {
+                            entries.push((key.to_vec(), value.to_vec()));
+                            entries.len() <= read.rows_max
+                        })?;
+                    }
+                }
+                ReadWhat::InWindows { from, to, keys } => {
+                    let mut from = from.clone();
+                    while let Some(window) = view.seek(*store, read.shape, (&from, to))? {
+                        let Some(window) = window.first_chunk::<WINDOW_BYTES>() else { break };
+                        let keys: Vec<Vec<u8>> =
+                            keys.iter().map(|key| [window, key.as_slice()].concat()).collect();
+                        read_keys(&view, *store, read.shape, &keys, &mut entries)?;
+                        from = after_prefix(window);
+                        if from.is_empty() || entries.len() > read.rows_max {
+                            break;
+                        }
+                    }
                 }
             }
         }
@@ -240,6 +267,54 @@ impl Worker {
                 failure: lane.stats().failure.clone(),
             };
             reports.insert(*id, report);
+        }
+    }
+}
+
+/// Bytes of a window's start before the keys of a `WindowFirst` store.
+const WINDOW_BYTES: usize = 8;
+
+fn read_keys(
+    view: &CommittedView<'_>,
+    store: StoreId,
+    shape: Shape,
+    keys: &[Vec<u8>],
+    entries: &mut Vec<Entry>,
+) -> Result<()> {
+    let refs: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let values = view.get_many(store, shape, &refs)?;
+    let found = keys.iter().zip(values);
+    entries.extend(found.filter_map(|(k, v)| Some((k.clone(), v?))));
+    Ok(())
+}
+
+/// The first key above all that start with `prefix`; empty when there is none.
+fn after_prefix(prefix: &[u8]) -> Vec<u8> {
+    let mut after = prefix.to_vec();
+    while let Some(last) = after.pop() {
+        if last < u8::MAX {
+            after.push(last + 1);
+            break;
+        }
+    }
+    after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_after_a_prefix() {
+        let cases: [(&[u8], &[u8]); 5] = [
+            (&[1, 2], &[1, 3]),
+            (&[1, 255], &[2]),
+            (&[0, 255, 255], &[1]),
+            (&[255, 255], &[]),
+            (&[], &[]),
+        ];
+        for (prefix, after) in cases {
+            assert_eq!(after_prefix(prefix), after, "{prefix:?}");
         }
     }
 }

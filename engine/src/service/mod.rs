@@ -14,6 +14,7 @@ mod facts_check;
 pub mod insert;
 mod processing_stream;
 mod pull;
+mod pull_read;
 mod push;
 mod raw;
 mod replace;

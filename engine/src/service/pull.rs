@@ -2,13 +2,11 @@
 //! that own them, become one Arrow batch, and go through what the persistent query computes above
 //! its store, then through the pull query's own filter and projection.
 
-use std::collections::BTreeMap;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use datafusion::logical_expr::LogicalPlan;
-use millrace_sql::analyze::{Analyzed, Keys, PullPlan, above_store};
+use millrace_sql::analyze::{Analyzed, PullPlan, above_store};
 use millrace_sql::catalog::{ColumnRole, pseudo};
 use millrace_sql::error::SqlError;
 use millrace_sql::expr::Evaluator;
@@ -17,10 +15,7 @@ use millrace_sql::plan::{QueryPlan, ScanColumn, ScanNode, as_node};
 use crate::api::{ApiError, ApiResult, Properties, PullAnswer, PushEvent, PushQuery, ResultColumn};
 use crate::batch::Batch;
 use crate::build::sink_shape;
-use crate::codec::buffer::KeyBuffer;
-use crate::codec::key::KeyCodec;
 use crate::error::{EngineError, Result};
-use crate::ids::LaneId;
 use crate::operators::aggregate::AggregateReader;
 use crate::operators::keep::read_entries;
 use crate::operators::project::ProjectOperator;
@@ -29,10 +24,8 @@ use crate::repartition::edge_types;
 use crate::service::control::effective;
 use crate::service::push::PushOptions;
 use crate::service::{Booted, Inner, ddl, push};
-use crate::state::{Shape, StoreId};
-use crate::worker::{Entry, ReadRequest, ReadWhat, Request};
 
-/// How long a lane may take to answer a read.
+/// How long a scan waits for the next rows before it looks at its time.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a scan of a stream may take.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -95,8 +88,7 @@ impl Inner {
         let types = edge_types(&std::sync::Arc::new(above.aggregate.schema.as_arrow().clone()))?;
         let group = above.aggregate.group.len();
         let key_types: Vec<_> = types[..group].iter().map(|(_, ty)| ty.clone()).collect();
-        let what = self.read_what(plan, query.topology.stores[store].shape, &key_types)?;
-        let entries = self.read(booted, query, store, what)?;
+        let entries = self.read(booted, query, store, &plan.lookup, &key_types)?;
         let refs: Vec<(&[u8], &[u8])> =
             entries.iter().map(|(k, v)| (k.as_slice(), v.as_slice())).collect();
         let (rows, times) = AggregateReader::new(above.aggregate)?.rows(&refs)?;
@@ -118,99 +110,12 @@ impl Inner {
         let sub = sub.ok_or_else(|| EngineError::Bug("a query without sub-topology".to_owned()))?;
         let (types, key) = sink_shape(&sub.output)?;
         let key_types: Vec<_> = key.iter().map(|i| types[*i].clone()).collect();
-        let what = self.read_what(plan, Shape::KeyValue, &key_types)?;
-        let entries = self.read(booted, query, store, what)?;
+        let entries = self.read(booted, query, store, &plan.lookup, &key_types)?;
         let crate::topology::Output::Sink(sink) = &sub.output else {
             return Err(EngineError::Bug("only a sink is materialised".to_owned()));
         };
         let schema = std::sync::Arc::new(sink.input.schema().as_arrow().clone());
         read_entries(&types, schema, &entries)
-    }
-
-    /// What of the store must be read; the plan filters again.
-    fn read_what(
-        &self,
-        plan: &PullPlan,
-        shape: Shape,
-        key_types: &[millrace_sql::types::SqlType],
-    ) -> Result<ReadWhat> {
-        use std::ops::Bound;
-        match (shape, &plan.lookup.keys) {
-            (Shape::KeyValue, Keys::Exact(keys)) => {
-                let codec = KeyCodec::new(key_types);
-                let mut encoded = Vec::with_capacity(keys.len());
-                for key in keys {
-                    let columns: Vec<ArrayRef> = key
-                        .iter()
-                        .map(|value| value.to_array().map_err(EngineError::from))
-                        .collect::<Result<_>>()?;
-                    let mut buffer = KeyBuffer::new();
-                    codec.encode(&columns, &mut buffer)?;
-                    encoded.push(buffer.get(0).to_vec());
-                }
-                encoded.sort_unstable();
-                encoded.dedup();
-                Ok(ReadWhat::Keys(encoded))
-            }
-            (Shape::WindowFirst, _) => {
-                // Windows are first in the key: bounds on their start are a range of the store.
-                let bounds = &plan.lookup.window_start;
-                let from = match bounds.low {
-                    Bound::Included(ms) | Bound::Excluded(ms) => window_prefix(ms),
-                    Bound::Unbounded => Vec::new(),
-                };
-                let to = match bounds.high {
-                    Bound::Included(ms) | Bound::Excluded(ms) => {
-                        ms.checked_add(1).map(window_prefix).unwrap_or_default()
-                    }
-                    Bound::Unbounded => Vec::new(),
-                };
-                Ok(ReadWhat::Range(from, to))
-            }
-            _ => Ok(ReadWhat::Range(Vec::new(), Vec::new())),
-        }
-    }
-
-    /// Entries of all partitions of a store.
-    fn read(
-        &self,
-        booted: &Booted,
-        query: &QueryDef,
-        store: usize,
-        what: ReadWhat,
-    ) -> Result<Vec<Entry>> {
-        let spec = &query.topology.stores[store];
-        let sub = query.facts.subs.get(spec.sub);
-        let sub = sub.ok_or_else(|| EngineError::Bug("a store without facts".to_owned()))?;
-        let mut by_lane: BTreeMap<LaneId, Vec<StoreId>> = BTreeMap::new();
-        for partition in 0..sub.partitions {
-            let lane = sub.lane(partition, self.lanes());
-            by_lane.entry(lane).or_default().push(query.store_id(store, partition));
-        }
-        let reports = booted.workers.reports();
-        let mut answers = Vec::with_capacity(by_lane.len());
-        for (lane, stores) in by_lane {
-            if !reports.contains_key(&lane) {
-                return Err(EngineError::Config(format!(
-                    "lane {lane} of table data is not on this node; ask the node that owns it"
-                )));
-            }
-            let (reply, answer) = sync_channel(1);
-            let rows_max = self.limits.pull_rows_max;
-            let read =
-                ReadRequest { stores, shape: spec.shape, what: what.clone(), rows_max, reply };
-            booted.workers.send(Request::Read(lane, read))?;
-            answers.push(answer);
-        }
-        self.seams.log.wake();
-        let mut entries = Vec::new();
-        for answer in answers {
-            let answer = answer.recv_timeout(READ_TIMEOUT).map_err(|_| {
-                EngineError::Config("a lane did not answer in time; try again".to_owned())
-            })?;
-            entries.extend(answer?);
-        }
-        Ok(entries)
     }
 
     /// A bounded scan of a stream, from its beginning to its end as of now.
@@ -241,11 +146,6 @@ impl Inner {
         }
         Ok(PullAnswer { id: running.id().to_owned(), columns, rows, over_stream: true })
     }
-}
-
-/// First bytes of all keys of a window of a `WindowFirst` store.
-fn window_prefix(start_ms: i64) -> Vec<u8> {
-    ((start_ms as u64) ^ (1 << 63)).to_be_bytes().to_vec()
 }
 
 /// Rows of the sink as the pull query's scan names them.
