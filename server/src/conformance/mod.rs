@@ -13,6 +13,7 @@ pub mod records;
 pub mod report;
 pub mod rest;
 mod run;
+pub mod schema_records;
 mod session;
 mod thrown;
 

@@ -12,8 +12,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use millrace_connectors::embedded::{EmbeddedLog, MemoryDisk, Options};
-use millrace_connectors::formats::StandardFormats;
+use millrace_connectors::formats::RegistryFormats;
+use millrace_connectors::registry::MemoryRegistry;
 use millrace_engine::api::Api;
+use millrace_engine::format::Formats;
 use millrace_engine::limits::Limits;
 use millrace_engine::log::Log;
 use millrace_engine::seams::{SeededEntropy, SystemClock};
@@ -34,6 +36,8 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// A running server.
 pub struct Node {
     pub log: Arc<dyn Log>,
+    pub formats: Arc<dyn Formats>,
+    pub registry: Arc<MemoryRegistry>,
     pub server: Arc<Server>,
     base: String,
     http: Client<HttpConnector, Full<Bytes>>,
@@ -49,7 +53,9 @@ impl Node {
         let address = crate::serve::local_address(&listener)?.to_string();
         let config = config()?;
         let log: Arc<dyn Log> = Arc::new(log()?);
-        let api = service(&config, log.clone(), &address)?;
+        let registry = Arc::new(MemoryRegistry::default());
+        let formats: Arc<dyn Formats> = Arc::new(RegistryFormats::new(registry.clone()));
+        let api = service(&config, log.clone(), formats.clone(), &address)?;
         await_start(&api).await?;
         let server = Server::new(api, config, address.clone());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -60,7 +66,7 @@ impl Node {
         });
         let http = Client::builder(TokioExecutor::new()).build_http();
         let base = format!("http://{address}");
-        Ok(Node { log, server, base, http, stop: Some(stop), serving })
+        Ok(Node { log, formats, registry, server, base, http, stop: Some(stop), serving })
     }
 
     /// Ends the server and the engine.
@@ -121,7 +127,12 @@ fn log() -> Result<EmbeddedLog, String> {
         .map_err(|e| e.to_string())
 }
 
-fn service(config: &Config, log: Arc<dyn Log>, address: &str) -> Result<Arc<Service>, String> {
+fn service(
+    config: &Config,
+    log: Arc<dyn Log>,
+    formats: Arc<dyn Formats>,
+    address: &str,
+) -> Result<Arc<Service>, String> {
     let service = ServiceConfig {
         service_id: config.service_id.clone(),
         lanes: Some(LANES),
@@ -139,7 +150,7 @@ fn service(config: &Config, log: Arc<dyn Log>, address: &str) -> Result<Arc<Serv
     };
     let seams = Seams {
         log,
-        formats: Arc::new(StandardFormats),
+        formats,
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SeededEntropy::from_os()),
     };

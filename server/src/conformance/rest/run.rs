@@ -13,14 +13,16 @@ use millrace_engine::log::{
 };
 use millrace_engine::names::Names;
 use millrace_engine::progress::{self, PositionRecord};
+use millrace_engine::schemas::{SchemaRegistry, subject};
+use millrace_engine::service::schemas::with_schemas;
 use millrace_sql::ast::{Literal, Properties, Statement};
-use millrace_sql::catalog::Catalog;
+use millrace_sql::catalog::{self, Catalog, Source};
 use millrace_sql::parser;
 use serde_json::{Value, json};
 
-use super::super::case::TestRecord;
+use super::super::case::{self, TestRecord, TopicDef};
 use super::super::compare;
-use super::super::records::TopicSerde;
+use super::super::schema_records::AnySerde;
 use super::case::RestCase;
 use super::check;
 use super::node::{Node, whole};
@@ -43,7 +45,11 @@ const PROTOBUF: &str = "application/vnd.ksql.v1+protobuf";
 /// Why it failed, for people.
 pub async fn run(case: &RestCase) -> Result<(), String> {
     let node = Node::start().await?;
-    let outcome = Run { case, node: &node }.run().await;
+    let run = Run { case, node: &node };
+    let mut outcome = run.run().await;
+    if let Err(why) = &mut outcome {
+        run.processing_log().iter().for_each(|line| why.push_str(&format!("\n{line}")));
+    }
     node.stop().await;
     outcome
 }
@@ -66,6 +72,7 @@ impl Run<'_> {
         let (admin, queries) =
             case.case.statements.split_at(first.unwrap_or(case.case.statements.len()));
         self.make_topics()?;
+        self.register_schemas();
         let mut answers = Vec::new();
         if !admin.is_empty() {
             let request = json!({
@@ -122,6 +129,19 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the server said of records that it could not use, for whoever looks for a failure.
+    fn processing_log(&self) -> Vec<String> {
+        const LINES_MAX: usize = 3;
+        let name = Names::new(&self.node.server.config.service_id).processing_log();
+        let batches = self.topic(&name).and_then(|topic| self.read(Tp::new(topic.id, 0)));
+        let batches = batches.unwrap_or_default();
+        let lines = batches.iter().flat_map(|batch| {
+            let text = |i| String::from_utf8_lossy(batch.value(i).unwrap_or_default()).into_owned();
+            (0..batch.records.len()).map(text)
+        });
+        lines.take(LINES_MAX).collect()
     }
 
     fn request(&self, member: &str, query: &str) -> Value {
@@ -190,6 +210,30 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Schemas with ids of the case's choice first.
+    fn register_schemas(&self) {
+        let topics = &self.case.case.topics;
+        let sides = |topic: &TopicDef| {
+            [("key", topic.key.clone()), ("value", topic.value.clone())]
+                .map(|(side, def)| def.map(|def| (format!("{}-{side}", topic.name), def)))
+        };
+        let (mut chosen, mut counted) = (Vec::new(), Vec::new());
+        for (subject, def) in topics.iter().flat_map(sides).flatten() {
+            let schema = schema_text(&def.format, &def.schema, &def.references);
+            match def.id.and_then(|id| u32::try_from(id).ok()) {
+                Some(id) => chosen.push((subject, id, schema)),
+                None => counted.push((subject, schema)),
+            }
+        }
+        for (subject, id, schema) in chosen {
+            self.node.registry.register_as(&subject, id, schema);
+        }
+        for (subject, schema) in counted {
+            // The registry in memory takes everything.
+            let _ = self.node.registry.register(&subject, &schema);
+        }
+    }
+
     fn make_topic(&self, name: String, partitions: u32) -> Result<(), String> {
         let spec = TopicSpec {
             name,
@@ -213,7 +257,8 @@ impl Run<'_> {
         for input in &self.case.case.inputs {
             let source = catalog.sources.values().find(|s| s.topic == input.topic);
             let source = source.ok_or_else(|| format!("no source over {}", input.topic))?;
-            let record = TopicSerde::of(source, true).encode(input)?;
+            let source = self.with_schemas(source);
+            let record = AnySerde::new(self.node.formats.as_ref(), &source).encode(input)?;
             let topic = self.topic(&input.topic)?;
             let inner = match (&record.key, input.window) {
                 (Some(key), Some(w)) => {
@@ -234,6 +279,16 @@ impl Run<'_> {
         }
         self.node.log.wake();
         Ok(())
+    }
+
+    /// The source as it is written with the latest schemas of its topic.
+    fn with_schemas(&self, source: &Source) -> Source {
+        let subjects = [true, false].map(|is_key| subject(&source.topic, is_key));
+        let latest = |subject: String| {
+            let found = self.node.registry.latest(&subject).ok().flatten()?;
+            Some((subject, found))
+        };
+        with_schemas(source, &subjects.into_iter().filter_map(latest).collect())
     }
 
     fn topic(&self, name: &str) -> Result<TopicInfo, String> {
@@ -354,7 +409,7 @@ impl Run<'_> {
         let source = catalog.sources.values().find(|s| s.topic == name);
         let source = source.ok_or("there is no source over it")?;
         let topic = self.topic(name)?;
-        let serde = TopicSerde::of(source, true);
+        let serde = AnySerde::new(self.node.formats.as_ref(), source);
         let any_zero_time = self.case.case.inputs.is_empty();
         for partition in 0..topic.partitions {
             for batch in self.read(Tp::new(topic.id, partition))? {
@@ -378,6 +433,29 @@ impl Run<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn schema_text(
+    format: &str,
+    schema: &Value,
+    references: &[case::SchemaReference],
+) -> catalog::SchemaText {
+    let kind = match format {
+        "PROTOBUF" => catalog::SchemaKind::Protobuf,
+        "JSON" | "JSON_SR" => catalog::SchemaKind::Json,
+        _ => catalog::SchemaKind::Avro,
+    };
+    let text = match (kind, schema) {
+        (catalog::SchemaKind::Protobuf, Value::String(text)) => text.clone(),
+        (_, schema) => schema.to_string(),
+    };
+    let reference = |r: &case::SchemaReference| catalog::SchemaReference {
+        name: r.name.clone(),
+        subject: r.name.clone(),
+        version: 1,
+        schema: schema_text(&r.format, &r.schema, &[]),
+    };
+    catalog::SchemaText { kind, text, references: references.iter().map(reference).collect() }
 }
 
 fn record_at(batch: &RawBatch, i: usize) -> Record {
