@@ -25,6 +25,9 @@ pub struct AnySerde<'a> {
     plain: TopicSerde,
 }
 
+/// Bytes of a key and of a value.
+type Written = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 fn has_schema(format: &FormatSpec) -> bool {
     format.kind.schema_kind().is_some()
 }
@@ -122,7 +125,7 @@ impl<'a> AnySerde<'a> {
         record: &TestRecord,
         key: Vec<ArrayRef>,
         value: Vec<ArrayRef>,
-    ) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), String> {
+    ) -> Result<Written, String> {
         let (mut key, mut value) = (key.into_iter(), value.into_iter());
         let mut fields = Vec::new();
         let mut arrays = Vec::new();
