@@ -12,6 +12,8 @@ mod conformance;
 mod docs;
 #[path = "it/embedded.rs"]
 mod embedded;
+#[path = "it/idle.rs"]
+mod idle;
 #[path = "it/kafka.rs"]
 mod kafka;
 #[path = "it/kill9.rs"]

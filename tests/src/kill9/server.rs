@@ -40,7 +40,8 @@ impl Launch {
     pub fn start(&self, run: usize) -> Result<Server, String> {
         let log = self.log_file(run);
         // The server takes such variables for settings.
-        let ours = ["BIN", "KILLS", "SEED", "LONG"].map(|name| format!("-uMILLRACE_{name}"));
+        let ours = ["BIN", "KILLS", "SEED", "LONG", "RIG", "KAFKA_IMAGE"]
+            .map(|name| format!("-uMILLRACE_{name}"));
         let mut args: Vec<String> = ours.into();
         args.push("NO_COLOR=1".to_owned());
         args.push(format!("KSQL_STREAMS_COMMIT_INTERVAL_MS={}", self.commit_ms));

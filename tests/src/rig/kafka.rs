@@ -1,4 +1,4 @@
-//! A real Kafka: from the published jars with a local JDK, or one that runs already.
+//! A real Kafka: in a container, from the published jars with a local JDK, or one that runs already.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +8,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::container::Container;
 use super::process::{Guarded, await_port, free_ports};
 use super::proxy::Proxy;
 
@@ -17,6 +19,8 @@ pub struct Kafka {
     /// `host:port,...` of its nodes.
     pub bootstrap: String,
     nodes: Vec<Node>,
+    /// The only node, when it runs in a container.
+    container: Option<Container>,
     /// Removed after the nodes are dead: fields drop in order.
     _data: Option<tempfile::TempDir>,
 }
@@ -29,6 +33,8 @@ struct Node {
 
 /// Names an external cluster for all tests; it is never stopped or killed.
 const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
+/// Set to `jars`: no containers.
+const RIG_VARIABLE: &str = "MILLRACE_RIG";
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 const JAVA_MIN: u32 = 17;
@@ -49,7 +55,7 @@ impl Kafka {
     /// As for [`Kafka::start`].
     pub fn start_with(nodes: usize, further: &str) -> Result<Kafka, String> {
         if let Ok(bootstrap) = std::env::var(BOOTSTRAP_VARIABLE) {
-            return Ok(Kafka { bootstrap, nodes: Vec::new(), _data: None });
+            return Ok(Kafka { bootstrap, nodes: Vec::new(), container: None, _data: None });
         }
         let ports = free_ports(2 * nodes)?;
         let (brokers, controllers) = ports.split_at(nodes);
@@ -68,7 +74,35 @@ impl Kafka {
         Ok((Self::start_cluster(&cluster)?, proxy))
     }
 
+    /// In a container where an engine answers, else from the published jars. What is used is
+    /// printed.
     fn start_cluster(cluster: &Cluster<'_>) -> Result<Kafka, String> {
+        match Self::start_container(cluster) {
+            Ok(kafka) => return Ok(kafka),
+            Err(why) => println!("rig: Kafka from the published jars ({why})"),
+        }
+        Self::start_jars(cluster)
+    }
+
+    /// One node only: containers do not know each other's ports.
+    fn start_container(cluster: &Cluster<'_>) -> Result<Kafka, String> {
+        if std::env::var(RIG_VARIABLE).is_ok_and(|rig| rig == "jars") {
+            return Err(format!("{RIG_VARIABLE} says so"));
+        }
+        let ([port], [advertised]) = (cluster.brokers, cluster.advertised) else {
+            return Err(format!("{} nodes", cluster.brokers.len()));
+        };
+        let version = version().ok_or("no Kafka version in kafka-pom.xml")?;
+        let properties = cluster.properties(0, Path::new("/tmp")) + cluster.further;
+        let container = Container::start(version, *port, *advertised, &properties)?;
+        println!("rig: Kafka in a container of {}", container.image);
+        let bootstrap = format!("127.0.0.1:{advertised}");
+        let kafka = Kafka { bootstrap, nodes: Vec::new(), container: Some(container), _data: None };
+        await_answer(*port)?;
+        Ok(kafka)
+    }
+
+    fn start_jars(cluster: &Cluster<'_>) -> Result<Kafka, String> {
         check_java()?;
         let jars = jars()?;
         sweep();
@@ -92,7 +126,8 @@ impl Kafka {
             process: Mutex::new(None),
         };
         let nodes = brokers.iter().enumerate().map(node).collect();
-        let kafka = Kafka { bootstrap: bootstrap.join(","), nodes, _data: Some(data) };
+        let (bootstrap, data) = (bootstrap.join(","), Some(data));
+        let kafka = Kafka { bootstrap, nodes, container: None, _data: data };
         for index in 0..kafka.nodes.len() {
             kafka.boot(index)?;
         }
@@ -114,11 +149,14 @@ impl Kafka {
 
     /// Whether nodes can be killed: an external cluster is left alone.
     pub fn is_ours(&self) -> bool {
-        !self.nodes.is_empty()
+        !self.nodes.is_empty() || self.container.is_some()
     }
 
     /// Ends all nodes in order.
     pub fn stop(&self) {
+        if let Some(container) = &self.container {
+            container.stop(STOP_TIME_MAX.as_secs() as i32);
+        }
         let taken: Vec<Guarded> =
             self.nodes.iter().filter_map(|n| n.process.lock().take()).collect();
         for process in &taken {
@@ -131,6 +169,9 @@ impl Kafka {
 
     /// Kills a node without warning.
     pub fn kill9(&self, node: usize) {
+        if let Some(container) = &self.container {
+            container.stop(0);
+        }
         if let Some(node) = self.nodes.get(node) {
             drop(node.process.lock().take());
         }
@@ -141,6 +182,11 @@ impl Kafka {
     /// # Errors
     /// It does not come up.
     pub fn revive(&self, node: usize) -> Result<(), String> {
+        if let Some(container) = &self.container {
+            container.start_again()?;
+            let port = self.bootstrap.rsplit(':').next().and_then(|port| port.parse().ok());
+            return await_answer(port.ok_or("an address without a port")?);
+        }
         self.boot(node)?;
         self.await_nodes()
     }
@@ -169,6 +215,16 @@ impl Node {
     fn properties(&self) -> String {
         self.dir.join("server.properties").display().to_string()
     }
+}
+
+/// Waits until a broker answers: an engine listens for a container that does not yet.
+fn await_answer(port: u16) -> Result<(), String> {
+    let client: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", format!("127.0.0.1:{port}"))
+        .create()
+        .map_err(|e| format!("no client: {e}"))?;
+    let asked = client.fetch_metadata(None, START_TIME_MAX);
+    asked.map(drop).map_err(|e| format!("Kafka does not answer: {e}"))
 }
 
 /// Gives a topic more partitions.

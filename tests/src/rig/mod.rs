@@ -1,5 +1,6 @@
 //! Real servers that the tests start and stop.
 
+pub mod container;
 pub mod kafka;
 pub mod process;
 pub mod proxy;

@@ -102,7 +102,7 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
         let closing = format!("{}}}", &line[..line.len() - code.len()]);
         let in_one_line = line.ends_with('}');
         let closes = |l: &&str| in_one_line || **l == closing;
-        let length = lines[at..].iter().position(|l| closes(&l)).map_or(1, |n| n + 1);
+        let length = lines[at..].iter().position(closes).map_or(1, |n| n + 1);
         let name = after.split(['(', '<']).next().unwrap_or_default();
         found.push((name.to_owned(), at + 1, length));
     }
