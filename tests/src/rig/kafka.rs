@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -36,6 +36,7 @@ const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
 /// Set to `jars`: no containers.
 const RIG_VARIABLE: &str = "MILLRACE_RIG";
 const START_TIME_MAX: Duration = Duration::from_secs(60);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 const JAVA_MIN: u32 = 17;
 const POM: &str = include_str!("../../rig/kafka-pom.xml");
@@ -223,8 +224,14 @@ fn await_answer(port: u16) -> Result<(), String> {
         .set("bootstrap.servers", format!("127.0.0.1:{port}"))
         .create()
         .map_err(|e| format!("no client: {e}"))?;
-    let asked = client.fetch_metadata(None, START_TIME_MAX);
-    asked.map(drop).map_err(|e| format!("Kafka does not answer: {e}"))
+    let until = Instant::now() + START_TIME_MAX;
+    loop {
+        match client.fetch_metadata(None, ANSWER_TIME_MAX) {
+            Ok(_) => return Ok(()),
+            Err(e) if Instant::now() > until => return Err(format!("Kafka does not answer: {e}")),
+            Err(_) => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
 }
 
 /// Gives a topic more partitions.

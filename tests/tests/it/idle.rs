@@ -1,5 +1,4 @@
-//! What idle queries cost: measured, not estimated. `cargo test ... idle -- --ignored --nocapture`;
-//! a debug build is several times dearer than a release, which `MILLRACE_BIN` may name.
+//! What idle queries cost: measured, not estimated (`cargo test ... idle -- --ignored --nocapture`).
 
 use std::path::Path;
 use std::time::Duration;
