@@ -2,7 +2,9 @@
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
-use millrace_sql::catalog::Source;
+use millrace_sql::catalog::{ColumnRole, Source, TimestampSpec};
+use millrace_sql::expr::java_time::{TimePattern, Zone};
+use millrace_sql::plan::SinkNode;
 
 use crate::batch::Batch;
 use crate::error::{EngineError, Result};
@@ -25,7 +27,7 @@ impl OutputWriter {
         match &query.topology.subs[key.sub as usize].output {
             Output::Sink(node) => {
                 let facts = query.topic(&node.sink.topic)?;
-                let sink = SinkWriter::new(&node.sink, facts, formats, key.partition)?;
+                let sink = SinkWriter::new(node, facts, formats, key.partition)?;
                 Ok(OutputWriter::Sink(sink))
             }
             Output::Repartition(at) => {
@@ -53,26 +55,36 @@ pub struct SinkWriter {
     partitions: u32,
     encoder: Box<dyn RowEncoder>,
     encoded: EncodedRows,
-    /// Column that gives the record's timestamp, instead of the row's time.
-    timestamp: Option<usize>,
+    /// What gives the record's timestamp, instead of the row's time.
+    timestamp: Option<SinkTime>,
+    /// Key columns of which at least one must be set for there to be a key.
+    needed_key: Vec<usize>,
     own_partition: u32,
 }
 
 impl SinkWriter {
     pub fn new(
-        sink: &Source,
+        node: &SinkNode,
         facts: crate::command::TopicFacts,
         formats: &dyn Formats,
         own_partition: u32,
     ) -> Result<Self> {
-        let column = sink.timestamp.as_ref().map(|spec| &spec.column);
-        let timestamp = column.and_then(|name| sink.columns.iter().position(|c| &c.name == name));
+        let sink = node.sink.as_ref();
+        let columns = sink.columns.iter().enumerate();
+        let keys = columns.filter(|(_, column)| column.role == ColumnRole::Key);
+        let mut needed_key: Vec<usize> = keys.map(|(at, _)| at).collect();
+        if node.computed_key || needed_key.len() < 2 {
+            // A single column of NULL is no key whoever computed it.
+            needed_key.clear();
+        }
+        let timestamp = sink.timestamp.as_ref().map(|spec| SinkTime::new(sink, spec)).transpose()?;
         Ok(SinkWriter {
             topic: facts.id,
             partitions: facts.partitions,
             encoder: formats.encoder(sink)?,
             encoded: EncodedRows::default(),
             timestamp,
+            needed_key,
             own_partition,
         })
     }
@@ -80,33 +92,82 @@ impl SinkWriter {
     pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
         self.encoded.clear();
         self.encoder.encode(&batch.rows, batch.live.as_ref(), &mut self.encoded)?;
+        let mut errors = std::mem::take(&mut self.encoded.errors);
         let data = &self.encoded.data;
         for entry in &self.encoded.rows {
-            let key = entry.key.clone().map(|range| &data[range]);
+            let row = entry.row as usize;
+            let absent = !self.needed_key.is_empty()
+                && self.needed_key.iter().all(|at| batch.column(*at).is_null(row));
+            let key = entry.key.clone().filter(|_| !absent).map(|range| &data[range]);
             let partition = match key {
                 Some(key) => partition_for_key(&key[..entry.inner_key_len], self.partitions),
                 None => self.own_partition % self.partitions,
             };
             let value = entry.value.clone().map(|range| &data[range]);
-            let time = self.time(batch, entry.row as usize);
+            let time = match self.time(batch, entry.row as usize) {
+                Ok(time) => time,
+                Err(why) => {
+                    errors.push((entry.row as usize, why));
+                    continue;
+                }
+            };
             outbox.push(Tp::new(self.topic, partition), Timestamp(time), key, value);
         }
-        Ok(std::mem::take(&mut self.encoded.errors))
+        Ok(errors)
     }
 
-    fn time(&self, batch: &Batch, row: usize) -> i64 {
-        let of_column = self.timestamp.and_then(|at| column_time(batch.column(at), row));
-        of_column.unwrap_or(batch.times[row])
+    /// A row without a value has no column to take its time from.
+    fn time(&self, batch: &Batch, row: usize) -> Result<i64, String> {
+        match &self.timestamp {
+            Some(timestamp) if batch.is_live(row) => timestamp.of(batch.column(timestamp.at), row),
+            _ => Ok(batch.times[row]),
+        }
     }
 }
 
-/// Milliseconds of a BIGINT or TIMESTAMP column.
-fn column_time(column: &dyn Array, row: usize) -> Option<i64> {
-    if column.is_null(row) {
-        return None;
+/// A column that gives the timestamps of a sink's records.
+struct SinkTime {
+    at: usize,
+    name: String,
+    /// How a STRING column is read.
+    pattern: Option<TimePattern>,
+}
+
+impl SinkTime {
+    fn new(sink: &Source, spec: &TimestampSpec) -> Result<Self> {
+        let at = sink.columns.iter().position(|column| column.name == spec.column);
+        let at = at.ok_or_else(|| {
+            EngineError::Bug(format!("{} has no column {}", sink.name, spec.column))
+        })?;
+        let pattern = spec.pattern.as_deref().map(TimePattern::new).transpose();
+        let pattern =
+            pattern.map_err(|why| EngineError::User(format!("TIMESTAMP_FORMAT: {why}")))?;
+        Ok(SinkTime { at, name: spec.column.clone(), pattern })
     }
-    if let Some(values) = column.as_primitive_opt::<Int64Type>() {
-        return Some(values.value(row));
+
+    /// Milliseconds since the epoch.
+    fn of(&self, column: &dyn Array, row: usize) -> Result<i64, String> {
+        let wrong = |why: &str| {
+            let name = &self.name;
+            Err(format!("Error writing row with extracted timestamp: column {name} {why}"))
+        };
+        if column.is_null(row) {
+            return wrong("is NULL");
+        }
+        let time = if let Some(values) = column.as_primitive_opt::<Int64Type>() {
+            values.value(row)
+        } else if let Some(values) = column.as_primitive_opt::<TimestampMillisecondType>() {
+            values.value(row)
+        } else if let (Some(texts), Some(pattern)) =
+            (column.as_string_opt::<i32>(), &self.pattern)
+        {
+            match pattern.parse(texts.value(row)).and_then(|parsed| parsed.timestamp(Zone::UTC)) {
+                Ok(time) => time,
+                Err(why) => return wrong(&why.to_string()),
+            }
+        } else {
+            return wrong("is of a type without times");
+        };
+        if time < 0 { wrong("is negative") } else { Ok(time) }
     }
-    column.as_primitive_opt::<TimestampMillisecondType>().map(|values| values.value(row))
 }

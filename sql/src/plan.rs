@@ -228,6 +228,9 @@ pub struct SinkNode {
     /// Keep the result in a store of this step name so that it can be queried; aggregates are
     /// queried at their own store and leave this `None`.
     pub materialize: Option<String>,
+    /// The key is computed by the query, so that one of NULLs is a key, too; otherwise a key of
+    /// several columns that are all NULL was absent in the source and stays so.
+    pub computed_key: bool,
 }
 
 /// Wraps a node for use in a `LogicalPlan`.

@@ -209,7 +209,8 @@ fn write_value(column: &ColumnView<'_>, row: usize, out: &mut Vec<u8>) {
 /// the bytes are the same.
 fn needs_quotes(text: &[u8], delimiter: &[u8], first: bool) -> bool {
     let (Some(head), Some(tail)) = (text.first(), text.last()) else { return first };
-    let odd_start = *head <= b'#' || first && (*head > b'~' || *head == b',');
+    // The first value of a line must not be taken for something else, such as a comment.
+    let odd_start = *head <= b'#' || first && !head.is_ascii_alphanumeric();
     let special = |byte: &u8| matches!(byte, b'\n' | b'\r' | b'"');
     odd_start
         || *tail <= b' '

@@ -134,17 +134,18 @@ impl Writer {
         Ok(true)
     }
 
-    /// As [`Writer::write`]; a key whose columns are all NULL is absent.
+    /// As [`Writer::write`]; a key whose only column is NULL is absent.
     fn write_key(
         &self,
         columns: &[ColumnView<'_>],
         row: usize,
         out: &mut Vec<u8>,
     ) -> Result<bool, String> {
-        if columns.iter().all(|column| column.is_null(row)) {
-            return Ok(false);
+        match columns {
+            [] => Ok(false),
+            [column] if column.is_null(row) => Ok(false),
+            _ => self.write(columns, row, out),
         }
-        self.write(columns, row, out)
     }
 }
 

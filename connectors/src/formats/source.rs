@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef};
 use millrace_engine::error::{EngineError, Result};
 use millrace_engine::format::{Decoded, Reject, RejectKind, RowDecoder};
 use millrace_engine::log::RawBatch;
-use millrace_sql::catalog::{ColumnRole, FormatSpec, KeyWindow, Source, pseudo};
+use millrace_sql::catalog::{ColumnRole, FormatSpec, KeyWindow, Source, SourceKind, pseudo};
 use millrace_sql::plan::ScanColumn;
 
 use super::columns::{Columns, Field};
@@ -28,6 +28,8 @@ pub struct SourceDecoder {
     values: Columns,
     headers: Vec<HeaderColumn>,
     window: Option<KeyWindow>,
+    /// Rows are told apart by their keys.
+    table: bool,
     event_time: EventTime,
     /// Where the column of event time is decoded.
     time_place: Option<Place>,
@@ -108,6 +110,7 @@ impl SourceDecoder {
             values,
             headers,
             window,
+            table: source.kind == SourceKind::Table,
             event_time,
             time_place,
         };
@@ -123,6 +126,10 @@ impl SourceDecoder {
     ) -> Result<(), (RejectKind, String)> {
         let row = rows.origin.len();
         let (mut key, mut start, mut end) = (raw.key(i), None, None);
+        if key.is_none() && self.table {
+            let reason = "a record without a key says nothing about a table's row".to_owned();
+            return Err((RejectKind::DeserializeKey, reason));
+        }
         if let (Some(window), Some(bytes)) = (self.window, key) {
             let split = window::split(window, bytes);
             let split = split.map_err(|reason| (RejectKind::DeserializeKey, reason))?;

@@ -18,7 +18,7 @@ use millrace_engine::names::Names;
 use millrace_engine::operators::cache::CacheBudget;
 use millrace_engine::query::{QueryDef, QueryShared};
 use millrace_engine::registry::Registry;
-use millrace_engine::seams::{Clock, SeededEntropy};
+use millrace_engine::seams::{Clock, SeededEntropy, SystemClock};
 use millrace_engine::state::memory::{MemoryDisk, MemoryStore};
 use millrace_engine::topology::{Input, Topology};
 use millrace_sql::catalog::Source;
@@ -59,9 +59,9 @@ impl Planned {
     }
 }
 
-/// The clock of a case: it stands still.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FrozenClock;
+/// The clock of a case: no time passes, but functions see the time of day.
+#[derive(Debug, Default)]
+pub struct FrozenClock(SystemClock);
 
 impl Clock for FrozenClock {
     fn elapsed(&self) -> Duration {
@@ -69,7 +69,7 @@ impl Clock for FrozenClock {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(0)
+        self.0.now()
     }
 }
 
@@ -109,7 +109,7 @@ impl Driver {
             log: log.clone(),
             caches: CacheBudget::new(limits.operator_cache_bytes),
             formats,
-            clock: Arc::new(FrozenClock),
+            clock: Arc::new(FrozenClock::default()),
             entropy: Arc::new(SeededEntropy::new(SEED)),
             limits: Arc::new(limits),
             names,

@@ -90,8 +90,10 @@ struct Shape {
 }
 
 fn check_schema(want: &str, source: &Source, session: &Session) -> Result<(), String> {
-    let sql = format!("CREATE STREAM X ({want});");
-    let parsed = parser::parse_statement(&sql).map_err(|e| format!("schema {want}: {e}"))?;
+    // Streams say KEY and tables PRIMARY KEY; a schema may say either.
+    let parse = |kind: &str| parser::parse_statement(&format!("CREATE {kind} X ({want});"));
+    let parsed = parse("STREAM").or_else(|_| parse("TABLE"));
+    let parsed = parsed.map_err(|e| format!("schema {want}: {e}"))?;
     let Statement::CreateSource(create) = parsed else {
         return Err(format!("{want} is no schema"));
     };

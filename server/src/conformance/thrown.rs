@@ -46,7 +46,7 @@ impl Thrown {
         let (line, column) = line_column(text, start);
         let short = format!("line {line}:{column}: Syntax error at line {line}:{column}");
         let shown = text.lines().nth(line - 1).unwrap_or_default();
-        let long = format!("{}\n{short}\nStatement: {shown}", error.message);
+        let long = format!("{short}\n{}\nStatement: {shown}", error.message);
         Thrown { stage: Stage::Parse, message: error.message.clone(), long }
     }
 
@@ -58,7 +58,8 @@ impl Thrown {
         };
         let message = &error.message;
         let long = format!(
-            "{prefix}{message}\nStatement: {sql}\n{}\n{message}\nStatement: {}",
+            "{prefix}{message}\nStatement: {sql}\nException while preparing statement: {}\n{message}\n\
+             Statement: {}",
             located(error, text),
             text.lines().last().unwrap_or_default()
         );

@@ -13,7 +13,7 @@ use super::scan::{JoinKey, ScopeNames, StageNames, Used, scan};
 use super::scope::{Clause, Scope};
 use super::typing::{Names, prefixed, typed};
 use super::{aggregate, column, internal_error, join, predicate, text, times, windows};
-use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
+use crate::ast::{Emit, Expr, ExprKind, Literal, Query, SelectItem};
 use crate::catalog::{Catalog, Column, ColumnRole, FormatSpec, KeyWindow, Source, SourceKind};
 use crate::catalog::{FormatKind, pseudo};
 use crate::error::{Result, SqlError, SqlErrorKind};
@@ -54,6 +54,8 @@ pub(super) struct Selected {
     pub aggregated: bool,
     /// PARTITION BY NULL: the result has no key whatever the source had.
     pub unkeyed: bool,
+    /// PARTITION BY: the key is not the source's.
+    pub computed_key: bool,
     pub reads: Vec<String>,
     /// The source whose formats and partitions the result inherits.
     pub leftmost: Arc<Source>,
@@ -96,6 +98,7 @@ pub(super) fn select(
     let mut scope = Scope::new(&query.from, catalog)?;
     scope.windowed_aggregate = query.window.is_some();
     check_sources(query, &scope, purpose)?;
+    check_bounds(query, &scope, purpose)?;
     let joins = join::resolve(&mut scope, &query.from)?;
     let clauses = resolve(query, &scope, settings)?;
     let aggregates = aggregate::Calls::collect(&clauses, &scope)?;
@@ -173,6 +176,30 @@ fn check_sources(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<(
          {clause}.",
         kafka.join(", ")
     )))
+}
+
+/// A persistent query cannot select window bounds that nothing has, even to say that they are not
+/// there.
+fn check_bounds(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
+    let windowed = scope.windowed_aggregate || scope.inputs.iter().any(|i| i.source.window.is_some());
+    if windowed || !matches!(purpose, Purpose::Persistent { .. }) {
+        return Ok(());
+    }
+    for item in &query.items {
+        let SelectItem::Expr { expr, alias } = item else { continue };
+        let ExprKind::Column { name, .. } = &expr.kind else { continue };
+        let shown = alias.as_ref().unwrap_or(name);
+        if [pseudo::WINDOWSTART, pseudo::WINDOWEND].contains(&shown.value.as_str()) {
+            return Err(reserved(&shown.value).at(expr.span()));
+        }
+    }
+    Ok(())
+}
+
+fn reserved(name: &str) -> SqlError {
+    SqlError::invalid(format!(
+        "Reserved column name in select: `{name}`. Please remove or alias the column."
+    ))
 }
 
 fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses> {
@@ -403,6 +430,7 @@ fn selected(
         aggregate_window: None,
         aggregated: false,
         unkeyed: matches!(&stage.rule, KeyRule::Partition(list) if list.is_empty()),
+        computed_key: matches!(&stage.rule, KeyRule::Partition(_)),
         reads: scope.inputs.iter().map(|i| i.source.name.clone()).collect(),
         leftmost: scope.inputs[0].source.clone(),
         limit: None,
@@ -427,11 +455,7 @@ fn is_pseudo(name: &str) -> bool {
 /// A star may name a pseudo column, after PARTITION BY it; nobody else may.
 fn check_names(items: &[Item], names: &dyn Names) -> Result<()> {
     if let Some(item) = items.iter().find(|i| !i.from_star && is_pseudo(&i.name)) {
-        let message = format!(
-            "Reserved column name in select: `{}`. Please remove or alias the column.",
-            item.name
-        );
-        return Err(SqlError::invalid(message).at(item.span));
+        return Err(reserved(&item.name).at(item.span));
     }
     check_duplicates(items, names)
 }

@@ -177,6 +177,7 @@ pub(super) fn persistent_plan(selected: Selected, sink: Arc<Source>) -> QueryPla
         sink,
         kind: selected.kind,
         materialize: stored.then(|| "Project".to_string()),
+        computed_key: selected.computed_key,
     };
     QueryPlan {
         plan: plan::node(root),

@@ -210,7 +210,7 @@ fn delimiter(name: &str, text: &str, kind: FormatKind) -> Result<char> {
     }
     if text.trim().is_empty() {
         return Err(SqlError::invalid(format!(
-            "Configuration {name} is invalid: Delimiter cannot be empty, if you meant to have a \
+            "Failed to prepare statement: Configuration {name} is invalid: Delimiter cannot be empty, if you meant to have a \
              tab or space for delimiter, please use the special values 'TAB' or 'SPACE'\n\
              Example valid value: ';'"
         )));
@@ -221,7 +221,7 @@ fn delimiter(name: &str, text: &str, kind: FormatKind) -> Result<char> {
         (_, _, "SPACE") => Ok(' '),
         (Some(c), None, _) => Ok(c),
         _ => Err(SqlError::invalid(format!(
-            "Configuration {name} is invalid: Invalid delimiter value: '{text}'. Delimiter must \
+            "Failed to prepare statement: Configuration {name} is invalid: Invalid delimiter value: '{text}'. Delimiter must \
              be a single character or TAB,SPACE\nExample valid value: ';'"
         ))),
     }
@@ -241,7 +241,7 @@ fn key_window(kind: &str, size_ms: Option<i64>) -> Result<KeyWindow> {
              'WINDOW_SIZE'='10 SECONDS'"
         ))),
         _ => Err(SqlError::invalid(format!(
-            "Configuration WINDOW_TYPE is invalid: Invalid value {kind} for configuration \
+            "Failed to prepare statement: Configuration WINDOW_TYPE is invalid: Invalid value {kind} for configuration \
              WINDOW_TYPE: String must be one of: SESSION, HOPPING, TUMBLING, null"
         ))),
     }
@@ -251,7 +251,7 @@ fn key_window(kind: &str, size_ms: Option<i64>) -> Result<KeyWindow> {
 fn duration_ms(text: &str) -> Result<i64> {
     let invalid = |why: String| {
         let message =
-            format!("Configuration WINDOW_SIZE is invalid: Invalid duration: '{text}'. {why}");
+            format!("Failed to prepare statement: Configuration WINDOW_SIZE is invalid: Invalid duration: '{text}'. {why}");
         Err(SqlError::invalid(message))
     };
     let mut words = text.split_whitespace();
