@@ -38,6 +38,7 @@ pub fn source() -> Source {
         timestamp: None,
         sql: String::new(),
         query: None,
+        read_only: false,
     }
 }
 

@@ -77,7 +77,8 @@ impl SinkWriter {
             // A single column of NULL is no key whoever computed it.
             needed_key.clear();
         }
-        let timestamp = sink.timestamp.as_ref().map(|spec| SinkTime::new(sink, spec)).transpose()?;
+        let timestamp =
+            sink.timestamp.as_ref().map(|spec| SinkTime::new(sink, spec)).transpose()?;
         Ok(SinkWriter {
             topic: facts.id,
             partitions: facts.partitions,
@@ -158,8 +159,7 @@ impl SinkTime {
             values.value(row)
         } else if let Some(values) = column.as_primitive_opt::<TimestampMillisecondType>() {
             values.value(row)
-        } else if let (Some(texts), Some(pattern)) =
-            (column.as_string_opt::<i32>(), &self.pattern)
+        } else if let (Some(texts), Some(pattern)) = (column.as_string_opt::<i32>(), &self.pattern)
         {
             match pattern.parse(texts.value(row)).and_then(|parsed| parsed.timestamp(Zone::UTC)) {
                 Ok(time) => time,

@@ -121,6 +121,7 @@ pub fn source(name: &str, kind: SourceKind) -> Source {
         timestamp: None,
         sql: format!("CREATE {name} ..."),
         query: None,
+        read_only: false,
     }
 }
 

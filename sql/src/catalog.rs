@@ -216,6 +216,9 @@ pub struct Source {
     pub sql: String,
     /// The persistent query that writes it, for CREATE ... AS SELECT.
     pub query: Option<String>,
+    /// CREATE SOURCE: nothing here writes to it.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 impl Source {

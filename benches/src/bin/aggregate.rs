@@ -125,6 +125,7 @@ fn plan(kind: Option<WindowKind>) -> AggregateNode {
         timestamp: None,
         sql: String::new(),
         query: None,
+        read_only: false,
     };
     let auction = ("AUCTION".to_string(), SqlType::Bigint);
     let column = |name: &str| (name.to_string(), SqlType::Bigint);

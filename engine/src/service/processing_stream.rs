@@ -44,6 +44,7 @@ fn source(names: &Names) -> Source {
         window: None,
         timestamp: None,
         query: None,
+        read_only: false,
     }
 }
 

@@ -69,6 +69,11 @@ fn check_source(expected: &Value, name: &str, session: &Session) -> Result<(), S
     if let Some(want) = text("valueFormat").filter(|want| *want != value_format) {
         return Err(format!("expected the value format {want}, but it is {value_format}"));
     }
+    if let Some(want) = expected.get("isSource").and_then(Value::as_bool)
+        && want != source.read_only
+    {
+        return Err(format!("expected isSource {want}, but it is {}", source.read_only));
+    }
     for (field, got) in [("keyFeatures", key_features(source)), ("valueFeatures", features(source))]
     {
         let Some(want) = expected.get(field).and_then(Value::as_array) else { continue };

@@ -28,6 +28,13 @@ pub(super) fn alter(
     if source.query.is_some() {
         return refuse("ALTER command is not supported for CREATE ... AS statements.".to_string());
     }
+    if source.read_only {
+        let kind = exists::kind_name(kind);
+        return refuse(format!(
+            "Cannot alter {kind} '{}': ALTER operations are not supported on source {kind}s.",
+            source.name
+        ));
+    }
     let mut altered: Source = source.as_ref().clone();
     for def in columns {
         let column = def.name.value.clone();

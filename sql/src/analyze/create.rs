@@ -21,9 +21,6 @@ pub(super) fn create_source(
     catalog: &Catalog,
     settings: &Settings,
 ) -> Result<Analyzed> {
-    if create.read_only {
-        return Err(SqlError::not_supported("CREATE SOURCE").at(create.name.span()));
-    }
     if let Some(same) = exists::check(create, catalog, settings)? {
         return Ok(same);
     }
@@ -48,6 +45,7 @@ pub(super) fn create_source(
         window: with.key_window()?,
         sql: text.to_string(),
         query: None,
+        read_only: create.read_only,
     };
     if source.window.is_some() && source.key_columns().next().is_none() {
         let message = "Windowed sources require a key column.";

@@ -31,6 +31,10 @@ pub(super) fn drop_source(drop: &DropSource, catalog: &Catalog) -> Result<Analyz
     }
     check_users(drop, catalog, source.query.as_deref())?;
     if drop.delete_topic {
+        if source.read_only {
+            let message = format!("Cannot delete topic for read-only source: {name}");
+            return Err(SqlError::invalid(message).at(drop.name.span()));
+        }
         check_topic(drop, catalog, &source.topic)?;
     }
     Ok(Analyzed::Drop(DropPlan {

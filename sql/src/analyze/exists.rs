@@ -12,10 +12,12 @@ pub(super) trait Named {
     fn kind(&self) -> SourceKind;
     fn if_not_exists(&self) -> bool;
     fn or_replace(&self) -> bool;
+    /// CREATE SOURCE.
+    fn read_only(&self) -> bool;
 }
 
 macro_rules! named {
-    ($($ty:ty),*) => {$(
+    ($($ty:ty: $read_only:expr),*) => {$(
         impl Named for $ty {
             fn name(&self) -> &Ident {
                 &self.name
@@ -29,10 +31,13 @@ macro_rules! named {
             fn or_replace(&self) -> bool {
                 self.or_replace
             }
+            fn read_only(&self) -> bool {
+                $read_only(self)
+            }
         }
     )*};
 }
-named!(CreateSource, CreateAs);
+named!(CreateSource: |create: &CreateSource| create.read_only, CreateAs: |_: &CreateAs| false);
 
 /// `Some` when the name exists and the statement says that this is fine.
 ///
@@ -54,6 +59,7 @@ pub(super) fn check(
     }
     if create.or_replace() {
         settings.require("ksql.create.or.replace.enabled", "CREATE OR REPLACE")?;
+        check_not_read_only(create, catalog)?;
         // Whether the one can become the other is known when the new one is.
         return Ok(None);
     }
@@ -69,6 +75,21 @@ pub(super) fn check(
     }
     let hint = format!("DROP it first, or write CREATE {} IF NOT EXISTS", kind.to_uppercase());
     Err(SqlError::invalid(message).at(name.span()).hint(hint))
+}
+
+/// Sources that nothing writes to are not replaced, nor by one another.
+fn check_not_read_only(create: &dyn Named, catalog: &Catalog) -> Result<()> {
+    let name = create.name();
+    let existing = catalog.source(&name.value).is_some_and(|source| source.read_only);
+    if !existing && !create.read_only() {
+        return Ok(());
+    }
+    let kind = kind_name(create.kind());
+    let message = format!(
+        "Cannot add {kind} '{}': CREATE OR REPLACE is not supported on source {kind}s.",
+        name.value
+    );
+    Err(SqlError::invalid(message).at(name.span()))
 }
 
 /// `stream` or `table`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::scalar::ScalarValue;
 
+use super::exists::kind_name;
 use super::query::{Purpose, Selected, projection, select};
 use super::settings::Settings;
 use super::sink::persistent_plan;
@@ -32,6 +33,10 @@ pub(super) fn insert_into(
             "INSERT INTO can only be used to insert into a stream. {} is a table.",
             target.name
         );
+        return Err(SqlError::invalid(message).at(insert.name.span()));
+    }
+    if target.read_only {
+        let message = format!("Cannot insert into read-only stream: {}", target.name);
         return Err(SqlError::invalid(message).at(insert.name.span()));
     }
     if has_headers(&target) {
@@ -178,6 +183,11 @@ fn values_target(name: &Ident, catalog: &Catalog) -> Result<Arc<Source>> {
         }
         return Err(SqlError::invalid(message).at(name.span()));
     };
+    if target.read_only {
+        let kind = kind_name(target.kind);
+        let message = format!("Cannot insert values into read-only {kind}: {}", target.name);
+        return Err(SqlError::invalid(message).at(name.span()));
+    }
     if target.window.is_some() {
         let message = "Cannot insert values into windowed stream/table!";
         return Err(SqlError::invalid(message).at(name.span()));

@@ -52,7 +52,7 @@ pub(super) struct Selected {
     /// Of the aggregation.
     pub aggregate_window: Option<Window>,
     pub aggregated: bool,
-    /// PARTITION BY NULL: the result has no key whatever the source had.
+    /// The result has no key although the source had one, as after PARTITION BY NULL.
     pub unkeyed: bool,
     /// PARTITION BY: the key is not the source's.
     pub computed_key: bool,
@@ -85,6 +85,9 @@ pub(super) struct Clauses {
     pub having: Option<Expr>,
     pub window: Option<Window>,
     pub emit_final: bool,
+    /// ksqlDB's unfinished planner: the key of a plain SELECT is what it names of the source's key,
+    /// in its order.
+    pub free_key: bool,
 }
 
 /// # Errors
@@ -181,7 +184,8 @@ fn check_sources(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<(
 /// A persistent query cannot select window bounds that nothing has, even to say that they are not
 /// there.
 fn check_bounds(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
-    let windowed = scope.windowed_aggregate || scope.inputs.iter().any(|i| i.source.window.is_some());
+    let windowed =
+        scope.windowed_aggregate || scope.inputs.iter().any(|i| i.source.window.is_some());
     if windowed || !matches!(purpose, Purpose::Persistent { .. }) {
         return Ok(());
     }
@@ -231,6 +235,7 @@ fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses>
         group_by: all(&query.group_by, Clause::GroupBy)?,
         partition_by,
         having: having.as_ref().map(times::rewrite).transpose()?,
+        free_key: settings.is_on("ksql.new.query.planner.enabled", false),
         window: query.window.as_ref().map(windows::window).transpose()?,
         emit_final,
     })
@@ -364,7 +369,12 @@ pub(super) fn output(
     let items: Vec<Item> = clauses.items.iter().filter(|i| !in_key(i)).cloned().collect();
     // As in ksqlDB what an item is comes before whether it may be there.
     items.iter().try_for_each(|item| value_of(item, names).map(|_| ()))?;
-    let key = stage.rule.require(&items, sink, scope)?;
+    let key = match &stage.rule {
+        KeyRule::Columns(keys) if clauses.free_key && stage.kind == ResultKind::Stream => {
+            (0..items.len()).filter(|i| keys.contains(&items[*i].expr)).collect()
+        }
+        rule => rule.require(&items, sink, scope)?,
+    };
     check_names(&items, names)?;
     let values: Vec<usize> = (0..items.len()).filter(|i| !key.contains(i)).collect();
     if values.is_empty() {
@@ -424,12 +434,13 @@ fn selected(
     Ok(Selected {
         plan: projection(input, projected)?,
         columns,
+        unkeyed: key.is_empty()
+            && !matches!(&stage.rule, KeyRule::Columns(keys) if keys.is_empty()),
         key,
         kind: stage.kind,
         window: stage.window,
         aggregate_window: None,
         aggregated: false,
-        unkeyed: matches!(&stage.rule, KeyRule::Partition(list) if list.is_empty()),
         computed_key: matches!(&stage.rule, KeyRule::Partition(_)),
         reads: scope.inputs.iter().map(|i| i.source.name.clone()).collect(),
         leftmost: scope.inputs[0].source.clone(),

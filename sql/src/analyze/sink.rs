@@ -165,6 +165,7 @@ fn source(
         timestamp: timestamp(with, &selected.columns)?,
         sql: text.to_string(),
         query: None,
+        read_only: false,
     })
 }
 

@@ -250,8 +250,9 @@ fn key_window(kind: &str, size_ms: Option<i64>) -> Result<KeyWindow> {
 /// Length of e.g. `10 SECONDS` in milliseconds.
 fn duration_ms(text: &str) -> Result<i64> {
     let invalid = |why: String| {
-        let message =
-            format!("Failed to prepare statement: Configuration WINDOW_SIZE is invalid: Invalid duration: '{text}'. {why}");
+        let message = format!(
+            "Failed to prepare statement: Configuration WINDOW_SIZE is invalid: Invalid duration: '{text}'. {why}"
+        );
         Err(SqlError::invalid(message))
     };
     let mut words = text.split_whitespace();

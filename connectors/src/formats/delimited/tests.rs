@@ -75,7 +75,9 @@ fn quotes_are_written_where_java_writes_them() {
         ("x ", "x ", "\"x \",\"x \""),
         ("#x", "#x", "\"#x\",\"#x\""),
         ("ü", "ü", "\"ü\",ü"),
-        ("-1", "$", "-1,$"),
+        ("-1", "$", "\"-1\",$"),
+        ("1", "-1", "1,-1"),
+        ("_a", "_a", "\"_a\",_a"),
     ];
     for (a, b, want) in cases {
         let columns: [ArrayRef; 2] =

@@ -39,6 +39,7 @@ pub(super) fn scan() -> LogicalPlan {
         timestamp: None,
         sql: String::new(),
         query: None,
+        read_only: false,
     };
     let columns = [("K".to_string(), SqlType::String), ("V".to_string(), SqlType::Bigint)];
     let schema = schema(&columns).unwrap();

@@ -37,6 +37,7 @@ fn scan(name: &str) -> LogicalPlan {
         timestamp: None,
         sql: String::new(),
         query: None,
+        read_only: false,
     };
     let columns = [(format!("{name}K"), SqlType::String), (format!("{name}V"), SqlType::Bigint)];
     let (source, schema) = (Arc::new(source), schema(&columns).unwrap());

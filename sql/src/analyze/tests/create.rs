@@ -234,9 +234,31 @@ fn drop_needs_the_right_kind_and_no_users() {
 }
 
 #[test]
-fn statements_of_later_versions_are_refused() {
-    let sql = "CREATE SOURCE STREAM X (A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');";
-    err(sql, "is not supported yet");
+fn nothing_writes_to_sources_of_others() {
+    let scene = Scene::new(&format!(
+        "{SCENE} CREATE SOURCE STREAM X (A INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');"
+    ));
+    let cases = [
+        ("INSERT INTO X SELECT A FROM X;", "Cannot insert into read-only stream: X"),
+        ("INSERT INTO X VALUES (1);", "Cannot insert values into read-only stream: X"),
+        ("DROP STREAM X DELETE TOPIC;", "Cannot delete topic for read-only source: X"),
+        (
+            "ALTER STREAM X ADD COLUMN B INT;",
+            "Cannot alter stream 'X': ALTER operations are not supported on source streams.",
+        ),
+        (
+            "CREATE OR REPLACE STREAM X (A INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');",
+            "Cannot add stream 'X': CREATE OR REPLACE is not supported on source streams.",
+        ),
+        (
+            "CREATE OR REPLACE SOURCE TABLE Y (A INT PRIMARY KEY) \
+             WITH (KAFKA_TOPIC='y', VALUE_FORMAT='JSON');",
+            "Cannot add table 'Y': CREATE OR REPLACE is not supported on source tables.",
+        ),
+    ];
+    for (sql, want) in cases {
+        check_err_in(&scene, sql, want);
+    }
 }
 
 #[test]
