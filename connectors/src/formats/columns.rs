@@ -11,6 +11,7 @@ use super::delimited::DelimitedDecoder;
 use super::json::JsonDecoder;
 use super::json_sr::JsonSrDecoder;
 use super::kafka::KafkaDecoder;
+use super::protobuf::ProtobufDecoder;
 use super::schemas::{Readiness, Schemas};
 
 /// A key or value column as the formats see it.
@@ -60,7 +61,7 @@ impl Columns {
             FormatKind::JsonSr => Box::new(JsonSrDecoder::new(&fields, format.wrapped)?),
             FormatKind::Avro => Box::new(AvroDecoder::new(&fields, format.wrapped, schemas)),
             FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
-                return Err(format!("the format {} cannot be read yet", format.kind.name()));
+                Box::new(ProtobufDecoder::new(format, &fields, schemas)?)
             }
             FormatKind::Delimited => Box::new(DelimitedDecoder::new(&fields, format.delimiter)?),
             FormatKind::Kafka => Box::new(KafkaDecoder::new(&fields)?),

@@ -14,6 +14,7 @@ mod json_sr;
 mod kafka;
 mod maps;
 mod number;
+mod protobuf;
 mod schemas;
 mod sink;
 mod source;
@@ -72,7 +73,8 @@ impl Formats for StandardFormats {
     fn infer(&self, format: &FormatSpec, schema: &SchemaText, naming: Naming) -> Result<Inferred> {
         let inferred = match schema.kind {
             SchemaKind::Avro => avro::infer(schema, format.wrapped, naming),
-            _ => Err("not supported yet".to_string()),
+            SchemaKind::Protobuf => protobuf::infer(schema, format, naming),
+            SchemaKind::Json => json_sr::infer(schema, format.wrapped, naming),
         };
         inferred.map_err(EngineError::User)
     }
@@ -113,6 +115,8 @@ impl Formats for RegistryFormats {
 fn describe(format: &FormatSpec, columns: &[(String, SqlType)]) -> Result<SchemaText, String> {
     match format.kind {
         FormatKind::Avro => avro::describe(format, columns),
+        FormatKind::Protobuf | FormatKind::ProtobufNoSr => protobuf::describe(format, columns),
+        FormatKind::JsonSr => Ok(json_sr::describe(format, columns)),
         kind => Err(format!("the format {} has no schemas", kind.name())),
     }
 }

@@ -5,11 +5,14 @@ use arrow::buffer::BooleanBuffer;
 use millrace_engine::codec::view::ColumnView;
 use millrace_engine::error::{EngineError, Result};
 use millrace_engine::format::{EncodedRow, EncodedRows, KeyEncoder, RowEncoder};
-use millrace_sql::catalog::{ColumnRole, FormatKind, FormatSpec, KeyWindow, SchemaText, Source};
+use millrace_sql::catalog::{
+    ColumnRole, FormatKind, FormatSpec, KeyWindow, SchemaSpec, SchemaText, Source,
+};
 use millrace_sql::types::SqlType;
 
 use super::avro::{AvroEncoder, Shape};
 use super::json::encode::{Layout, write_object, write_value};
+use super::protobuf::ProtobufEncoder;
 use super::source::as_key;
 use super::wire::write_head;
 use super::{delimited, describe, json, kafka, refused, window};
@@ -42,6 +45,8 @@ enum Writer {
     JsonSr(u32, Layout, bool),
     /// Schema id, and whether the only column stands alone.
     Avro(u32, AvroEncoder, bool),
+    /// Without an id: bare messages.
+    Protobuf(Option<u32>, ProtobufEncoder),
     Delimited(char),
     Kafka,
     None,
@@ -61,8 +66,13 @@ impl Writer {
                 columns.iter().try_for_each(|(_, ty)| json::check_type(ty))?;
                 let (id, _) = registered(format, columns)?;
                 Ok(match columns {
-                    [(_, ty)] if !format.wrapped => Writer::JsonSr(id, Layout::of(ty), true),
-                    _ => Writer::JsonSr(id, Layout::of_object(columns.iter().copied()), false),
+                    [(_, ty)] if !format.wrapped => {
+                        Writer::JsonSr(id, Layout::of(ty).with_entries(), true)
+                    }
+                    _ => {
+                        let layout = Layout::of_object(columns.iter().copied());
+                        Writer::JsonSr(id, layout.with_entries(), false)
+                    }
                 })
             }
             FormatKind::Avro => {
@@ -72,7 +82,12 @@ impl Writer {
                 Ok(Writer::Avro(id, encoder, single))
             }
             FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
-                Err(format!("the format {} cannot be written yet", format.kind.name()))
+                let (id, schema) = registered(format, columns)?;
+                let SchemaSpec { full_name, nulls, .. } = &format.schema;
+                let shape = Shape::of_columns(columns);
+                let encoder = ProtobufEncoder::new(&schema, full_name.as_deref(), &shape, *nulls)?;
+                let id = (format.kind == FormatKind::Protobuf).then_some(id);
+                Ok(Writer::Protobuf(id, encoder))
             }
             FormatKind::Delimited => {
                 columns.iter().try_for_each(|(_, ty)| delimited::check_type(ty))?;
@@ -116,6 +131,13 @@ impl Writer {
             (Writer::JsonSr(id, layout, _), columns) => {
                 write_head(*id, out);
                 write_object(layout, columns, row, out);
+            }
+            (Writer::Protobuf(id, encoder), columns) => {
+                if let Some(id) = id {
+                    write_head(*id, out);
+                    out.extend_from_slice(encoder.path());
+                }
+                encoder.write(columns, row, out)?;
             }
             (Writer::Avro(id, encoder, true), [column]) => {
                 write_head(*id, out);

@@ -68,9 +68,14 @@ impl<'a> Input<'a> {
         Input { rest: bytes }
     }
 
-    #[cfg(test)]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.rest.len()
     }
 
     #[inline]
@@ -151,6 +156,16 @@ impl<'a> Input<'a> {
         match usize::try_from(len) {
             Ok(len) => self.take(len),
             Err(_) => bad("a negative length"),
+        }
+    }
+
+    /// Bytes behind their length.
+    #[inline]
+    pub fn varint_bytes(&mut self) -> Wire<&'a [u8]> {
+        let len = self.varint()?;
+        match usize::try_from(len) {
+            Ok(len) => self.take(len),
+            Err(_) => bad("a length beyond the record"),
         }
     }
 }

@@ -10,25 +10,34 @@ use crate::formats::{base64, java};
 pub struct Layout {
     names: Vec<Vec<u8>>,
     children: Vec<Layout>,
+    /// A map is an array of entries.
+    entries: bool,
 }
 
 impl Layout {
     /// Of an object with these members.
     pub fn of_object<'a>(members: impl Iterator<Item = (&'a str, &'a SqlType)>) -> Self {
         let (names, children) = members.map(|(name, ty)| (label(name), Self::of(ty))).unzip();
-        Layout { names, children }
+        Layout { names, children, entries: false }
+    }
+
+    /// Writes maps as arrays of entries, as Connect's converters do.
+    pub fn with_entries(mut self) -> Self {
+        self.entries = true;
+        self.children = self.children.into_iter().map(Self::with_entries).collect();
+        self
     }
 
     /// Of a value of type `ty`.
     pub fn of(ty: &SqlType) -> Self {
         match ty {
             SqlType::Array(item) | SqlType::Map(_, item) => {
-                Layout { names: Vec::new(), children: vec![Self::of(item)] }
+                Layout { names: Vec::new(), children: vec![Self::of(item)], entries: false }
             }
             SqlType::Struct(fields) => {
                 Self::of_object(fields.iter().map(|field| (field.name.as_str(), &field.ty)))
             }
-            _ => Layout { names: Vec::new(), children: Vec::new() },
+            _ => Layout { names: Vec::new(), children: Vec::new(), entries: false },
         }
     }
 }
@@ -85,6 +94,22 @@ pub fn write_value(layout: &Layout, column: &ColumnView<'_>, row: usize, out: &m
                 write_value(layout, items, item, out);
             }
             out.push(b']');
+        }
+        ColumnView::Map(ranges, keys, values) if layout.entries => {
+            let Some(layout) = layout.children.first() else { return };
+            let mut before = b'[';
+            for item in ranges.get(row).unwrap_or_default() {
+                out.push(before);
+                before = b',';
+                out.extend_from_slice(b"{\"key\":");
+                let name =
+                    if let ColumnView::String(names) = &**keys { names.value(item) } else { "" };
+                write_string(name.as_bytes(), out);
+                out.extend_from_slice(b",\"value\":");
+                write_value(layout, values, item, out);
+                out.push(b'}');
+            }
+            out.extend_from_slice(if before == b'[' { b"[]" } else { b"]" });
         }
         ColumnView::Map(ranges, keys, values) => {
             let Some(layout) = layout.children.first() else { return };

@@ -1,6 +1,7 @@
 //! JSON records to columns and back.
 
 pub mod encode;
+mod entries;
 mod object;
 mod scan;
 mod text;
@@ -42,6 +43,15 @@ impl JsonDecoder {
             }
         };
         Ok(JsonDecoder { root })
+    }
+
+    /// Takes maps also as arrays of entries, as Connect's converters write them.
+    pub fn with_entries(mut self) -> Self {
+        match &mut self.root {
+            Root::Object(plan) => plan.take_entries(),
+            Root::Single(node) => node.take_entries(),
+        }
+        self
     }
 
     fn read(&mut self, bytes: &[u8], columns: &mut [ColumnBuilder], row: usize) -> Scan<bool> {

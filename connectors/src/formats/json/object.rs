@@ -106,6 +106,11 @@ impl ObjectPlan {
         Ok(ObjectPlan { members, names, order: Vec::new(), object: 0, wanted })
     }
 
+    /// Takes maps also as arrays of entries.
+    pub fn take_entries(&mut self) {
+        self.members.iter_mut().for_each(|member| member.node.take_entries());
+    }
+
     /// Reads the object whose brace is here as row `row` of `columns`, one per member. Those of
     /// members that are not wanted stay untouched.
     pub fn decode(

@@ -3,6 +3,7 @@
 use millrace_engine::codec::builder::{ColumnBuilder, Data};
 use millrace_sql::types::SqlType;
 
+use super::entries;
 use super::object::ObjectPlan;
 use super::scan::{Fail, RawNumber, RawString, Scan, Scanner};
 use super::text::write_text;
@@ -24,11 +25,16 @@ pub enum Node {
     Bigint,
     Timestamp,
     Double,
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     String,
     Bytes,
     Array(Box<Node>),
     Map(Box<Node>),
+    /// A map that may also come as an array of entries.
+    Entries(Box<Node>),
     Struct(Box<ObjectPlan>),
 }
 
@@ -63,6 +69,20 @@ impl Node {
         })
     }
 
+    /// Takes maps also as arrays of entries.
+    pub fn take_entries(&mut self) {
+        match self {
+            Node::Map(value) => {
+                value.take_entries();
+                let value = std::mem::replace(value.as_mut(), Node::Boolean);
+                *self = Node::Entries(Box::new(value));
+            }
+            Node::Array(item) => item.take_entries(),
+            Node::Struct(plan) => plan.take_entries(),
+            _ => {}
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Node::Boolean => "BOOLEAN".into(),
@@ -76,7 +96,7 @@ impl Node {
             Node::String => "STRING".into(),
             Node::Bytes => "BYTES".into(),
             Node::Array(_) => "ARRAY".into(),
-            Node::Map(_) => "MAP".into(),
+            Node::Map(_) | Node::Entries(_) => "MAP".into(),
             Node::Struct(_) => "STRUCT".into(),
         }
     }
@@ -157,6 +177,14 @@ impl Node {
                     return self.mismatch(scanner);
                 }
                 decode_entries(value, scanner, keys, values)?;
+                ends.push(keys.len() as i32);
+            }
+            (Node::Entries(value), Data::Map(ends, keys, values)) => {
+                match scanner.peek() {
+                    b'{' => decode_entries(value, scanner, keys, values)?,
+                    b'[' => entries::decode_list(value, scanner, keys, values)?,
+                    _ => return self.mismatch(scanner),
+                }
                 ends.push(keys.len() as i32);
             }
             _ => return Err(Fail::type_error("the decoder does not fit its column (a bug)")),
@@ -296,7 +324,22 @@ fn decode_entries(
         entries.push((key, scanner.at));
         scanner.skip_value()?;
     }
-    let end = scanner.at;
+    read_entries(entries, depth, value, scanner, keys, values)?;
+    scanner.leave();
+    Ok(())
+}
+
+/// Reads the values of entries that were found, the last one of each key, and goes back to where
+/// the scanner stood.
+pub(super) fn read_entries(
+    mut entries: Vec<(Vec<u8>, usize)>,
+    depth: u32,
+    value: &mut Node,
+    scanner: &mut Scanner<'_>,
+    keys: &mut ColumnBuilder,
+    values: &mut ColumnBuilder,
+) -> Scan<()> {
+    let (end, end_depth) = (scanner.at, scanner.depth());
     drop_repeated(&mut entries);
     for (key, at) in entries {
         scanner.rewind(at, depth);
@@ -307,8 +350,7 @@ fn decode_entries(
             keys.push_valid();
         }
     }
-    scanner.rewind(end, depth);
-    scanner.leave();
+    scanner.rewind(end, end_depth);
     Ok(())
 }
 

@@ -1,10 +1,10 @@
-//! JSON behind the id of its schema. The text says what it is, so reading needs no schema.
+//! Reading: the text says what it is, so no schema is needed.
 
 use millrace_engine::codec::builder::ColumnBuilder;
 
-use super::columns::{ColumnDecoder, Field};
-use super::json::JsonDecoder;
-use super::wire::split_head;
+use crate::formats::columns::{ColumnDecoder, Field};
+use crate::formats::json::JsonDecoder;
+use crate::formats::wire::split_head;
 
 /// Reads one JSON document per record, behind the head.
 pub struct JsonSrDecoder {
@@ -15,7 +15,7 @@ impl JsonSrDecoder {
     /// # Errors
     /// For types that JSON cannot hold.
     pub fn new(fields: &[Field], wrapped: bool) -> Result<Self, String> {
-        Ok(JsonSrDecoder { json: JsonDecoder::new(fields, wrapped)? })
+        Ok(JsonSrDecoder { json: JsonDecoder::new(fields, wrapped)?.with_entries() })
     }
 }
 
