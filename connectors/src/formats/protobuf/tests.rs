@@ -309,6 +309,6 @@ fn hostile_bytes_are_refused_or_read_and_leave_no_trace() {
 #[test]
 fn endless_nesting_is_refused() {
     let schema = "message M { int32 i = 1; }";
-    let groups = vec![163u8, 6].repeat(100_000);
+    let groups = [163u8, 6].repeat(100_000);
     assert!(read(schema, &groups, "I INT").contains("nested more than"));
 }
