@@ -244,7 +244,7 @@ fn slice(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
             let length = items.len() as i64;
             let from = from.map_or(1, i64::from) - 1;
             let to = to.map_or(length, i64::from);
-            let inside = from >= 0 && to <= length && from <= to && from < length.max(1);
+            let inside = from >= 0 && to <= length && from <= to;
             inside.then(|| items.start + from as usize..items.start + to as usize)
         }));
     }

@@ -117,7 +117,7 @@ fn number<const N: usize, R: for<'v> Ret<Value<'v> = V>, V>(
         let mut bytes: [u8; N] = bytes
             .try_into()
             .map_err(|_| Fault::Owned(format!("Number of bytes must be equal to {N}")))?;
-        match order {
+        match order.to_ascii_uppercase().as_str() {
             "BIG_ENDIAN" => {}
             "LITTLE_ENDIAN" => bytes.reverse(),
             _ => return Err("Byte order must be BIG_ENDIAN or LITTLE_ENDIAN".into()),
@@ -182,28 +182,48 @@ fn from_text(text: &str, encoding: Encoding) -> Result<Vec<u8>, Fault> {
     }
 }
 
-/// Also as `X'616263'`, and as `0x616263`, where alone the number of digits may be odd.
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+/// What ENCODE takes for hexadecimal digits: also `X'616263'`, and `0x616263`, where alone the
+/// number of digits may be odd.
+fn hex_digits(text: &str) -> Cow<'_, str> {
+    if let Some(digits) = text.strip_prefix("0x") {
+        return match digits.len() % 2 {
+            0 => Cow::Borrowed(digits),
+            _ => Cow::Owned(format!("0{digits}")),
+        };
+    }
     let quoted = text.strip_prefix(['X', 'x']).and_then(|rest| rest.strip_prefix('\''));
-    let digits = match (text.strip_prefix("0x"), quoted) {
-        (Some(digits), _) => digits,
-        (_, Some(rest)) => rest.strip_suffix('\'')?,
-        _ => text,
-    };
-    if digits.len() % 2 == 1 && !text.starts_with("0x") {
+    Cow::Borrowed(quoted.and_then(|rest| rest.strip_suffix('\'')).unwrap_or(text))
+}
+
+/// Pairs of digits.
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    let nibble = |digit: &u8| (*digit as char).to_digit(16).map(|value| value as u8);
+    if digits.len() % 2 == 1 {
         return None;
     }
-    let digits = digits.as_bytes();
-    let nibble = |digit: &u8| (*digit as char).to_digit(16).map(|value| value as u8);
-    let mut out = Vec::with_capacity(digits.len().div_ceil(2));
-    let (odd, pairs) = digits.split_at(digits.len() % 2);
-    if let [digit] = odd {
-        out.push(nibble(digit)?);
+    let pair = |pair: &[u8]| Some(nibble(&pair[0])? << 4 | nibble(&pair[1])?);
+    digits.chunks_exact(2).map(pair).collect()
+}
+
+/// What ENCODE takes for base64: other characters are skipped, as are a lone last symbol and what
+/// follows the padding.
+fn base64_symbols(text: &str) -> String {
+    let symbol = |c: &char| c.is_ascii_alphanumeric() || "+/-_".contains(*c);
+    let text = text.split('=').next().unwrap_or_default();
+    let mut symbols: String = text
+        .chars()
+        .filter(symbol)
+        .map(|c| match c {
+            '-' => '+',
+            '_' => '/',
+            c => c,
+        })
+        .collect();
+    if symbols.len() % 4 == 1 {
+        symbols.pop();
     }
-    for pair in pairs.chunks_exact(2) {
-        out.push(nibble(&pair[0])? << 4 | nibble(&pair[1])?);
-    }
-    Some(out)
+    symbols
 }
 
 fn encode(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
@@ -212,7 +232,11 @@ fn encode(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
         if from == to {
             return Err("the two encodings of ENCODE are the same".into());
         }
-        let bytes = from_text(text, from)?;
+        let bytes = match from {
+            Encoding::Hex => from_text(&hex_digits(text), from)?,
+            Encoding::Base64 => from_text(&base64_symbols(text), from)?,
+            _ => from_text(text, from)?,
+        };
         let text = to_text(&bytes, to)?;
         Ok(text.map(|text| {
             let text = text.into_owned();

@@ -92,8 +92,11 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             Kernel(|args, frame| {
                 rows2::<Prim<Str>, Prim<Str>, Int>(args, frame, |text, pattern| {
                     let parsed = with_pattern(pattern, |pattern| pattern.parse(text));
-                    let days = parsed.and_then(faulty)?.days().map_err(Fault::Owned)?;
-                    Ok(i32::try_from(days).ok())
+                    let parsed = parsed.and_then(faulty)?;
+                    if !parsed.is_full_date() {
+                        return Err(Fault::Owned(format!("Unable to obtain a date from {text}")));
+                    }
+                    Ok(i32::try_from(parsed.days().map_err(Fault::Owned)?).ok())
                 })
             }),
         )],
@@ -129,7 +132,8 @@ fn parse(text: &str, pattern: &str) -> Result<i32, Fault> {
 fn shift(args: &Args<'_>, frame: &mut Frame, sign: i64) -> Result<ArrayRef, ArrowError> {
     rows3::<Str, Int, Date, Date>(args, frame, |unit, count, days| {
         let ms = i64::from(days) * DAY_MS + sign * i64::from(count) * unit_ms(unit)?;
-        let days = i32::try_from(ms.div_euclid(DAY_MS));
+        // Towards 1970-01-01, as Java's TimeUnit does it.
+        let days = i32::try_from(ms / DAY_MS);
         days.map(Some).map_err(|_| "the date is out of range".into())
     })
 }

@@ -8,6 +8,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use serde_json::Value;
 
+use super::java_json::{Numbers, java_text};
 use super::registry::{Body::*, Scalar};
 use crate::expr::frame::{Fault, Frame};
 use crate::expr::kernel::{Args, Big, Bool, Dbl, Int, RowResult, Str, StrList, rows1, rows2};
@@ -64,7 +65,8 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
             Kernel(|args, frame| {
                 rows1::<Str, StrList>(args, frame, |text| match parse(text)? {
                     Value::Array(items) => {
-                        Ok(Some(items.iter().map(|i| Some(Cow::Owned(i.to_string()))).collect()))
+                        let text = |item| Some(Cow::Owned(java_text(item, Numbers::Shortest)));
+                        Ok(Some(items.iter().map(text).collect()))
                     }
                     _ => Err("the text is no JSON array".into()),
                 })
@@ -108,7 +110,7 @@ pub(super) fn parse(text: &str) -> Result<Value, Fault> {
 fn to_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        value => value.to_string(),
+        value => java_text(value, Numbers::Shortest),
     }
 }
 
@@ -157,9 +159,7 @@ fn is_json(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
     let mut out = Vec::with_capacity(args.rows);
     for row in 0..args.rows {
         let text = args.col(0)?.get::<Str>(row)?;
-        out.push(
-            text.is_some_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()),
-        );
+        out.push(text.is_some_and(|text| parse(text).is_ok()));
     }
     Ok(Arc::new(BooleanArray::from(out)))
 }

@@ -10,6 +10,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use serde_json::{Map, Number, Value};
 
+use super::java_json::{Numbers, java_text};
 use super::json::parse;
 use super::registry::{Body::*, Scalar};
 use crate::expr::base64;
@@ -46,7 +47,7 @@ fn concat(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
         }
         match values.into_iter().collect::<Result<Option<Vec<Value>>, Fault>>() {
             Ok(Some(values)) if !values.is_empty() => {
-                out.append_value(joined(values).to_string());
+                out.append_value(java_text(&joined(values), Numbers::Plain));
             }
             Ok(_) => out.append_null(),
             Err(message) => {
@@ -110,7 +111,8 @@ pub(super) fn json_of(array: &dyn Array, row: usize) -> Result<Value, ArrowError
         }
         DataType::Time32(_) => {
             let ms = array.as_primitive::<Time32MillisecondType>().value(row);
-            text(&|out| iso::write_time(out, ms))
+            // As CAST does it: without milliseconds.
+            text(&|out| iso::write_time(out, ms / 1000 * 1000))
         }
         DataType::Timestamp(..) => {
             let ms = array.as_primitive::<TimestampMillisecondType>().value(row);

@@ -113,10 +113,14 @@ fn mask(
 fn masks(args: &Args<'_>, first: usize, row: usize) -> Result<Result<Masks, Fault>, ArrowError> {
     let mut masks = DEFAULT;
     for (mask, col) in masks.iter_mut().zip(args.cols.iter().skip(first)) {
-        let mut chars = col.get::<Str>(row)?.unwrap_or_default().chars();
+        let Some(text) = col.get::<Str>(row)? else {
+            *mask = None;
+            continue;
+        };
+        let mut chars = text.chars();
         *mask = chars.next();
-        if chars.next().is_some() {
-            return Ok(Err("a mask must be one character".into()));
+        if mask.is_none() || chars.next().is_some() {
+            return Ok(Err("Invalid mask character: it must be one character".into()));
         }
     }
     Ok(Ok(masks))

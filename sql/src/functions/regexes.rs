@@ -159,12 +159,35 @@ fn split(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     rows2::<Str, Str, StrList>(args, frame, |text, pattern| {
         let matches_empty = with_pattern(pattern, |regex| regex.is_match(""))?;
         if matches_empty {
-            return Ok(Some(characters(text)));
+            return with_pattern(pattern, |regex| Some(split_at_nothing(regex, text)));
         }
         with_pattern(pattern, |regex| {
             Some(regex.split(text).map(|part| Some(Cow::Borrowed(part))).collect())
         })
     })
+}
+
+/// Java's `Pattern.split` for patterns that match nothing, too: no empty part in front of a match
+/// of nothing at the start, and none at the end.
+fn split_at_nothing<'a>(regex: &Regex, text: &'a str) -> Texts<'a> {
+    let (mut parts, mut done, mut from) = (Vec::new(), 0, 0);
+    while let Some(found) = (from <= text.len()).then(|| regex.find_at(text, from)).flatten() {
+        from = match found.is_empty() {
+            false => found.end(),
+            true => found.end() + text[found.end()..].chars().next().map_or(1, char::len_utf8),
+        };
+        if done == 0 && found.end() == 0 {
+            continue;
+        }
+        parts.push(&text[done..found.start()]);
+        done = found.end();
+    }
+    parts.push(&text[done..]);
+    if parts.len() > 1 {
+        let kept = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
+        parts.truncate(kept);
+    }
+    parts.into_iter().map(|part| Some(Cow::Borrowed(part))).collect()
 }
 
 /// Every character on its own; the empty text is one part.

@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, BinaryBuilder, StringBuilder};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
+use super::escapes::unescape;
 use super::registry::{Body::*, Scalar};
 use super::{bytes, regexes};
 use crate::expr::frame::Frame;
@@ -213,19 +214,10 @@ fn chr(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
 }
 
 fn chr_escaped(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
-    rows1::<Str, Str>(args, frame, |text| Ok(unescape(text).map(Cow::Owned)))
-}
-
-/// `\uXXXX`, once or more.
-fn unescape(text: &str) -> Option<String> {
-    let mut parts = text.split("\\u");
-    let first = parts.next()?;
-    let units = parts.map(|part| {
-        let fits = part.len() == 4;
-        u16::from_str_radix(part, 16).ok().filter(|_| fits)
-    });
-    let units = units.collect::<Option<Vec<u16>>>()?;
-    String::from_utf16(&units).ok().filter(|text| first.is_empty() && !text.is_empty())
+    rows1::<Str, Str>(args, frame, |text| match text.starts_with("\\u") && units(text) >= 6 {
+        true => unescape(text).map(|text| Some(Cow::Owned(text))),
+        false => Ok(None),
+    })
 }
 
 /// Joins the arguments from `first` on; the ones before are the separator.
@@ -274,14 +266,16 @@ fn concat_bytes(args: &Args<'_>, first: usize) -> Result<ArrayRef, ArrowError> {
 
 fn initcap(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     rows1::<Str, Str>(args, frame, |text| {
+        let space = |c: char| matches!(c, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r');
         let mut out = String::with_capacity(text.len());
         let mut at_start = true;
-        for c in text.chars() {
+        // As in ksqlDB, spaces before the first word are lost.
+        for c in text.trim_start_matches(space).chars() {
             match at_start {
                 true => out.extend(c.to_uppercase()),
                 false => out.extend(c.to_lowercase()),
             }
-            at_start = c.is_whitespace();
+            at_start = space(c);
         }
         ok(out)
     })
@@ -309,8 +303,10 @@ fn find(text: Option<&str>, sub: Option<&str>, position: i32, occurrence: i32) -
         let from = byte_at(text, position as usize - 1);
         overlapping(&text[from..], sub).nth(skip).map(|at| from + at)
     } else {
-        let last = byte_at(text, (length + position) as usize);
-        let starts: Vec<usize> = overlapping(text, sub).filter(|at| *at <= last).collect();
+        // All of it lies before the position, as ksqlDB searches the reversed text.
+        let end = byte_at(text, (length + position + 1) as usize);
+        let before = |at: &usize| at + sub.len() <= end;
+        let starts: Vec<usize> = overlapping(text, sub).filter(before).collect();
         starts.iter().rev().nth(skip).copied()
     };
     found.map_or(0, |at| units(&text[..at]) + 1)

@@ -32,6 +32,12 @@ impl Parsed {
             || self.day_of_year.is_some()
     }
 
+    /// Year and day were in the text.
+    pub fn is_full_date(&self) -> bool {
+        let day = self.day_of_year.is_some() || (self.month.is_some() && self.day.is_some());
+        self.year.is_some() && day
+    }
+
     /// The zone in the text.
     pub fn zone(&self) -> Option<Zone> {
         self.zone
@@ -44,7 +50,8 @@ impl Parsed {
     pub fn days(&self) -> Result<i64, String> {
         let year = self.year.unwrap_or(1970);
         if let Some(day) = self.day_of_year {
-            let in_range = (1..=366).contains(&day);
+            let days_of_year = (days_of(year + 1, 1, 1) - days_of(year, 1, 1)) as u32;
+            let in_range = (1..=days_of_year).contains(&day);
             let days = days_of(year, 1, 1) + i64::from(day) - 1;
             return in_range.then_some(days).ok_or_else(|| range("DayOfYear", i64::from(day)));
         }
