@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::error::{EngineError, Result};
 use crate::ids::{Offset, Tp};
 use crate::lane::{Lane, Phase};
-use crate::log::{Cursor, Ends, Lost, PollLimits, RawBatch, ReadClass, Writer};
+use crate::lane_cleanse::Cleanser;
+use crate::log::{Cursor, Ends, LogError, Lost, PollLimits, RawBatch, ReadClass, Writer};
 use crate::mutant::{self, Mutant};
 use crate::progress::{self, LaneHeader, PositionRecord, TaskKey, TaskRecord};
 use crate::query::QueryDef;
@@ -21,7 +22,7 @@ pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A recovery under way.
 pub(crate) struct Recovery {
-    writer: Box<dyn Writer>,
+    writer: Cleanser,
     stage: Stage,
     /// Tasks that are being made ready.
     tasks: Vec<Task>,
@@ -38,6 +39,8 @@ enum Stage {
     },
     /// Waits until this node has applied the commands that the lane's last owner had.
     AwaitCommands,
+    /// Decides what an earlier run left undecided where the tasks write (R11).
+    Cleanse,
     AskChangelogs,
     Replay {
         cursor: Box<dyn Cursor>,
@@ -58,23 +61,30 @@ struct Target {
 impl Recovery {
     /// From the beginning: progress, then everything.
     pub(crate) fn whole(writer: Box<dyn Writer>) -> Self {
+        let writer = Cleanser::new(writer);
         let stage = Stage::AskProgress;
         Recovery { writer, stage, tasks: Vec::new(), targets: HashMap::new(), progress_end: None }
     }
 
     /// For tasks that a command adds; progress is known.
     fn partial(writer: Box<dyn Writer>, tasks: Vec<Task>) -> Self {
-        let stage = Stage::AskChangelogs;
+        let writer = Cleanser::new(writer);
+        let stage = Stage::Cleanse;
         Recovery { writer, stage, tasks, targets: HashMap::new(), progress_end: None }
     }
 }
 
 impl Lane {
     pub(crate) fn recover(&mut self, mut recovery: Box<Recovery>) -> Result<bool> {
+        if !recovery.writer.step(self.world.clock.elapsed())? {
+            self.phase = Phase::Recovering(recovery);
+            return Ok(false);
+        }
         let busy = match &mut recovery.stage {
             Stage::AskProgress => self.ask_progress(&mut recovery)?,
             Stage::ReadProgress { .. } => self.read_progress(&mut recovery)?,
             Stage::AwaitCommands => self.await_commands(&mut recovery)?,
+            Stage::Cleanse => self.cleanse(&mut recovery)?,
             Stage::AskChangelogs => self.ask_changelogs(&mut recovery)?,
             Stage::Replay { .. } => match self.replay(&mut recovery)? {
                 Replayed::Done if self.is_confirmed(&recovery)? => return self.start(*recovery),
@@ -118,7 +128,12 @@ impl Lane {
     fn ask_progress(&mut self, recovery: &mut Recovery) -> Result<bool> {
         let tp = self.progress_tp();
         let Poll::Ready(ends) = self.world.log.ends(&[tp]) else { return Ok(false) };
-        let ends = one(ends?)?;
+        let ends = ends?;
+        if recovery.writer.look(&[tp], &ends, self.world.clock.elapsed()) {
+            // Asked again when all of it is decided.
+            return Ok(true);
+        }
+        let ends = one(ends)?;
         self.progress.clear();
         let mut cursor = self.world.log.cursor(ReadClass::Restore);
         cursor.assign(&[(tp, ends.start)]);
@@ -196,6 +211,23 @@ impl Lane {
         self.forget_dropped();
         let wanted = self.wanted().into_iter().collect();
         recovery.tasks = self.make_tasks(wanted)?;
+        recovery.stage = Stage::Cleanse;
+        Ok(true)
+    }
+
+    fn cleanse(&mut self, recovery: &mut Recovery) -> Result<bool> {
+        let tps = self.written_partitions(&recovery.tasks);
+        if !tps.is_empty() {
+            let Poll::Ready(ends) = self.world.log.ends(&tps) else { return Ok(false) };
+            match ends {
+                Ok(ends) => {
+                    recovery.writer.look(&tps, &ends, self.world.clock.elapsed());
+                }
+                // Its query will be told when it writes.
+                Err(LogError::Gone(topic)) => tracing::warn!(topic, "not cleansed: it is gone"),
+                Err(error) => return Err(error.into()),
+            }
+        }
         recovery.stage = Stage::AskChangelogs;
         Ok(true)
     }
@@ -355,7 +387,7 @@ impl Lane {
                  terminate and create the query again",
             );
         }
-        self.phase = Phase::Running { writer };
+        self.phase = Phase::Running { writer: writer.into_writer()? };
         Ok(true)
     }
 

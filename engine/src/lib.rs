@@ -11,6 +11,7 @@ pub mod format;
 mod held;
 pub mod ids;
 pub mod lane;
+mod lane_cleanse;
 mod lane_commit;
 mod lane_failure;
 mod lane_recovery;

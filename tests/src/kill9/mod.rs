@@ -21,6 +21,7 @@ use self::output::Output;
 use self::random::Random;
 use self::server::{Launch, Server};
 use self::topics::Topics;
+use crate::rig::Kafka;
 use crate::rig::process::free_ports;
 
 const PAUSE_MEAN: Duration = Duration::from_millis(1200);
@@ -179,6 +180,34 @@ impl Trial {
         let verdict = self.judge();
         self.check_pulls()?;
         Ok(verdict)
+    }
+
+    /// Lets the server die in an open transaction and the broker with it, brings the broker back after
+    /// `down`, longer than the transaction's time-out, and goes on. Whether the transaction was open.
+    ///
+    /// # Errors
+    /// It does not go on.
+    pub fn crash_with_broker(&mut self, kafka: &Kafka, down: Duration) -> Result<bool, String> {
+        self.await_progress()?;
+        std::thread::sleep(self.random.pause(PAUSE_MEAN, PAUSE_MIN, PAUSE_MAX));
+        // The input must not fail with the broker; what it brought last is still uncommitted.
+        self.stop_input()?;
+        if let Some(server) = self.server.take() {
+            server.kill9();
+        }
+        let open = self.output.is_open(&self.launch.service_id)?;
+        kafka.kill9(0);
+        std::thread::sleep(down);
+        kafka.revive(0)?;
+        self.start()?;
+        self.feeding = self.input.take().map(Input::feed);
+        self.await_progress()?;
+        Ok(open)
+    }
+
+    /// Rows that are certainly wrong.
+    pub fn certain(&self) -> Verdict {
+        Verdict::certain(&self.output.seen())
     }
 
     /// How old the topics are at least.

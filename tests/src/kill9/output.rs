@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -204,8 +204,15 @@ fn windowed(bytes: &[u8]) -> Option<(String, i64)> {
 
 /// Where a partition ends for readers like this one.
 fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64, String> {
-    let ends = consumer.fetch_watermarks(topic, partition, ANSWER_TIME_MAX);
-    ends.map(|(_, end)| end).map_err(|e| format!("where does {topic} end? {e}"))
+    let until = Instant::now() + ANSWER_TIME_MAX;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, ANSWER_TIME_MAX) {
+            Ok((_, end)) => return Ok(end),
+            Err(e) if Instant::now() > until => return Err(format!("where does {topic} end? {e}")),
+            // A broker that has just come back does not lead everything yet.
+            Err(_) => std::thread::sleep(POLL),
+        }
+    }
 }
 
 fn consumer(bootstrap: &str, isolation: &str) -> Result<BaseConsumer, String> {

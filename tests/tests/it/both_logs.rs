@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use millrace_connectors::embedded::{EmbeddedLog, Options};
 use millrace_connectors::kafka::{KafkaConfig, KafkaLog};
 use millrace_engine::api::{Api, QueryState};
-use millrace_engine::ids::{Timestamp, TopicId};
+use millrace_engine::ids::{Timestamp, TopicId, Tp};
 use millrace_engine::log::{Log, Record};
 use millrace_sql::parser;
 use millrace_sql::unparse::to_sql;
 use millrace_tests::local::{Committed, Local, Setup, answer, await_some, describe, read};
 use millrace_tests::rig::{Kafka, grow};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 
 use super::reliability::check_too_large;
@@ -284,4 +286,48 @@ fn last(records: &[Committed]) -> Vec<Committed> {
         keys.insert(record.key.clone(), Committed { time: 0, ..record.clone() });
     }
     keys.into_values().collect()
+}
+
+/// Positions are told to a group named as ksqlDB names it, so that other tools show the lag; what a
+/// repartition topic has handed on is deleted.
+#[test]
+fn positions_are_told_and_repartition_topics_purged() {
+    const ROWS: i64 = 6;
+    let kafka = Kafka::start(1).expect("a Kafka");
+    let dir = tempfile::tempdir().expect("a folder");
+    let under = on_kafka(&kafka);
+    let local = Local::start(under.log.clone(), &Setup::new("lag_", dir.path()));
+    local.run(
+        "CREATE STREAM s (k VARCHAR KEY, v BIGINT) \
+         WITH (KAFKA_TOPIC='lag_s', VALUE_FORMAT='JSON', PARTITIONS=2);",
+    );
+    local.run("CREATE TABLE t AS SELECT v, COUNT(*) AS n FROM s GROUP BY v;");
+    let query = local.query("T").id;
+    let row = |i: i64| (["a", "b", "c"][i as usize % 3], r#"{"V":1}"#.to_owned(), 1000 + i);
+    local.load("lag_s", (0..ROWS).map(row));
+    local.await_pull("SELECT n FROM t WHERE v = 1;", &[&ROWS.to_string()]);
+    let group = format!("_confluent-ksql-lag_query_{query}");
+    let told: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &kafka.bootstrap)
+        .set("group.id", &group)
+        .create()
+        .expect("a client");
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range("lag_s", 0, 1);
+    await_some("positions of all rows", || {
+        let found = told.committed_offsets(asked.clone(), Duration::from_secs(5)).expect("offsets");
+        let elements = found.elements();
+        let offsets = elements.iter().filter_map(|e| e.offset().to_raw());
+        let sum: i64 = offsets.filter(|offset| *offset > 0).sum();
+        if sum >= ROWS { Ok(()) } else { Err(found) }
+    });
+    let topics = local.service.topics().expect("topics");
+    let repartition = topics.iter().find(|t| t.name.ends_with("-repartition")).expect("one");
+    let tps: Vec<Tp> = (0..repartition.partitions).map(|p| Tp::new(repartition.id, p)).collect();
+    await_some("an empty repartition topic", || {
+        let ends = answer(&*under.log, || under.log.ends(&tps)).expect("ends");
+        let starts: i64 = ends.iter().map(|ends| ends.start.0).sum();
+        if starts >= ROWS { Ok(()) } else { Err(ends) }
+    });
+    local.stop();
 }

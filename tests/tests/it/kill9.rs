@@ -41,6 +41,33 @@ fn nothing_is_lost_or_doubled_by_kills() {
     assert!(verdict.is_right(), "seed {}: {verdict}; {}", plan.seed, trial.log());
 }
 
+/// A lone broker that dies with a transaction open and comes back after its time-out forgets the
+/// markers that abort it (seen with 4.3.1): its rows would show with the next commit of the same
+/// producer, or hold readers up for ever.
+#[test]
+fn a_transaction_that_a_dead_broker_forgot_stays_invisible() {
+    const ROUNDS: usize = 4;
+    const DOWN: Duration = Duration::from_secs(13);
+    let plan = Plan { kills: 0, seed: seed(), mutant: None, commit_ms: 1000 };
+    println!("kill9 hanging seed={}", plan.seed);
+    let kafka = Kafka::start(1).expect("a Kafka");
+    if !kafka.is_ours() {
+        return println!("an external cluster is not killed: not tested");
+    }
+    let mut trial = Trial::begin(&kafka.bootstrap, plan.clone()).expect("a trial");
+    let mut open = 0;
+    for round in 0..ROUNDS {
+        open += usize::from(trial.crash_with_broker(&kafka, DOWN).expect("progress after a crash"));
+        let verdict = trial.certain();
+        assert!(verdict.is_right(), "round {round}: {verdict}; {}", trial.log());
+    }
+    let mut summary = Summary::default();
+    trial.finish(&mut summary).expect("all of the output");
+    println!("kill9 hanging: {open} of {ROUNDS} open, {}", summary.verdict);
+    assert!(summary.verdict.is_right(), "{}; {}", summary.verdict, trial.log());
+    assert!(open > 0, "no transaction was open");
+}
+
 #[test]
 fn positions_outside_of_the_transaction_are_noticed() {
     check_mutant("positions-outside", 1000);
