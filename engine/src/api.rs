@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use millrace_sql::catalog::Catalog;
 use millrace_sql::error::SqlError;
 use millrace_sql::types::SqlType;
+use serde_json::Value;
 
 use crate::error::EngineError;
 use crate::log::{RawBatch, TopicInfo};
@@ -32,6 +33,16 @@ pub trait Api: Send + Sync {
 
     /// `INSERT INTO x VALUES (...)`, written before it returns.
     fn insert_values(&self, sql: &str, properties: &Properties) -> ApiResult<()>;
+
+    /// Checks that rows can be inserted into a source.
+    fn insert_target(&self, target: &str) -> ApiResult<()>;
+
+    /// Writes one row, given as members of a JSON object, before it returns.
+    fn insert_row(&self, target: &str, row: &serde_json::Map<String, Value>) -> ApiResult<()>;
+
+    /// Whether the registry has a schema of this subject, of this id, or of both; `None`: there is
+    /// no registry.
+    fn has_schema(&self, subject: Option<&str>, id: Option<i64>) -> ApiResult<Option<bool>>;
 
     /// Starts a push query: `SELECT ... EMIT CHANGES`.
     fn push(&self, sql: &str, properties: &Properties) -> ApiResult<Box<dyn PushQuery>>;

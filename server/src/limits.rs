@@ -30,6 +30,11 @@ pub const PUSH_WAIT: Duration = Duration::from_millis(100);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a request waits for its `commandSequenceNumber`.
 pub const COMMAND_WAIT: Duration = Duration::from_secs(5);
+/// How long an ASSERT waits for what it says, unless it says how long; the longest it may say; and
+/// the pause between two looks.
+pub const ASSERT_WAIT: Duration = Duration::from_secs(1);
+pub const ASSERT_WAIT_MAX: Duration = Duration::from_secs(60);
+pub const ASSERT_PAUSE: Duration = Duration::from_millis(100);
 /// Command statuses that `/status` remembers.
 pub const STATUSES_MAX: usize = 1000;
 /// `/healthcheck` asks the engine at most that often.
@@ -52,6 +57,7 @@ pub fn effective() -> Vec<(&'static str, u64)> {
         ("millrace.limits.chunk.bytes", CHUNK_BYTES as u64),
         ("millrace.limits.keep.alive.ms", KEEP_ALIVE.as_millis() as u64),
         ("millrace.limits.command.wait.ms", COMMAND_WAIT.as_millis() as u64),
+        ("millrace.limits.assert.wait.ms", ASSERT_WAIT_MAX.as_millis() as u64),
         ("millrace.limits.statuses", STATUSES_MAX as u64),
         ("millrace.limits.shutdown.wait.ms", SHUTDOWN_WAIT.as_millis() as u64),
         ("millrace.limits.properties", PROPERTIES_MAX as u64),

@@ -15,6 +15,7 @@ use millrace_sql::catalog::*;
 use millrace_sql::error::SqlError;
 use millrace_sql::types::SqlType;
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use crate::config::ConfigBuilder;
 use crate::http::state::Server;
@@ -168,6 +169,27 @@ impl Api for FakeApi {
         }
         self.ran.lock().push((sql.to_string(), properties.clone()));
         Ok(())
+    }
+
+    fn insert_target(&self, target: &str) -> ApiResult<()> {
+        match self.catalog.lock().source(target) {
+            Some(_) => Ok(()),
+            None => Err(wrong("", "Cannot insert values into an unknown stream/table")),
+        }
+    }
+
+    fn insert_row(&self, target: &str, row: &serde_json::Map<String, Value>) -> ApiResult<()> {
+        if !row.contains_key("K") {
+            return Err(wrong("", "Key field must be specified: K"));
+        }
+        let value = Value::Object(row.clone()).to_string();
+        let record = Record::new(Timestamp(0), None, Some(value.as_bytes()));
+        self.loaded.lock().push((target.to_string(), record));
+        Ok(())
+    }
+
+    fn has_schema(&self, subject: Option<&str>, _: Option<i64>) -> ApiResult<Option<bool>> {
+        Ok(subject.map(|subject| subject == "s-value"))
     }
 
     fn push(&self, _: &str, _: &Properties) -> ApiResult<Box<dyn PushQuery>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_sql::catalog::Catalog;
+use serde_json::Value;
 
 use crate::api::{
     Api, ApiError, ApiResult, Executed, ExplainTarget, Explained, Health, Identity, Properties,
@@ -37,6 +38,31 @@ impl Api for Service {
 
     fn insert_values(&self, sql: &str, properties: &Properties) -> ApiResult<()> {
         self.inner.insert_values(sql, properties)
+    }
+
+    fn insert_target(&self, target: &str) -> ApiResult<()> {
+        self.inner.row_target(target).map(|_| ())
+    }
+
+    fn insert_row(&self, target: &str, row: &serde_json::Map<String, Value>) -> ApiResult<()> {
+        self.inner.insert_row(target, row)
+    }
+
+    fn has_schema(&self, subject: Option<&str>, id: Option<i64>) -> ApiResult<Option<bool>> {
+        let Some(registry) = self.inner.seams.formats.registry() else { return Ok(None) };
+        let failed = |e: crate::schemas::RegistryError| {
+            ApiError::Engine(EngineError::Config(format!("the schema registry: {e}")))
+        };
+        let latest = match subject {
+            Some(subject) => Some(registry.latest(subject).map_err(failed)?),
+            None => None,
+        };
+        let by_id = match id.map(u32::try_from) {
+            Some(Ok(id)) => Some(registry.by_id(id).map_err(failed)?),
+            Some(Err(_)) => Some(None),
+            None => None,
+        };
+        Ok(Some(latest.is_none_or(|found| found.is_some()) && by_id.is_none_or(|f| f.is_some())))
     }
 
     fn push(&self, sql: &str, properties: &Properties) -> ApiResult<Box<dyn PushQuery>> {

@@ -55,7 +55,7 @@ impl Inner {
     }
 
     /// The target with the schemas that a row is written with.
-    fn with_schemas(&self, sql: &str, target: &Arc<Source>) -> ApiResult<Arc<Source>> {
+    pub(super) fn with_schemas(&self, sql: &str, target: &Arc<Source>) -> ApiResult<Arc<Source>> {
         let desk = SchemaDesk { formats: self.seams.formats.as_ref() };
         let schemas = desk.register(target, false);
         let schemas =
@@ -66,7 +66,7 @@ impl Inner {
         Ok(Arc::new(schemas::with_schemas(target, &schemas)))
     }
 
-    fn write(&self, insert: &InsertRow, encoded: InsertRecord) -> ApiResult<()> {
+    pub(super) fn write(&self, insert: &InsertRow, encoded: InsertRecord) -> ApiResult<()> {
         let log = self.seams.log.as_ref();
         let topic = facts::describe(log, &insert.target.topic).map_err(ApiError::Engine)?;
         let partition = match &encoded.record.key {

@@ -12,6 +12,7 @@ mod explain;
 pub mod facts;
 mod facts_check;
 pub mod insert;
+mod insert_row;
 mod processing_stream;
 mod pull;
 mod pull_read;

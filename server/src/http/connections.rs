@@ -70,7 +70,7 @@ async fn connection(
         return;
     }
     let service = TowerToHyperService::new(router);
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = stopped(&mut stop) => {

@@ -15,10 +15,13 @@ pub mod code {
     pub const BAD_STATEMENT: u32 = 40001;
     pub const QUERY_ENDPOINT: u32 = 40002;
     pub const PUSH_QUERIES: u32 = 40003;
+    pub const HTTP2_ONLY: u32 = 40004;
     pub const DENIED: u32 = 40301;
     pub const NOT_FOUND: u32 = 40400;
     pub const NOT_ACCEPTABLE: u32 = 40600;
     pub const TOO_LARGE: u32 = 41300;
+    pub const ASSERTION: u32 = 41700;
+    pub const NO_REGISTRY: u32 = 42801;
     pub const TOO_MANY: u32 = 42900;
     pub const SERVER: u32 = 50000;
     pub const COMMAND_WAIT: u32 = 50301;

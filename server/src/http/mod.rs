@@ -5,11 +5,13 @@ mod connections;
 mod encode;
 pub mod error;
 mod info;
+mod inserts;
 mod ksql;
 mod print;
 mod query;
 pub mod records;
 pub mod request;
+mod socket;
 pub mod state;
 mod stream;
 
@@ -43,6 +45,8 @@ pub fn router(server: Arc<Server>) -> Router {
         .route("/query", post(query::query))
         .route("/query-stream", post(query::query_stream))
         .route("/close-query", post(query::close_query))
+        .route("/inserts-stream", post(inserts::inserts_stream))
+        .route("/ws/query", get(socket::query))
         .route("/millrace/topics/{topic}/records", post(records::load))
         .fallback(not_found)
         .with_state(server)

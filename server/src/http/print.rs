@@ -83,6 +83,42 @@ impl Printer {
         body.flush()
     }
 
+    /// Hands out line by line, without their ends.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    pub fn lines(
+        mut self,
+        server: &Server,
+        line: &mut dyn FnMut(&str) -> Result<(), Gone>,
+    ) -> Result<(), Gone> {
+        while !self.is_done() && !server.is_stopping() {
+            let batches = match self.reader.next(limits::PUSH_WAIT) {
+                Ok(batches) => batches,
+                Err(e) => return line(&format!("error: {}", HttpError::from_api("", e).message)),
+            };
+            for batch in &batches {
+                for i in 0..batch.records.len() {
+                    if self.is_done() {
+                        break;
+                    }
+                    let mut text = Vec::new();
+                    if self.is_shown() {
+                        self.record(&mut text, batch, i);
+                    }
+                    String::from_utf8_lossy(&text).lines().try_for_each(&mut *line)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a record; true for every n-th.
+    fn is_shown(&mut self) -> bool {
+        self.seen += 1;
+        (self.seen - 1).is_multiple_of(self.interval)
+    }
+
     fn is_done(&self) -> bool {
         self.stopped.load(Ordering::Acquire) || self.limit.is_some_and(|limit| self.shown >= limit)
     }
@@ -93,9 +129,7 @@ impl Printer {
             if self.is_done() {
                 break;
             }
-            let shown = self.seen.is_multiple_of(self.interval);
-            self.seen += 1;
-            if shown {
+            if self.is_shown() {
                 self.record(body.buffer(), batch, i);
                 body.roll()?;
             }

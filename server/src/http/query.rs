@@ -6,13 +6,15 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
-use millrace_engine::api::ApiError;
-use millrace_sql::ast::{Print, Query, Statement};
+use millrace_engine::api::{ApiError, PullAnswer, PushQuery};
+use millrace_engine::error::EngineError;
+use millrace_engine::log::LogError;
+use millrace_sql::ast::{Print, Statement};
 
 use super::encode::Encoder;
 use super::error::{HttpError, code};
 use super::request::{self, SqlRequest, StreamFormat, accepted};
-use super::state::Server;
+use super::state::{Place, Server};
 use super::stream::{BodyWriter, pump_pull, pump_push, spawn};
 use super::{await_command, print};
 use crate::limits;
@@ -37,8 +39,19 @@ async fn answer(server: Arc<Server>, request: Request, format: StreamFormat, old
     server.call(move |server| run(server, &request, format, old)).await
 }
 
-/// Starts the one statement of the request. May block.
-fn run(server: &Arc<Server>, request: &SqlRequest, format: StreamFormat, old: bool) -> Answer {
+/// A query that has been started for a reader.
+pub enum Opened {
+    Push(Box<dyn PushQuery>, Place),
+    /// The rows, and the LIMIT of the statement.
+    Pull(PullAnswer, Option<u64>),
+    Print(print::Printer, Place),
+}
+
+/// Starts the one statement of a request. May block. `text`: the client takes what PRINT says.
+///
+/// # Errors
+/// What is wrong with the statement, or with the moment.
+pub fn open(server: &Arc<Server>, request: &SqlRequest, text: bool) -> Result<Opened, HttpError> {
     await_command(server, request.command_sequence)?;
     let session = Session::new(&server.config.session, &request.properties, &request.variables)?;
     let mut parts = split(&request.sql, &session)?;
@@ -47,11 +60,13 @@ fn run(server: &Arc<Server>, request: &SqlRequest, format: StreamFormat, old: bo
         return Err(HttpError::new(code::BAD_STATEMENT, message).about(&request.sql));
     };
     match &part.statement {
-        Statement::Query(query) if query.emit.is_some() => push(server, &part, &session, format),
-        Statement::Query(query) => pull(server, &part, query, &session, format),
-        Statement::Print(print) if old || format == StreamFormat::Delimited => {
-            start_print(server, &part, print, format, old)
+        Statement::Query(query) if query.emit.is_some() => open_push(server, &part, &session),
+        Statement::Query(query) => {
+            let answer = server.api.pull(&part.text, &session.properties);
+            let answer = answer.map_err(|e| HttpError::from_api(&part.text, e))?;
+            Ok(Opened::Pull(answer, query.limit))
         }
+        Statement::Print(print) if text => open_print(server, &part, print),
         Statement::Print(_) => {
             let message = "PRINT answers in text only: accept application/vnd.ksqlapi.delimited.v1";
             Err(HttpError::new(code::NOT_ACCEPTABLE, message))
@@ -63,50 +78,54 @@ fn run(server: &Arc<Server>, request: &SqlRequest, format: StreamFormat, old: bo
     }
 }
 
-fn push(server: &Arc<Server>, part: &Part, session: &Session, format: StreamFormat) -> Answer {
+fn open_push(server: &Arc<Server>, part: &Part, session: &Session) -> Result<Opened, HttpError> {
     let mut place = server.pushes.enter()?;
     let query = server.api.push(&part.text, &session.properties).map_err(|e| match e {
         ApiError::TooMany(message) => HttpError::new(code::PUSH_QUERIES, message),
         e => HttpError::from_api(&part.text, e),
     })?;
     place.started(query.id(), query.stopper());
-    let (body, response) = BodyWriter::new(format.media_type());
-    let server = Arc::clone(server);
-    spawn("push-query", move || pump_push(&server, query, Encoder::new(format), body, place))?;
-    Ok(response)
+    Ok(Opened::Push(query, place))
 }
 
-fn pull(
-    server: &Arc<Server>,
-    part: &Part,
-    query: &Query,
-    session: &Session,
-    format: StreamFormat,
-) -> Answer {
-    let answer = server.api.pull(&part.text, &session.properties);
-    let answer = answer.map_err(|e| HttpError::from_api(&part.text, e))?;
-    let (body, response) = BodyWriter::new(format.media_type());
-    let limit = query.limit;
-    spawn("pull-query", move || pump_pull(&answer, limit, Encoder::new(format), body))?;
-    Ok(response)
-}
-
-fn start_print(
-    server: &Arc<Server>,
-    part: &Part,
-    print: &Print,
-    format: StreamFormat,
-    old: bool,
-) -> Answer {
+fn open_print(server: &Arc<Server>, part: &Part, print: &Print) -> Result<Opened, HttpError> {
     let mut place = server.pushes.enter()?;
     let reader = server.api.print(&print.topic.value, print.from_beginning);
-    let reader = reader.map_err(|e| HttpError::from_api(&part.text, e))?;
+    let reader = reader.map_err(|e| match e {
+        ApiError::Engine(EngineError::Log(LogError::Gone(_))) => {
+            let topic = &print.topic.value;
+            let message = format!(
+                "Could not find topic '{topic}', or the KSQL user does not have \
+                                   permissions to list the topic. Topic names are case-sensitive."
+            );
+            HttpError::refused(&part.text, message)
+        }
+        e => HttpError::from_api(&part.text, e),
+    })?;
     let (printer, stopper) = print::Printer::new(print, reader);
     place.started(&format!("print_{}", uuid::Uuid::new_v4()), stopper);
-    let media_type = if old { "text/plain; charset=utf-8" } else { format.media_type() };
+    Ok(Opened::Print(printer, place))
+}
+
+/// Starts the statement and answers with its stream. May block.
+fn run(server: &Arc<Server>, request: &SqlRequest, format: StreamFormat, old: bool) -> Answer {
+    let opened = open(server, request, old || format == StreamFormat::Delimited)?;
+    let text = old && matches!(opened, Opened::Print(..));
+    let media_type = if text { "text/plain; charset=utf-8" } else { format.media_type() };
     let (body, response) = BodyWriter::new(media_type);
     let server = Arc::clone(server);
-    spawn("print", move || printer.run(&server, body, place))?;
+    let encoder = Encoder::new(format);
+    match opened {
+        Opened::Push(query, place) => {
+            spawn("push-query", move || pump_push(&server, query, encoder, body, place))?;
+        }
+        Opened::Pull(answer, limit) => {
+            spawn("pull-query", move || pump_pull(&answer, limit, encoder, body))?;
+        }
+        Opened::Print(printer, place) => {
+            spawn("print", move || printer.run(&server, body, place))?;
+        }
+    }
     Ok(response)
 }
 

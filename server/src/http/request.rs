@@ -25,7 +25,15 @@ impl SqlRequest {
     /// 400 when it is not such a JSON object, 413 when it is too long.
     pub async fn read(request: Request) -> Result<SqlRequest, HttpError> {
         let bytes = body(request, limits::BODY_BYTES_MAX).await?;
-        let Value::Object(mut members) = parse(&bytes)? else {
+        Self::parse(&bytes)
+    }
+
+    /// From the JSON of a body.
+    ///
+    /// # Errors
+    /// 400 when it is not such a JSON object.
+    pub fn parse(bytes: &[u8]) -> Result<SqlRequest, HttpError> {
+        let Value::Object(mut members) = parse(bytes)? else {
             return Err(HttpError::bad_request("Invalid request: the body must be a JSON object"));
         };
         let mut first = |names: [&str; 2]| {

@@ -363,3 +363,112 @@ async fn records_are_loaded() {
     let bad = rig.request("POST", "/millrace/topics/s/records", "*/*", "{}\noops".into()).await;
     assert!(bad.json()["message"].as_str().unwrap().starts_with("line 2: "), "{}", bad.text);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_inserted_and_acknowledged() {
+    let old = Rig::new().await;
+    let lines = "{\"target\":\"s\"}\n{\"K\":\"a\",\"C\":1}\n";
+    let answer = old.request("POST", "/inserts-stream", "*/*", lines.to_string()).await;
+    assert_eq!((answer.status, answer.json()["error_code"].as_u64()), (400, Some(40004)));
+
+    let rig = Rig::with(&[], true).await;
+    let lines = format!("{lines}\n{{\"C\":2}}\n{{\"K\":\"b\"}}\n");
+    let answer = rig.request("POST", "/inserts-stream", "*/*", lines.clone()).await;
+    let acks: Vec<Value> =
+        answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let summary: Vec<_> = acks.iter().map(|a| (a["status"].clone(), a["seq"].clone())).collect();
+    assert_eq!(summary, [(json!("ok"), json!(0)), (json!("error"), json!(1))]);
+    assert_eq!(acks[1]["message"], "Key field must be specified: K");
+    assert_eq!(rig.api.loaded.lock().len(), 1);
+    let answer = rig.request("POST", "/inserts-stream", "application/json", lines).await;
+    assert_eq!(answer.json()[0], json!({ "status": "ok", "seq": 0 }));
+    let lines = "{\"target\":\"nobody\"}\n".to_string();
+    let answer = rig.request("POST", "/inserts-stream", "*/*", lines).await;
+    assert_eq!((answer.status, answer.json()["error_code"].as_u64()), (400, Some(40001)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assertions_hold_or_fail() {
+    let rig = Rig::new().await;
+    let cases = [
+        ("ASSERT TOPIC s WITH (PARTITIONS=2, REPLICAS=1);", Ok("assert_topic")),
+        ("ASSERT NOT EXISTS TOPIC zzz;", Ok("assert_topic")),
+        ("ASSERT TOPIC zzz TIMEOUT 1 MILLISECONDS;", Err("Topic zzz does not exist")),
+        ("ASSERT NOT EXISTS TOPIC s TIMEOUT 0 SECONDS;", Err("Topic s exists")),
+        (
+            "ASSERT TOPIC s WITH (PARTITIONS=3) TIMEOUT 0 SECONDS;",
+            Err("Mismatched configuration for topic s: For config partitions, expected 3 got 2"),
+        ),
+        ("ASSERT SCHEMA SUBJECT 's-value';", Ok("assert_schema")),
+        (
+            "ASSERT SCHEMA SUBJECT 'x-value' TIMEOUT 0 SECONDS;",
+            Err("Schema with subject name x-value does not exist"),
+        ),
+    ];
+    for (sql, expected) in cases {
+        let answer = rig.ksql(sql).await;
+        match expected {
+            Ok(kind) => assert_eq!(answer.json()[0]["@type"], kind, "{sql}"),
+            Err(message) => {
+                assert_eq!(answer.status, 417, "{sql}");
+                let body = answer.json();
+                assert_eq!(
+                    (&body["error_code"], &body["message"]),
+                    (&json!(41700), &json!(message))
+                );
+            }
+        }
+    }
+}
+
+/// Text frames of a WebSocket until it closes, and the code that it closes with.
+async fn frames(rig: &Rig, request: &str) -> (Vec<Value>, u16) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let host = rig.running.base.trim_start_matches("http://");
+    let mut socket = tokio::net::TcpStream::connect(host).await.unwrap();
+    let request: String = request.bytes().map(|b| format!("%{b:02X}")).collect();
+    let head = format!(
+        "GET /ws/query?request={request} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(socket.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let mut texts = Vec::new();
+    loop {
+        let kind = socket.read_u8().await.unwrap() & 0x0f;
+        let len = match socket.read_u8().await.unwrap() {
+            126 => usize::from(socket.read_u16().await.unwrap()),
+            len => usize::from(len),
+        };
+        let mut payload = vec![0; len];
+        socket.read_exact(&mut payload).await.unwrap();
+        match kind {
+            1 => texts.push(serde_json::from_slice(&payload).unwrap()),
+            8 => return (texts, u16::from_be_bytes([payload[0], payload[1]])),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_over_a_web_socket() {
+    let rig = Rig::new().await;
+    let (got, code) = frames(&rig, "{\"ksql\":\"SELECT * FROM T;\"}").await;
+    assert_eq!(code, 1000);
+    assert_eq!(got[0][0]["name"], "K");
+    assert_eq!(got[1], json!({ "row": { "columns": ["a", 1] } }));
+    assert_eq!(got.last(), Some(&json!({ "error": "done" })));
+    let events = [PushEvent::Rows(rows(&[("a", 1)]), vec![true]), PushEvent::LimitReached];
+    rig.api.events.lock().extend(events);
+    let (got, code) = frames(&rig, "{\"ksql\":\"SELECT * FROM S EMIT CHANGES;\"}").await;
+    assert_eq!((got.len(), code), (3, 1000));
+    let (got, code) = frames(&rig, "{\"ksql\":\"SHOW TOPICS;\"}").await;
+    assert!(got[0]["error"].as_str().is_some_and(|e| e.contains("Only SELECT and PRINT")));
+    assert_eq!(code, 1003);
+}

@@ -1,5 +1,6 @@
 //! Statements of a request: validated as a whole in a sandbox, then run one by one.
 
+mod asserts;
 mod entity;
 mod lists;
 mod queries;
@@ -7,6 +8,7 @@ mod session;
 mod sources;
 mod split;
 
+pub use entity::result_field as column_entity;
 pub use session::Session;
 pub use split::{Part, split};
 
@@ -144,6 +146,8 @@ fn introspect(
             let target = ExplainTarget::Statement(split::after_explain(text));
             queries::explain(api, &server.host, text, target, properties)
         }
+        Statement::AssertTopic(assert) => asserts::topic(api, assert, text),
+        Statement::AssertSchema(assert) => asserts::schema(api, assert, text),
         other => Err(refusal(other, text)),
     }
 }
@@ -220,6 +224,8 @@ fn supported(statement: &Statement, text: &str) -> Result<(), HttpError> {
         Statement::Show(Show::Connectors(_) | Show::ConnectorPlugins)
         | Statement::Describe(Describe::Connector(_)) => Err(refused("connectors", text)),
         Statement::Show(_)
+        | Statement::AssertTopic(_)
+        | Statement::AssertSchema(_)
         | Statement::Describe(_)
         | Statement::ExplainQuery(_)
         | Statement::ExplainStatement(_) => Ok(()),
@@ -236,8 +242,6 @@ fn refusal(statement: &Statement, text: &str) -> HttpError {
             Statement::RunScript { .. } => {
                 return HttpError::refused(text, "RUN SCRIPT is a command of the CLI").about(text);
             }
-            Statement::AssertTopic(_) => "ASSERT TOPIC",
-            Statement::AssertSchema(_) => "ASSERT SCHEMA",
             Statement::AssertValues(_) | Statement::AssertTombstone(_) => "ASSERT VALUES",
             Statement::AssertSource(_) => "ASSERT STREAM and ASSERT TABLE",
             _ => "this statement",
