@@ -132,7 +132,8 @@ fn decimal_result(op: BinaryOp, l: Digits, r: Digits) -> Result<Digits> {
             (scale + (p1 - s1).max(p2 - s2) + 1, scale)
         }
     };
-    if precision > DECIMAL_PRECISION_MAX as i32 {
+    // Digits before the point give way: a result that needs them is an error of its row.
+    if scale > DECIMAL_PRECISION_MAX as i32 {
         let text = format!(
             "The result of DECIMAL({p1}, {s1}) {} DECIMAL({p2}, {s2}) would be \
              DECIMAL({precision}, {scale}), which has more than {DECIMAL_PRECISION_MAX} digits",
@@ -142,7 +143,7 @@ fn decimal_result(op: BinaryOp, l: Digits, r: Digits) -> Result<Digits> {
         return Err(SqlError::invalid(text).hint(hint));
     }
     // A modulus of a number below 1 may need no digits at all; a type needs one.
-    Ok(Digits { precision: precision.max(1), scale })
+    Ok(Digits { precision: precision.clamp(1, DECIMAL_PRECISION_MAX as i32), scale })
 }
 
 /// Java's string concatenation: NULL is the text "null".
@@ -250,15 +251,19 @@ fn wrapped_division(left: &ArrayRef, right: &ArrayRef, valid: &NullBuffer) -> Op
 
 fn decimal_kernel(op: BinaryOp) -> KernelFn {
     match op {
-        BinaryOp::Add => |args, frame| decimals(args, frame, |l, r| Ok(l.wrapping_add(r))),
-        BinaryOp::Subtract => |args, frame| decimals(args, frame, |l, r| Ok(l.wrapping_sub(r))),
+        BinaryOp::Add => {
+            |args, frame| decimals(args, frame, |l, r| l.checked_add(r).ok_or(NOT_EXACT))
+        }
+        BinaryOp::Subtract => {
+            |args, frame| decimals(args, frame, |l, r| l.checked_sub(r).ok_or(NOT_EXACT))
+        }
         BinaryOp::Multiply => multiply,
         BinaryOp::Divide => divide,
         _ => |args, frame| decimals(args, frame, |l, r| l.checked_rem(r).ok_or(DIVISION_BY_ZERO)),
     }
 }
 
-/// Both operands at the larger scale. Sums fit by the choice of the result's precision.
+/// Both operands at the larger scale.
 fn decimals(
     args: &Args<'_>,
     frame: &mut Frame,
@@ -274,25 +279,21 @@ fn decimals(
 }
 
 fn multiply(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
-    each_decimal(args, frame, |left, right| Ok(left.wrapping_mul(right)))
+    each_decimal(args, frame, |left, right| left.checked_mul(right).ok_or(NOT_EXACT))
 }
 
 fn divide(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
-    let DataType::Decimal128(precision, scale) = args.returns else {
+    let DataType::Decimal128(_, scale) = args.returns else {
         return Err(mismatch("DECIMAL", args.returns));
     };
-    let up = scale - scale_of(args.col(0)?)? + scale_of(args.col(1)?)?;
-    let (up, limit) = (power_of_ten(up), power_of_ten(*precision as i8));
+    let up = power_of_ten(scale - scale_of(args.col(0)?)? + scale_of(args.col(1)?)?);
     each_decimal(args, frame, |left, right| {
         if right == 0 {
             return Err(DIVISION_BY_ZERO);
         }
         let left = left.checked_mul(up).ok_or(NOT_EXACT)?;
         let quotient = left / right;
-        if left % right != 0 || quotient.unsigned_abs() >= limit.unsigned_abs() {
-            return Err(NOT_EXACT);
-        }
-        Ok(quotient)
+        if left % right != 0 { Err(NOT_EXACT) } else { Ok(quotient) }
     })
 }
 
@@ -304,9 +305,14 @@ fn each_decimal(
     let (l, r) = (args.col(0)?, args.col(1)?);
     let left = decimal_array(&l.array)?.values();
     let right = decimal_array(&r.array)?.values();
+    let DataType::Decimal128(precision, _) = args.returns else {
+        return Err(mismatch("DECIMAL", args.returns));
+    };
+    let limit = power_of_ten(*precision as i8).unsigned_abs();
+    let fits = |value: i128| if value.unsigned_abs() < limit { Ok(value) } else { Err(NOT_EXACT) };
     let mut values = Vec::with_capacity(args.rows);
     for row in 0..args.rows {
-        values.push(match f(left[l.row(row)], right[r.row(row)]) {
+        values.push(match f(left[l.row(row)], right[r.row(row)]).and_then(fits) {
             Ok(value) => value,
             Err(_) if l.is_null(row) || r.is_null(row) => 0,
             Err(message) => {

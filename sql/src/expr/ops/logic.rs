@@ -97,25 +97,36 @@ fn null_test(args: &Args<'_>, null: bool) -> Result<ArrayRef, ArrowError> {
 /// When a condition is no BOOLEAN, or the values are of different types.
 pub fn case_when(whens: Vec<(Typed, Typed)>, otherwise: Option<Typed>) -> Result<Typed> {
     let mut returns: Option<SqlType> = None;
-    for (condition, _) in &whens {
+    for (condition, value) in &whens {
         if condition.ty != Some(SqlType::Boolean) {
             let ty = type_name(&condition.ty);
             let message =
-                format!("WHEN operand type should be boolean. Type for {condition} is {ty}");
+                format!("WHEN operand type should be boolean.\nType for '{condition}' is {ty}");
             return Err(SqlError::invalid(message));
         }
-    }
-    for value in whens.iter().map(|(_, value)| value).chain(&otherwise) {
         match (&returns, &value.ty) {
             (Some(known), Some(ty)) if known != ty => {
                 return Err(SqlError::invalid(format!(
-                    "Invalid Case expression. Type for all 'THEN' clauses should be the same. \
-                     THEN expression {value} has type {ty}; previous clauses had type {known}"
-                )));
+                    "Invalid Case expression. Type for all 'THEN' clauses should be the same.\n\
+                     THEN expression 'WHEN {condition} THEN {value}' has type: {ty}.\n\
+                     Previous THEN expression(s) type: {known}."
+                ))
+                .hint("CAST the values to one type"));
             }
-            (_, Some(ty)) => returns = Some(ty.clone()),
-            (_, None) => {}
+            (None, Some(ty)) => returns = Some(ty.clone()),
+            _ => {}
         }
+    }
+    match (&returns, otherwise.as_ref().and_then(|value| value.ty.clone())) {
+        (Some(known), Some(ty)) if *known != ty => {
+            return Err(SqlError::invalid(format!(
+                "Invalid Case expression. Type for the default clause should be the same as for \
+                 'THEN' clauses.\nTHEN type: {known}.\nDEFAULT type: {ty}."
+            ))
+            .hint("CAST the values to one type"));
+        }
+        (None, ty) => returns = ty,
+        _ => {}
     }
     let Some(returns) = returns else {
         let message = "Invalid Case expression. All case branches have NULL type";

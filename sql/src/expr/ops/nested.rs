@@ -42,9 +42,16 @@ pub fn subscript(base: Typed, index: Typed) -> Result<Typed> {
             Ok(call("[]", map_value, vec![base, index], *value))
         }
         ty => {
-            let ty = type_name(&ty);
-            let message = format!("Subscript expression do not apply to {ty}: {base}[{index}]");
-            Err(SqlError::invalid(message))
+            let shown = type_name(&ty);
+            let hint = match ty {
+                Some(SqlType::Struct(_)) => {
+                    format!(" Use the dereference operator for STRUCTS: {base}->{index}")
+                }
+                _ => String::new(),
+            };
+            Err(SqlError::invalid(format!(
+                "Subscript expression ({base}[{index}]) do not apply to {shown}.{hint}"
+            )))
         }
     }
 }

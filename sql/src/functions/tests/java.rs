@@ -29,3 +29,13 @@ fn functions_have_the_corners_of_java() {
         ("MASK('aB1', '', 'x', 'n', '-')", "error: Invalid mask character..."),
     ]);
 }
+
+#[test]
+fn decimals_have_38_digits() {
+    check(&[
+        ("12345678901234567890.5 * 1000000000.25", "12345678904320987615808641972.625"),
+        ("99999999999999999999.5 * 99999999999999999999.5", "error: Rounding necessary..."),
+        ("99999999999999999999999999999999999999. + 1.5", "error: Rounding necessary..."),
+        ("1.5[1]", "refused: Subscript expression (1.5[1]) do not apply to DECIMAL(2, 1)."),
+    ]);
+}
