@@ -89,6 +89,8 @@ pub struct Lane {
     pub(crate) changelog_of: HashMap<StoreId, Tp>,
     pub(crate) last_spill: Duration,
     pub(crate) backoff: Duration,
+    /// Rows wait in a task's buffer.
+    has_work: bool,
     pub(crate) upkeep: Upkeep,
     /// When another node was found to have the lane.
     pub(crate) fenced_at: Option<Duration>,
@@ -186,6 +188,7 @@ impl Lane {
             changelog_of: HashMap::new(),
             last_spill: world.clock.elapsed(),
             backoff,
+            has_work: false,
             upkeep: Upkeep::default(),
             fenced_at: None,
             state_failures: 0,
@@ -223,7 +226,7 @@ impl Lane {
         matches!(self.phase, Phase::Running { .. })
             && self.txn.since.is_none()
             && !self.txn.header_due
-            && !self.tasks.values().any(Task::has_buffered)
+            && !self.has_work
     }
 
     /// True when the transaction is closed; what is buffered is read again later.
@@ -347,6 +350,7 @@ impl Lane {
         self.pending_progress.clear();
         self.txn = Txn::default();
         self.tasks.clear();
+        self.has_work = false;
         self.reader.clear();
     }
 
@@ -395,6 +399,9 @@ impl Lane {
             }
             return self.rewind();
         }
+        if !polled.delivered && !self.has_work {
+            return Ok(false);
+        }
         let now = self.world.clock.elapsed();
         let mut taken = 0;
         let mut failed = None;
@@ -422,7 +429,10 @@ impl Lane {
         if taken > 0 && mutant::active() == Some(Mutant::PositionsOutside) {
             self.append_positions()?;
         }
-        self.reader.balance(limits.input_buffer_records_max, &self.tasks);
+        self.has_work = self.tasks.values().any(Task::has_buffered);
+        if taken > 0 || polled.delivered || self.reader.is_paused() {
+            self.reader.balance(limits.input_buffer_records_max, &self.tasks);
+        }
         Ok(taken > 0 || polled.records > 0)
     }
 

@@ -40,6 +40,8 @@ struct Feed {
     paused: bool,
     /// Fetched, but not decoded: a schema is missing.
     held: Held,
+    /// What all listeners know of its end: most of them are idle most of the time.
+    told: Option<(Offset, bool)>,
 }
 
 /// Listeners that decode alike.
@@ -71,6 +73,8 @@ pub struct ReadFailure {
 #[derive(Default)]
 pub struct Polled {
     pub records: usize,
+    /// Tasks may have got rows, also of earlier polls.
+    pub delivered: bool,
     pub failures: Vec<ReadFailure>,
 }
 
@@ -127,13 +131,19 @@ impl Reader {
                     feed.held.push(raw);
                 }
             }
-            for feed in slot.feeds.values_mut() {
+            for feed in slot.feeds.values_mut().filter(|feed| !feed.held.is_empty()) {
+                polled.delivered = true;
                 feed.deliver(tasks)?;
             }
             slot.note_ends(tasks);
         }
         self.merge();
         Ok(polled)
+    }
+
+    /// True while a partition is not fetched because its listeners are behind.
+    pub fn is_paused(&self) -> bool {
+        self.slots.iter().any(|slot| slot.feeds.values().any(|feed| feed.paused))
     }
 
     /// Stops fetching partitions whose slowest listener has `buffered_max` rows waiting, or that
@@ -170,10 +180,11 @@ impl Reader {
             None => {
                 slot.changed = true;
                 let (groups, held) = (Vec::new(), Held::default());
-                let feed = Feed { next: from, groups, paused: false, held };
+                let feed = Feed { next: from, groups, paused: false, held, told: None };
                 slot.feeds.entry(tp).or_insert(feed)
             }
         };
+        feed.told = None;
         if let Some(group) = feed.groups.iter_mut().find(|group| group.spec == spec) {
             group.listeners.push(listener);
             return Ok(());
@@ -224,7 +235,7 @@ impl Reader {
                     Some(into) => into.absorb(feed),
                     None => {
                         let held = Held::default();
-                        main.feeds.insert(tp, Feed { paused: false, held, ..feed });
+                        main.feeds.insert(tp, Feed { paused: false, held, told: None, ..feed });
                     }
                 }
             }
@@ -256,6 +267,7 @@ impl Feed {
     }
 
     fn absorb(&mut self, other: Feed) {
+        self.told = None;
         for group in other.groups {
             match self.groups.iter_mut().find(|mine| mine.spec == group.spec) {
                 Some(mine) => mine.listeners.extend(group.listeners),
@@ -291,11 +303,16 @@ impl Slot {
             if position.next > feed.next && !waits {
                 feed.next = position.next;
             }
+            if feed.told == Some((feed.next, caught_up)) {
+                continue;
+            }
+            let mut all_know = true;
             for (key, at) in feed.groups.iter().flat_map(|group| &group.listeners) {
                 if let Some(task) = tasks.get_mut(key) {
-                    task.note_end(*at, feed.next, caught_up);
+                    all_know &= task.note_end(*at, feed.next, caught_up);
                 }
             }
+            feed.told = all_know.then_some((feed.next, caught_up));
         }
     }
 

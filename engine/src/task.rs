@@ -163,13 +163,15 @@ impl Task {
     }
 
     /// The reader stands at `next` of input `at`, with nothing more to fetch if `caught_up`.
-    pub fn note_end(&mut self, at: usize, next: Offset, caught_up: bool) {
+    /// False: rows still wait, so it must be told again.
+    pub fn note_end(&mut self, at: usize, next: Offset, caught_up: bool) -> bool {
         let input = &mut self.inputs[at];
         input.caught_up = caught_up;
         // Control records are passed, too; written with the next commit that has a reason of its own.
         if input.queue.is_empty() && next > input.position {
             input.position = next;
         }
+        input.queue.is_empty()
     }
 
     pub fn has_buffered(&self) -> bool {
