@@ -1,5 +1,7 @@
 //! What flows between operators.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute;
@@ -17,9 +19,14 @@ pub struct Batch {
     pub times: Vec<i64>,
     /// False: the row is a tombstone. `None`: all are live.
     pub live: Option<BooleanBuffer>,
+    /// Headers of the records that the rows come from; `None`: none has any.
+    pub headers: Option<RowHeaders>,
     /// The values that the rows replace, where the operator before knows them. Same length.
     pub old: Option<Old>,
 }
+
+/// Headers per row, encoded as in the log; a row may have none.
+pub type RowHeaders = Vec<Option<Arc<[u8]>>>;
 
 /// Previous values, row by row beside [`Batch::rows`].
 #[derive(Debug, Clone)]
@@ -33,7 +40,20 @@ impl Batch {
     /// Live rows without a history.
     pub fn new(rows: RecordBatch, times: Vec<i64>) -> Self {
         assert_eq!(rows.num_rows(), times.len(), "one time per row");
-        Batch { rows, times, live: None, old: None }
+        Batch { rows, times, live: None, headers: None, old: None }
+    }
+
+    /// Rows with the headers of others: row `i` gets those of `rows[i]` of `from`.
+    pub fn with_headers_of(self, from: &Batch, rows: impl Iterator<Item = Option<usize>>) -> Self {
+        let Some(all) = &from.headers else { return self };
+        let headers: RowHeaders = rows.map(|row| row.and_then(|row| all[row].clone())).collect();
+        debug_assert_eq!(headers.len(), self.len(), "headers for every row");
+        Batch { headers: Some(headers), ..self }
+    }
+
+    /// Encoded headers of a row.
+    pub fn headers_of(&self, row: usize) -> Option<&[u8]> {
+        self.headers.as_ref()?.get(row)?.as_deref()
     }
 
     pub fn len(&self) -> usize {
@@ -66,6 +86,10 @@ impl Batch {
             rows: take_rows(&self.rows, &index)?,
             times: indices.iter().map(|i| self.times[*i as usize]).collect(),
             live: self.live.as_ref().map(pick),
+            headers: self
+                .headers
+                .as_ref()
+                .map(|all| indices.iter().map(|i| all[*i as usize].clone()).collect()),
             old,
         })
     }
@@ -76,7 +100,7 @@ impl Batch {
             return Ok(self.clone());
         }
         let kept: Vec<u32> = keep.set_indices().map(|i| i as u32).collect();
-        if self.old.is_none() && self.live.is_none() {
+        if self.old.is_none() && self.live.is_none() && self.headers.is_none() {
             let mask = BooleanArray::new(keep.clone(), None);
             let rows = compute::filter_record_batch(&self.rows, &mask)?;
             let times = kept.iter().map(|i| self.times[*i as usize]).collect();
@@ -91,6 +115,7 @@ impl Batch {
             rows: self.rows.slice(from, len),
             times: self.times[from..from + len].to_vec(),
             live: self.live.as_ref().map(|live| live.slice(from, len)),
+            headers: self.headers.as_ref().map(|all| all[from..from + len].to_vec()),
             old: self.old.as_ref().map(|old| Old {
                 rows: old.rows.slice(from, len),
                 live: old.live.slice(from, len),

@@ -238,6 +238,11 @@ impl RawBatch {
         self.records[i].headers.get(&self.data).map(read_headers).unwrap_or_default()
     }
 
+    /// Headers of record `i` as they lie in the batch, see [`push_headers`]; `None`: it has none.
+    pub fn header_bytes(&self, i: usize) -> Option<&[u8]> {
+        self.records[i].headers.get(&self.data)
+    }
+
     /// Appends a record, copying it into the batch's buffer.
     pub fn push(&mut self, offset: Offset, record: &RecordRef<'_>) {
         let key = push_bytes(&mut self.data, record.key);
@@ -273,16 +278,22 @@ pub fn push_headers(data: &mut Vec<u8>, headers: &[(&str, &[u8])]) -> Span {
 }
 
 /// Reads what [`push_headers`] wrote.
-pub fn read_headers(mut bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
-    let mut take = || -> Option<Vec<u8>> {
+pub fn read_headers(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let headers = split_headers(bytes).into_iter();
+    headers.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect()
+}
+
+/// Names and values of what [`push_headers`] wrote.
+pub fn split_headers(mut bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut take = || {
         let (len, rest) = bytes.split_first_chunk::<4>()?;
         let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
         bytes = rest;
-        Some(part.to_vec())
+        Some(part)
     };
     let mut headers = Vec::new();
     while let (Some(name), Some(value)) = (take(), take()) {
-        headers.push((String::from_utf8_lossy(&name).into_owned(), value));
+        headers.push((name, value));
     }
     headers
 }

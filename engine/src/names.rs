@@ -31,8 +31,14 @@ impl Names {
         format!("_confluent-ksql-{}query_{query}", self.service)
     }
 
+    /// The topic between two sub-topologies; the messages of a foreign-key join are no repartition,
+    /// and their steps say so.
     pub fn repartition_topic(&self, query: &str, step: &str) -> String {
-        format!("{}-{step}-repartition", self.application(query))
+        let application = self.application(query);
+        match step.ends_with("-topic") {
+            true => format!("{application}-{step}"),
+            false => format!("{application}-{step}-repartition"),
+        }
     }
 
     pub fn changelog_topic(&self, query: &str, store: &str) -> String {

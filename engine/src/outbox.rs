@@ -2,7 +2,7 @@
 
 use crate::error::{EngineError, Result};
 use crate::ids::{Timestamp, Tp};
-use crate::log::{RecordRef, SendError, Span, Writer, push_bytes};
+use crate::log::{RecordRef, SendError, Span, Writer, push_bytes, split_headers};
 use crate::progress::TaskKey;
 use crate::state::StoreId;
 
@@ -22,6 +22,8 @@ struct Entry {
     timestamp: Timestamp,
     key: Span,
     value: Span,
+    /// Encoded as in the log.
+    headers: Span,
 }
 
 /// Whose a record is: who is told when it cannot be sent.
@@ -71,9 +73,22 @@ impl Outbox {
     }
 
     pub fn push(&mut self, to: Tp, timestamp: Timestamp, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.push_with(to, timestamp, key, value, None);
+    }
+
+    /// As [`Outbox::push`], with headers as they are encoded in the log.
+    pub fn push_with(
+        &mut self,
+        to: Tp,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<&[u8]>,
+    ) {
         let key = push_bytes(&mut self.data, key);
         let value = push_bytes(&mut self.data, value);
-        self.entries.push(Entry { to, timestamp, key, value });
+        let headers = push_bytes(&mut self.data, headers);
+        self.entries.push(Entry { to, timestamp, key, value, headers });
     }
 
     pub fn is_empty(&self) -> bool {
@@ -96,7 +111,12 @@ impl Outbox {
     ) -> Result<Drained> {
         while let Some(entry) = self.entries.get(self.sent) {
             let (key, value) = (entry.key.get(&self.data), entry.value.get(&self.data));
-            let record = RecordRef { timestamp: entry.timestamp, key, value, headers: &[] };
+            let headers = entry.headers.get(&self.data).map(split_headers).unwrap_or_default();
+            let names = headers.iter().map(|(name, _)| String::from_utf8_lossy(name));
+            let names: Vec<_> = names.collect();
+            let headers = names.iter().zip(&headers).map(|(name, (_, v))| (name.as_ref(), *v));
+            let headers: Vec<(&str, &[u8])> = headers.collect();
+            let record = RecordRef { timestamp: entry.timestamp, key, value, headers: &headers };
             match writer.send(entry.to, &record) {
                 Ok(()) => {
                     note(entry.to, key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len));

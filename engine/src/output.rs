@@ -112,7 +112,8 @@ impl SinkWriter {
                     continue;
                 }
             };
-            outbox.push(Tp::new(self.topic, partition), Timestamp(time), key, value);
+            let (to, time) = (Tp::new(self.topic, partition), Timestamp(time));
+            outbox.push_with(to, time, key, value, batch.headers_of(row));
         }
         Ok(errors)
     }

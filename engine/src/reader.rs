@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use millrace_sql::plan::ScanColumn;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, RowHeaders};
 use crate::error::{EngineError, Result};
 use crate::format::{Formats, RejectKind, RowDecoder};
 use crate::held::Held;
@@ -374,6 +374,7 @@ impl Decoder {
                     })
                     .collect();
                 let batch = Batch {
+                    headers: headers(raw, decoded.origin.iter().map(|i| *i as usize)),
                     rows: decoded.rows,
                     times: decoded.times,
                     live: decoded.live,
@@ -383,6 +384,15 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Headers of records, if there are any.
+pub(crate) fn headers(
+    raw: &RawBatch,
+    records: impl Iterator<Item = usize> + Clone,
+) -> Option<RowHeaders> {
+    let some = records.clone().any(|i| raw.header_bytes(i).is_some());
+    some.then(|| records.map(|i| raw.header_bytes(i).map(Arc::from)).collect())
 }
 
 fn rejected_bytes(raw: &RawBatch, record: usize, kind: RejectKind) -> Option<Vec<u8>> {

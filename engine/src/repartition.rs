@@ -20,6 +20,7 @@ use crate::ids::{Timestamp, Tp};
 use crate::log::RawBatch;
 use crate::outbox::Outbox;
 use crate::query::QueryDef;
+use crate::reader::headers;
 
 const VERSION: u8 = 1;
 const HAS_NEW: u8 = 1;
@@ -93,23 +94,25 @@ impl RepartitionWriter {
         };
         for i in 0..batch.len() {
             let time = Timestamp(batch.times[i]);
-            let new = new.get(i);
+            let (new, headers) = (new.get(i), batch.headers_of(i));
             if let (Some(to), Some(new)) = (to, new) {
                 let to = Tp::new(self.topic, to.value(i) as u32 % self.partitions);
-                outbox.push(to, time, new.key, Some(&value(Some(new.row), None)));
+                let value = value(Some(new.row), None);
+                outbox.push_with(to, time, new.key, Some(&value), headers);
                 continue;
             }
             match old.as_ref().and_then(|old| old.get(i)) {
                 // A changed key is two records: the old group loses, then the new one gains.
                 Some(before) if new.is_none_or(|new| new.key != before.key) => {
-                    self.send(outbox, time, before.key, None, Some(before.row));
+                    self.send(outbox, time, before.key, None, Some(before.row), headers);
                     if let Some(new) = new {
-                        self.send(outbox, time, new.key, Some(new.row), None);
+                        self.send(outbox, time, new.key, Some(new.row), None, headers);
                     }
                 }
                 before => {
                     if let Some(new) = new {
-                        self.send(outbox, time, new.key, Some(new.row), before.map(|b| b.row));
+                        let old = before.map(|b| b.row);
+                        self.send(outbox, time, new.key, Some(new.row), old, headers);
                     }
                 }
             }
@@ -149,11 +152,13 @@ impl RepartitionWriter {
         key: Option<&[u8]>,
         new: Option<&[u8]>,
         old: Option<&[u8]>,
+        headers: Option<&[u8]>,
     ) {
         let partition = key.map_or(self.own_partition % self.partitions, |k| {
             partition_for_key(k, self.partitions)
         });
-        outbox.push(Tp::new(self.topic, partition), time, key, Some(&value(new, old)));
+        let to = Tp::new(self.topic, partition);
+        outbox.push_with(to, time, key, Some(&value(new, old)), headers);
     }
 }
 
@@ -230,13 +235,16 @@ impl RepartitionReader {
         let times = raw.records.iter().map(|r| r.timestamp.0).collect();
         if !self.table {
             let rows: Vec<&[u8]> = new.into_iter().flatten().collect();
-            return Ok(Batch::new(self.batch(self.codec.decode(&rows)?, rows.len())?, times));
+            let rows = self.batch(self.codec.decode(&rows)?, rows.len())?;
+            let headers = headers(raw, 0..raw.records.len());
+            return Ok(Batch { headers, ..Batch::new(rows, times) });
         }
         // A tombstone's key columns come from the old row.
         let either: Vec<&[u8]> = new.iter().zip(&old).filter_map(|(n, o)| n.or(*o)).collect();
         let rows = self.batch(self.codec.decode(&either)?, either.len())?;
         let live: BooleanBuffer = new.iter().map(Option::is_some).collect();
-        Ok(Batch { rows, times, live: Some(live), old: Some(self.old(&old)?) })
+        let headers = headers(raw, 0..raw.records.len());
+        Ok(Batch { rows, times, live: Some(live), headers, old: Some(self.old(&old)?) })
     }
 
     fn old(&self, old: &[Option<&[u8]>]) -> Result<Old> {

@@ -50,7 +50,8 @@ impl FilterOperator {
             // Not knowing what was there, a row that does not pass deletes.
             None => (None, BooleanBuffer::new_set(batch.times.len())),
         };
-        let batch = Batch { rows: batch.rows, times: batch.times, live: Some(live), old };
+        let (rows, times, headers) = (batch.rows, batch.times, batch.headers);
+        let batch = Batch { rows, times, live: Some(live), headers, old };
         ctx.out.push(batch.filter(&keep)?);
         Ok(())
     }

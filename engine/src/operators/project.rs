@@ -112,7 +112,8 @@ impl Operator for ProjectOperator {
             }
             None => None,
         };
-        ctx.out.push(Batch { rows, times: batch.times, live: batch.live, old });
+        let (times, live, headers) = (batch.times, batch.live, batch.headers);
+        ctx.out.push(Batch { rows, times, live, headers, old });
         Ok(())
     }
 

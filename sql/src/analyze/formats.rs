@@ -102,12 +102,19 @@ fn protobuf_reason(columns: &[&Column]) -> Option<String> {
 }
 
 fn check_no_maps(keys: &[&Column]) -> Result<()> {
-    let Some(column) = keys.iter().find(|c| has_map(&c.ty)) else { return Ok(()) };
+    keys.iter().try_for_each(|column| check_no_map(&column.name, &column.ty))
+}
+
+/// # Errors
+/// A type of a key that contains a map.
+pub(super) fn check_no_map(name: &str, ty: &SqlType) -> Result<()> {
+    if !has_map(ty) {
+        return Ok(());
+    }
     Err(SqlError::invalid(format!(
         "Map keys, including types that contain maps, are not supported as they may lead to \
-         unexpected behavior due to inconsistent serialization. Key column name: `{}`. Column \
-         type: {}. See https://github.com/confluentinc/ksql/issues/6621 for more.",
-        column.name, column.ty
+         unexpected behavior due to inconsistent serialization. Key column name: `{name}`. Column \
+         type: {ty}. See https://github.com/confluentinc/ksql/issues/6621 for more."
     )))
 }
 

@@ -4,7 +4,7 @@ use super::query::Stage;
 use super::scan::{ScopeNames, Used};
 use super::scope::{Clause, Input, Scope, Synthetic};
 use super::typing::typed;
-use super::{names, text, tree, windows};
+use super::{formats, names, text, tree, windows};
 use crate::ast::{BinaryOp, Expr, ExprKind, Ident, Join, JoinType, Relation};
 use crate::catalog::KeyWindow;
 use crate::error::{Result, SqlError};
@@ -195,7 +195,10 @@ impl Resolver<'_> {
         let left = typed(left_on, &names)?.ty;
         let right = typed(right_on, &names)?.ty;
         match (left, right) {
-            (Some(left), Some(right)) if left == right => Ok(left),
+            (Some(left), Some(right)) if left == right => {
+                formats::check_no_map(&text::internal(left_on, self.scope), &left)?;
+                Ok(left)
+            }
             (left, right) => {
                 let name = |ty: Option<SqlType>| ty.map_or("null".to_string(), |t| t.to_string());
                 let message = format!(

@@ -236,7 +236,7 @@ fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses>
         partition_by,
         having: having.as_ref().map(times::rewrite).transpose()?,
         free_key: settings.is_on("ksql.new.query.planner.enabled", false),
-        window: query.window.as_ref().map(windows::window).transpose()?,
+        window: query.window.as_ref().map(|w| windows::window(w, emit_final)).transpose()?,
         emit_final,
     })
 }

@@ -7,11 +7,11 @@ use crate::plan::{Window, WindowKind};
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The window of an aggregation, with ksqlDB's defaults: grace up to a day after the window's
-/// start, retention just long enough.
+/// start (none where only the last value of a window is wanted), retention just long enough.
 ///
 /// # Errors
 /// Sizes that are zero or too large, and a retention shorter than size and grace.
-pub(super) fn window(clause: &WindowClause) -> Result<Window> {
+pub(super) fn window(clause: &WindowClause, emit_final: bool) -> Result<Window> {
     let (kind, size_ms) = match &clause.spec {
         WindowSpec::Tumbling { size } => {
             let size_ms = positive(size, "The size of a window")?;
@@ -34,6 +34,7 @@ pub(super) fn window(clause: &WindowClause) -> Result<Window> {
     };
     let grace_ms = match &clause.grace {
         Some(grace) => millis(grace)?,
+        None if emit_final => 0,
         None => (DAY_MS - size_ms).max(0),
     };
     let least_ms = size_ms.checked_add(grace_ms).ok_or_else(|| too_long(clause.loc.0))?;

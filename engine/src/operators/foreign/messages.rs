@@ -104,7 +104,7 @@ pub fn subscriptions(node: &ForeignJoinNode) -> Result<RepartitionNode> {
     columns.push(("ask".to_owned(), SqlType::Integer));
     Ok(RepartitionNode {
         input: of_columns(&columns)?,
-        step: format!("{}-subscription", node.step),
+        step: format!("{}-FK-JOIN-SUBSCRIPTION-REGISTRATION-topic", node.step),
         key: vec![Layout::FOREIGN],
         key_format: node.right_key_format.clone(),
         partitions: node.right_partitions,
@@ -125,7 +125,7 @@ pub fn responses(node: &ForeignJoinNode) -> Result<RepartitionNode> {
     columns.extend(right.map(|(at, (_, ty))| (format!("answer-{at}"), ty)));
     Ok(RepartitionNode {
         input: of_columns(&columns)?,
-        step: format!("{}-response", node.step),
+        step: format!("{}-FK-JOIN-SUBSCRIPTION-RESPONSE-topic", node.step),
         key: Vec::new(),
         key_format: FormatSpec::new(FormatKind::None, false),
         partitions: node.left_partitions,

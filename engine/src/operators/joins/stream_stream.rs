@@ -2,11 +2,12 @@
 //!
 //! Rows are taken one by one, so that batches do not matter. Stream time is the greatest event time
 //! of both sides. A row at time `t` of the left side meets rows of the right side at `t - before ..=
-//! t + after`. Rows are kept for before + after + grace; what is older on arrival is late. With a
-//! grace period, a row of an outer side without partner is given up, and emitted with NULLs, once
-//! stream time has passed its window and the grace; it then meets nobody any more. In the eager
-//! mode (no grace period given) it is emitted with NULLs at once and again with each partner that
-//! comes later.
+//! t + after`. Each side keeps its rows for before + after + grace of its own time, the greatest
+//! event time that it has seen: a late row finds no older ones of a side that has gone on, but is not
+//! dropped. With a grace period, a row of an outer side without partner is given up, and emitted with
+//! NULLs, once stream time has passed its window and the grace; it then meets nobody any more. One
+//! whose window stream time has passed already is emitted at once. In the eager mode (no grace period
+//! given) every row is, and again with each partner that comes later.
 
 use std::sync::Arc;
 
@@ -85,6 +86,8 @@ pub(super) struct StreamStreamJoin {
     pending: Pending,
     /// Greatest event time seen.
     stream_time: i64,
+    /// The same per side.
+    side_times: [i64; 2],
     /// Rows taken so far.
     seq: i64,
     /// Keys that are not in memory have no rows.
@@ -105,6 +108,9 @@ struct Out {
     batch_rows: u32,
     sides: [Vec<Option<u32>>; 2],
     times: Vec<i64>,
+    /// Row of the batch that is being taken, and the one that gave each output.
+    row: usize,
+    cause: Vec<usize>,
     /// Buffered rows that take part, per side.
     kept: [RowBuffer; 2],
 }
@@ -112,7 +118,8 @@ struct Out {
 impl Out {
     fn new(port: usize, batch_rows: usize) -> Self {
         let batch_rows = batch_rows as u32;
-        Out { port, batch_rows, sides: Default::default(), times: vec![], kept: Default::default() }
+        let (sides, kept) = Default::default();
+        Out { port, batch_rows, sides, times: vec![], row: 0, cause: vec![], kept }
     }
 
     /// Number of a buffered row in its side's source, where the batch's rows come first.
@@ -126,6 +133,7 @@ impl Out {
         self.sides[side].push(Some(own));
         self.sides[1 - side].push(other);
         self.times.push(time);
+        self.cause.push(self.row);
     }
 
     fn batch(self, spec: &Spec, batch: &Batch) -> Result<Batch> {
@@ -135,7 +143,8 @@ impl Out {
         };
         let sources = [source(LEFT)?, source(RIGHT)?];
         let [left, right] = self.sides;
-        Ok(Batch::new(joined(spec, &sources, left, right, None)?, self.times))
+        let joined = Batch::new(joined(spec, &sources, left, right, None)?, self.times);
+        Ok(joined.with_headers_of(batch, self.cause.into_iter().map(Some)))
     }
 }
 
@@ -152,6 +161,7 @@ impl StreamStreamJoin {
             buffers: [buffer(left), buffer(right)],
             pending: Pending::new(),
             stream_time: NO_TIME,
+            side_times: [NO_TIME; 2],
             seq: 0,
             complete: true,
             loaded_to: i64::MIN,
@@ -179,11 +189,8 @@ impl StreamStreamJoin {
             self.stream_time = time;
             self.give_up(out, ctx.state)?;
         }
-        if time < self.floor() {
-            *ctx.late_records += 1;
-            return Ok(());
-        }
         let side = out.port;
+        self.side_times[side] = self.side_times[side].max(time);
         let key = self.find_key(side, row, ctx.state)?;
         let other_key = self.find_key(1 - side, row, ctx.state)?;
         let matched = self.meet(row, time, other_key, out);
@@ -191,38 +198,44 @@ impl StreamStreamJoin {
         self.seq += 1;
         let mut entry = Entry::new(time, seq, rows.clone(), row as u32);
         if !matched && self.spec.is_outer(side) {
-            let close = self.lengths.close(side, time);
-            if self.lengths.eager || close < self.stream_time {
+            let window_end = time.saturating_add(self.lengths.reach(side).1);
+            if self.lengths.eager || window_end < self.stream_time {
                 out.push(side, row as u32, None, time);
-                if !self.lengths.eager {
-                    return Ok(());
-                }
             } else {
                 entry.pending = true;
+                let close = self.lengths.close(side, time);
                 self.pending.insert((close, seq), Place { side, key, time });
             }
+        }
+        if time < self.floor(side) {
+            // Nobody will see it.
+            *ctx.late_records += 1;
+            return Ok(());
         }
         self.buffers[side].insert(key, entry);
         self.fresh.push((Place { side, key, time }, seq));
         Ok(())
     }
 
-    /// Rows before this are no longer kept.
-    fn floor(&self) -> i64 {
-        self.stream_time.saturating_sub(self.lengths.retention())
+    /// Rows of a side before this are no longer kept.
+    fn floor(&self, side: usize) -> i64 {
+        self.side_times[side].saturating_sub(self.lengths.retention())
     }
 
     /// Number of the row's key on a side, whose rows are in memory then.
     fn find_key(&mut self, side: usize, row: usize, state: &dyn StateView) -> Result<u32> {
         let (key, new) = self.buffers[side].key(self.keys.get(row))?;
         if new && !self.complete {
-            self.load(side, key, self.floor(), state)?;
+            self.load(side, key, self.floor(side), state)?;
         }
         Ok(key)
     }
 
     fn load(&mut self, side: usize, key: u32, from: i64, state: &dyn StateView) -> Result<()> {
-        self.buffers[side].load(key, from, self.stream_time, state)?;
+        if self.side_times[side] == NO_TIME {
+            return Ok(());
+        }
+        self.buffers[side].load(key, from, self.side_times[side], state)?;
         if !self.waits(side) {
             return Ok(());
         }
@@ -248,8 +261,7 @@ impl StreamStreamJoin {
         let side = out.port;
         let other = 1 - side;
         let (back, forth) = self.lengths.reach(side);
-        let floor = self.floor();
-        let from = time.saturating_sub(back).max(floor);
+        let from = time.saturating_sub(back).max(self.floor(other));
         let to = time.saturating_add(forth);
         let at = self.buffers[other].position(other_key, from);
         let mut matched = false;
@@ -333,14 +345,14 @@ impl StreamStreamJoin {
     }
 
     fn write(&mut self, state: &mut dyn StateView) -> Result<()> {
-        let floor = self.floor();
+        let floors = [LEFT, RIGHT].map(|side| self.floor(side));
         for (store, key) in std::mem::take(&mut self.deletes) {
             state.put(store, Shape::WindowFirst, &key, None, self.stream_time)?;
         }
         let mut store_key = Vec::new();
         for (Place { side, key, time }, seq) in std::mem::take(&mut self.fresh) {
             let buffer = &mut self.buffers[side];
-            let Some(at) = buffer.find(key, time, seq).filter(|_| time >= floor) else { continue };
+            let Some(at) = buffer.find(key, time, seq).filter(|_| time >= floors[side]) else { continue };
             buffer.store_key(key, time, seq, &mut store_key);
             let store = buffer.store();
             let entry = &mut buffer.rows[key as usize][at];
@@ -360,7 +372,9 @@ impl StreamStreamJoin {
         if self.stream_time == NO_TIME {
             return Ok(());
         }
-        self.buffers.iter().try_for_each(|buffer| buffer.expire(self.floor(), state))?;
+        [LEFT, RIGHT].into_iter().try_for_each(|side| {
+            self.buffers[side].expire(self.floor(side), state)
+        })?;
         if self.waits(LEFT) || self.waits(RIGHT) {
             state.expire(self.outer_store, &window_bytes(self.stream_time))?;
         }
@@ -379,8 +393,8 @@ impl StreamStreamJoin {
         if held < self.prune_at {
             return;
         }
-        let floor = self.floor();
-        let numbers = [LEFT, RIGHT].map(|side| self.buffers[side].prune(floor));
+        let floors = [LEFT, RIGHT].map(|side| self.floor(side));
+        let numbers = [LEFT, RIGHT].map(|side| self.buffers[side].prune(floors[side]));
         for place in self.pending.values_mut() {
             place.key = numbers[place.side][place.key as usize];
         }
@@ -414,6 +428,7 @@ impl Operator for StreamStreamJoin {
         let key_column = batch.column(side.key).clone();
         let mut out = Out::new(port, batch.len());
         for row in 0..batch.len() {
+            out.row = row;
             if key_column.is_null(row) {
                 self.take_null_key(row, &batch, &mut out, ctx);
             } else {
@@ -433,21 +448,21 @@ impl Operator for StreamStreamJoin {
         Ok(())
     }
 
-    /// Stream time, rows taken.
+    /// Stream time, rows taken, time of each side.
     fn progress(&self) -> Vec<i64> {
-        vec![self.stream_time, self.seq]
+        vec![self.stream_time, self.seq, self.side_times[LEFT], self.side_times[RIGHT]]
     }
 
     fn restore(&mut self, progress: &[i64]) {
-        let [stream_time, seq] = *progress else { return };
-        (self.stream_time, self.seq) = (stream_time, seq);
+        let [stream_time, seq, left, right] = *progress else { return };
+        (self.stream_time, self.seq, self.side_times) = (stream_time, seq, [left, right]);
         self.complete = stream_time == NO_TIME;
         self.loaded_to = stream_time;
     }
 
     fn reset(&mut self) {
         self.forget();
-        (self.stream_time, self.seq) = (NO_TIME, 0);
+        (self.stream_time, self.seq, self.side_times) = (NO_TIME, 0, [NO_TIME; 2]);
         (self.complete, self.loaded_to) = (true, i64::MIN);
     }
 

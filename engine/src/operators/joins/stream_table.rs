@@ -62,9 +62,10 @@ impl StreamTableJoin {
                 report_null_key(side, batch, row, ctx);
             }
         }
+        let from: Vec<Option<usize>> = left.iter().map(|row| row.map(|row| row as usize)).collect();
         let sources = [Source::new(Some(&batch.rows), vec![])?, decoded];
         let rows = joined(&self.spec, &sources, left, right, None)?;
-        ctx.out.push(Batch::new(rows, times));
+        ctx.out.push(Batch::new(rows, times).with_headers_of(batch, from.into_iter()));
         Ok(())
     }
 

@@ -127,11 +127,12 @@ impl TableTableJoin {
         let own = Source::new(Some(&batch.rows), own.columns)?;
         let other = Source::new(None, other.columns)?;
         let sources = if port == LEFT { [own, other] } else { [other, own] };
+        let from: Vec<Option<usize>> = changed.iter().map(|row| Some(*row as usize)).collect();
         let index = UInt32Array::from(changed);
         let key_column = batch.column(self.spec.sides[port].key);
         let keys = arrow::compute::take(key_column, &index, None)?;
         let rows = joined(&self.spec, &sources, after.left, after.right, Some(keys.clone()))?;
-        let mut out = Batch::new(rows, times);
+        let mut out = Batch::new(rows, times).with_headers_of(batch, from.into_iter());
         if after.live.contains(&false) {
             out.live = Some(BooleanBuffer::from(after.live));
         }

@@ -296,3 +296,15 @@ fn windowed_streams_meet_in_equal_windows() {
         ],
     );
 }
+
+#[test]
+fn a_key_has_no_maps() {
+    let setup = "
+        CREATE STREAM L (ID INT KEY, M STRUCT<F MAP<STRING, INT>>) WITH (KAFKA_TOPIC='l', FORMAT='JSON');
+        CREATE STREAM R (ID INT KEY, M STRUCT<F MAP<STRING, INT>>) WITH (KAFKA_TOPIC='r', FORMAT='JSON');";
+    check_err_in(
+        &Scene::new(setup),
+        "CREATE STREAM O AS SELECT L.M, R.ID FROM L JOIN R WITHIN 1 HOUR ON L.M = R.M;",
+        "Key column name: `L_M`. Column type: STRUCT<`F` MAP<STRING, INTEGER>>.",
+    );
+}
