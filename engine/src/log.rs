@@ -280,7 +280,9 @@ pub fn push_headers(data: &mut Vec<u8>, headers: &[(&str, &[u8])]) -> Span {
 /// Reads what [`push_headers`] wrote.
 pub fn read_headers(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let headers = split_headers(bytes).into_iter();
-    headers.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect()
+    headers
+        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
+        .collect()
 }
 
 /// Names and values of what [`push_headers`] wrote.

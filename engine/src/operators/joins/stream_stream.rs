@@ -352,7 +352,9 @@ impl StreamStreamJoin {
         let mut store_key = Vec::new();
         for (Place { side, key, time }, seq) in std::mem::take(&mut self.fresh) {
             let buffer = &mut self.buffers[side];
-            let Some(at) = buffer.find(key, time, seq).filter(|_| time >= floors[side]) else { continue };
+            let Some(at) = buffer.find(key, time, seq).filter(|_| time >= floors[side]) else {
+                continue;
+            };
             buffer.store_key(key, time, seq, &mut store_key);
             let store = buffer.store();
             let entry = &mut buffer.rows[key as usize][at];
@@ -372,9 +374,9 @@ impl StreamStreamJoin {
         if self.stream_time == NO_TIME {
             return Ok(());
         }
-        [LEFT, RIGHT].into_iter().try_for_each(|side| {
-            self.buffers[side].expire(self.floor(side), state)
-        })?;
+        [LEFT, RIGHT]
+            .into_iter()
+            .try_for_each(|side| self.buffers[side].expire(self.floor(side), state))?;
         if self.waits(LEFT) || self.waits(RIGHT) {
             state.expire(self.outer_store, &window_bytes(self.stream_time))?;
         }

@@ -25,7 +25,7 @@ fn other_groups_are_sent_first() {
             "Sink: Table O (topic O)",
             "  Projection: B, KSQL_AGG_VARIABLE_0 AS N, WINDOWSTART, WINDOWEND",
             "    StreamAggregate Aggregate: group=[B] calls=[COUNT() AS KSQL_AGG_VARIABLE_0] \
-             window=Tumbling { size_ms: 10000 } grace=86390000 ms emit=final",
+             window=Tumbling { size_ms: 10000 } grace=0 ms emit=final",
             "      Repartition Aggregate-GroupBy by [B]",
             "        Projection: B",
             "          Scan KsqlTopic: Stream S (topic s) [ID, B]",
