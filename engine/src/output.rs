@@ -20,11 +20,15 @@ use crate::topology::Output;
 pub enum OutputWriter {
     Sink(SinkWriter),
     Repartition(RepartitionWriter),
+    /// The result is kept in its store, and nowhere else.
+    Nothing,
 }
 
 impl OutputWriter {
     pub fn new(query: &QueryDef, key: &TaskKey, formats: &dyn Formats) -> Result<Self> {
         match &query.topology.subs[key.sub as usize].output {
+            // The topic of a read-only table is not ours to write.
+            Output::Sink(node) if node.sink.read_only => Ok(OutputWriter::Nothing),
             Output::Sink(node) => {
                 let facts = query.topic(&node.sink.topic)?;
                 let sink = SinkWriter::new(node, facts, formats, key.partition)?;
@@ -45,6 +49,7 @@ impl OutputWriter {
         match self {
             OutputWriter::Sink(sink) => sink.write(batch, outbox),
             OutputWriter::Repartition(writer) => writer.write(batch, outbox),
+            OutputWriter::Nothing => Ok(Vec::new()),
         }
     }
 }

@@ -69,7 +69,10 @@ fn query_of(
     facts: &QueryFacts,
     catalog: &Catalog,
 ) -> Result<QueryDef> {
-    let (plan, target) = plan_of(&record.statement, catalog, &record.properties)?;
+    let (plan, target) = match sink.filter(|sink| sink.read_only) {
+        Some(kept) => (analyze::kept_table(kept)?, Arc::new(kept.clone())),
+        None => plan_of(&record.statement, catalog, &record.properties)?,
+    };
     let sink = sink.unwrap_or(&target);
     let sink = Arc::new(schemas::with_schemas(sink, &facts.schemas));
     if let Some(registry) = inner.seams.formats.registry() {

@@ -21,6 +21,7 @@ use crate::service::cleanup;
 use crate::service::command_log::{Appended, wait};
 use crate::service::control::effective;
 use crate::service::facts::{self, FactFinder, Wish};
+use crate::service::kept::{is_kept, keeps_table, sandbox_query};
 use crate::service::replace::{self, writer_of};
 use crate::service::schemas::{SchemaDesk, Schemas};
 use crate::service::{Booted, Inner};
@@ -202,7 +203,7 @@ impl Inner {
     ) -> ApiResult<Outcome> {
         match analyzed {
             Analyzed::Nothing(nothing) => Ok(Outcome::Nothing(nothing.message)),
-            Analyzed::CreateSource(new) => self.decide_source(sql, *new),
+            Analyzed::CreateSource(new) => self.decide_source(booted, sql, *new, properties, end),
             Analyzed::CreateAs(new) => {
                 let schemas = self.schema_desk().register(&new.source, false);
                 let schemas = schemas.map_err(refused(sql))?;
@@ -244,9 +245,19 @@ impl Inner {
     }
 
     /// The topic's partitions, made or found; the source with all its facts.
-    fn decide_source(&self, sql: &str, new: NewSource) -> ApiResult<Outcome> {
+    fn decide_source(
+        &self,
+        booted: &Booted,
+        sql: &str,
+        new: NewSource,
+        properties: &Properties,
+        end: Offset,
+    ) -> ApiResult<Outcome> {
         let source = self.with_topic(&new, true)?;
         self.schema_desk().register(&source, true).map_err(refused(sql))?;
+        if is_kept(&source, properties) {
+            return self.decide_kept(booted, sql, source, properties, end);
+        }
         let kind = source_word(source.kind);
         let id = format!("{}/{}/create", kind.to_lowercase(), source.name);
         let message = format!("{} created", capitalised(kind));
@@ -341,7 +352,7 @@ impl Inner {
         Ok(decided(Command::CreateQuery { sink: None, facts }, id, message, Some(query)))
     }
 
-    fn wish<'a>(
+    pub(super) fn wish<'a>(
         &self,
         query: &'a str,
         topology: &'a Topology,
@@ -368,7 +379,12 @@ impl Inner {
         }
     }
 
-    fn facts(&self, booted: &Booted, wish: &Wish<'_>, end: Offset) -> ApiResult<QueryFacts> {
+    pub(super) fn facts(
+        &self,
+        booted: &Booted,
+        wish: &Wish<'_>,
+        end: Offset,
+    ) -> ApiResult<QueryFacts> {
         let running = self.registry.all();
         let finder = FactFinder {
             log: booted.world.log.as_ref(),
@@ -407,7 +423,16 @@ impl Inner {
         target: &QueryTarget,
     ) -> ApiResult<Vec<String>> {
         match target {
-            QueryTarget::All => Ok(catalog.queries.keys().cloned().collect()),
+            QueryTarget::All => {
+                Ok(catalog.queries.keys().filter(|id| !keeps_table(id)).cloned().collect())
+            }
+            QueryTarget::Id(id) if keeps_table(&id.value) => {
+                let error = SqlError::invalid(format!(
+                    "Cannot terminate query '{}' because it is linked to a source table.",
+                    id.value
+                ));
+                Err(ApiError::Statement { sql: sql.to_owned(), error })
+            }
             QueryTarget::Id(id) if catalog.queries.contains_key(&id.value) => {
                 Ok(vec![id.value.clone()])
             }
@@ -431,7 +456,12 @@ impl Inner {
         let Checked { text, analyzed } = self.analyze_ddl(sql, catalog, &properties)?;
         match analyzed {
             Analyzed::CreateSource(new) => {
-                let source = self.with_topic(&new, false)?;
+                let mut source = self.with_topic(&new, false)?;
+                if is_kept(&source, &properties) {
+                    let info = sandbox_query(&source, text).map_err(refused(sql))?;
+                    source.query = Some(info.id.clone());
+                    catalog.queries.insert(info.id.clone(), Arc::new(info));
+                }
                 catalog.sources.insert(source.name.clone(), Arc::new(source));
             }
             Analyzed::CreateAs(new) => {
@@ -496,7 +526,7 @@ impl Inner {
     }
 }
 
-fn refused(sql: &str) -> impl Fn(SqlError) -> ApiError + '_ {
+pub(super) fn refused(sql: &str) -> impl Fn(SqlError) -> ApiError + '_ {
     move |error| ApiError::Statement { sql: sql.to_owned(), error }
 }
 

@@ -13,6 +13,7 @@ pub mod facts;
 mod facts_check;
 pub mod insert;
 mod insert_row;
+mod kept;
 mod processing_stream;
 mod pull;
 mod pull_read;

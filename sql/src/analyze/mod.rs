@@ -57,6 +57,7 @@ pub use pull_keys::{Bounds, Keys, Lookup};
 pub use push::scalable_source;
 pub use schemas::{Inference, check_registered, inferences, with_columns};
 pub use settings::Settings;
+pub use sink::kept_table;
 
 use query::{Purpose, select};
 use typing::{Names, typed};

@@ -1,9 +1,11 @@
 //! Which push queries follow only what is new.
 
+use std::sync::Arc;
+
 use super::settings::Settings;
 use super::tree;
 use crate::ast::{Emit, Expr, ExprKind, Query, SelectItem};
-use crate::catalog::{Catalog, pseudo};
+use crate::catalog::{Catalog, QueryInfo, pseudo};
 
 /// The source of a push query of the second kind: one source that one persistent query writes, read
 /// from now on, filtered and projected and nothing else.
@@ -13,7 +15,9 @@ pub fn scalable_source<'a>(
     settings: &Settings,
 ) -> Option<&'a str> {
     let name = query.from.first.name.value.as_str();
-    let writers = catalog.queries.values().filter(|q| q.writes == name).count();
+    // A query that keeps a read-only table writes nothing.
+    let writes = |q: &&Arc<QueryInfo>| q.writes == name && !q.reads.iter().any(|r| r == name);
+    let writers = catalog.queries.values().filter(writes).count();
     let latest = settings.get("auto.offset.reset").is_none_or(|r| r.eq_ignore_ascii_case("latest"));
     let scalable = settings.is_on("ksql.query.push.v2.enabled", false)
         && query.emit == Some(Emit::Changes)

@@ -188,3 +188,25 @@ pub(super) fn persistent_plan(selected: Selected, sink: Arc<Source>) -> QueryPla
         limit: None,
     }
 }
+
+/// The plan that keeps a read-only table in a store of its own, so that it can be queried. It
+/// writes no topic: the table's is somebody else's.
+///
+/// # Errors
+/// A table that could not be read by a persistent query either.
+pub fn kept_table(source: &Source) -> Result<QueryPlan> {
+    let mut catalog = Catalog::default();
+    catalog.sources.insert(source.name.clone(), Arc::new(source.clone()));
+    let statement = crate::parser::parse_statement(&format!(
+        "SELECT * FROM `{}` EMIT CHANGES;",
+        source.name.replace('`', "``")
+    ))?;
+    let crate::ast::Statement::Query(query) = statement else {
+        return Err(SqlError::invalid("a SELECT is a query"));
+    };
+    let verb = "CREATE SOURCE TABLE";
+    let purpose = Purpose::Persistent { sink: &source.name, verb };
+    let selected = select(&query, &catalog, &Settings::default(), purpose)?;
+    let sink = Source { columns: selected.columns.clone(), ..source.clone() };
+    Ok(persistent_plan(selected, Arc::new(sink)))
+}
