@@ -110,11 +110,27 @@ impl FactFinder<'_> {
             source => source.max(wish.sink_retention_min_ms),
         });
         let info = match wish.make_sink {
-            true => ensure(self.log, &sink_spec(sink, wish.sink_replicas, retention_ms))?,
+            true => match self.present_sink(sink)? {
+                Some(info) => info,
+                None => ensure(self.log, &sink_spec(sink, wish.sink_replicas, retention_ms))?,
+            },
             false => describe(self.log, &sink.topic)?,
         };
         topics.insert(sink.topic.clone(), facts(&info));
         Ok(())
+    }
+
+    /// A topic that is there and differs in nothing but how it is cleaned is its owner's choice.
+    fn present_sink(&self, sink: &Source) -> Result<Option<TopicInfo>> {
+        let found = wait(self.log, LOG_TIMEOUT, || self.log.describe(&sink.topic))??;
+        let wanted = sink_spec(sink, None, None).cleanup;
+        let other = |info: &TopicInfo| info.partitions == sink.partitions && info.cleanup != wanted;
+        let found = found.filter(other);
+        if let Some(info) = &found {
+            let (topic, cleanup) = (&sink.topic, info.cleanup);
+            tracing::warn!(topic, "the topic is cleaned as {cleanup:?}, {wanted:?} would suit it");
+        }
+        Ok(found)
     }
 
     fn make_repartitions(

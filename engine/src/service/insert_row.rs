@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 use millrace_sql::analyze::InsertRow;
-use millrace_sql::catalog::{Column, ColumnRole, FormatKind, FormatSpec, Source};
+use millrace_sql::catalog::{Column, ColumnRole, FormatKind, FormatSpec, Source, SourceKind};
 use millrace_sql::error::SqlError;
 use millrace_sql::plan::ScanColumn;
 use serde_json::{Map, Value};
@@ -55,6 +55,8 @@ impl Inner {
     fn values(&self, target: &Source, row: &Map<String, Value>) -> ApiResult<Vec<Expr>> {
         let as_value = |c: &Column| Column { role: ColumnRole::Value, ..c.clone() };
         let read_as = Source {
+            // A table's rows have keys.
+            kind: SourceKind::Stream,
             columns: target.columns.iter().map(as_value).collect(),
             key_format: FormatSpec::new(FormatKind::None, true),
             value_format: FormatSpec::new(FormatKind::Json, true),

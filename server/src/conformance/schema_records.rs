@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, Schema};
 use millrace_engine::format::{EncodedRows, Formats};
 use millrace_engine::ids::{Offset, Timestamp, TopicId, Tp};
 use millrace_engine::log::{RawBatch, Record, RecordRef};
-use millrace_sql::catalog::{Column, ColumnRole, FormatKind, FormatSpec, Source};
+use millrace_sql::catalog::{Column, ColumnRole, FormatKind, FormatSpec, Source, SourceKind};
 use millrace_sql::plan::ScanColumn;
 use serde_json::Value;
 
@@ -89,6 +89,8 @@ impl<'a> AnySerde<'a> {
         let bare = bare || key_alone && !format.kind.always_wrapped();
         let columns = wanted.into_iter().map(|c| Column { role: ColumnRole::Value, ..c });
         let source = Source {
+            // A table's rows have keys.
+            kind: SourceKind::Stream,
             columns: columns.collect(),
             key_format: FormatSpec::new(FormatKind::None, true),
             value_format: FormatSpec::new(FormatKind::Json, !bare),

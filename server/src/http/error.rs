@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use millrace_engine::api::ApiError;
 use millrace_engine::error::{EngineError, Kind};
 use millrace_engine::log::LogError;
-use millrace_sql::error::SqlError;
+use millrace_sql::error::{SqlError, SqlErrorKind, line_column};
 use serde_json::{Value, json};
 
 /// ksqlDB's error codes: HTTP status times 100 plus a number.
@@ -52,7 +52,7 @@ impl HttpError {
 
     /// A statement that cannot be accepted, with line, caret and hint when the error knows them.
     pub fn statement(sql: &str, error: &SqlError) -> Self {
-        Self::new(code::BAD_STATEMENT, error.render(sql)).about(sql)
+        Self::new(code::BAD_STATEMENT, rendered(sql, error)).about(sql)
     }
 
     /// A refused statement, told in one line.
@@ -70,7 +70,7 @@ impl HttpError {
     pub fn from_api(sql: &str, error: ApiError) -> Self {
         match error {
             ApiError::Statement { sql: part, error } => {
-                Self::new(code::BAD_STATEMENT, error.render(&part)).about(sql)
+                Self::new(code::BAD_STATEMENT, rendered(&part, &error)).about(sql)
             }
             ApiError::Engine(error) => Self::from_engine(&error).about(sql),
             ApiError::TooMany(message) => Self::new(code::TOO_MANY, message),
@@ -112,6 +112,16 @@ impl HttpError {
     }
 }
 
+/// The error with its place in the text. What does not parse is repeated, as ksqlDB does.
+fn rendered(sql: &str, error: &SqlError) -> String {
+    let rendered = error.render(sql);
+    let (SqlErrorKind::Syntax, Some(span)) = (error.kind, error.span) else { return rendered };
+    let (line, _) = line_column(sql, span.start);
+    let line = sql.lines().nth(line - 1).unwrap_or_default();
+    let place = rendered.strip_prefix(&error.message).unwrap_or_default();
+    format!("{}\nStatement: {line}{place}", error.message)
+}
+
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response<Body> {
         let mut response = axum::Json(self.to_json()).into_response();
@@ -145,6 +155,15 @@ mod tests {
         assert_eq!(body["statementText"], "SELECT x FROM S;");
         let message = "no column X\n  SELECT x FROM S;\n         ^\nhint: columns: A";
         assert_eq!(body["message"], message);
+    }
+
+    #[test]
+    fn what_does_not_parse_is_repeated() {
+        let error = SqlError::syntax("line 1:8: Syntax Error\n", Span::new(7, 8));
+        let message = HttpError::statement("SELECT ! FROM S;", &error).message;
+        let expected =
+            "line 1:8: Syntax Error\n\nStatement: SELECT ! FROM S;\n  SELECT ! FROM S;\n";
+        assert!(message.starts_with(expected), "{message}");
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Resolver<'_> {
     fn step(&self) -> Result<Step> {
         let (left_on, right_on) = self.sides()?;
         let key_type = self.key_type(&left_on, &right_on)?;
-        self.check_windows()?;
+        self.check_windows(&left_on)?;
         let shape = self.shape()?;
         let left_keyed = self.left_is_key(&left_on);
         let right_keyed = is_only_key(&right_on, self.right());
@@ -215,7 +215,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn check_windows(&self) -> Result<()> {
+    fn check_windows(&self, left_on: &Expr) -> Result<()> {
         let (left, right) = (&self.scope.inputs[0], self.right());
         let (l, r) = (left.source.window, right.source.window);
         let message = match (l, r) {
@@ -230,6 +230,9 @@ impl Resolver<'_> {
                 window_name(b)
             ),
             (Some(_), Some(_)) if left.is_stream() && self.right().is_stream() => return Ok(()),
+            (Some(_), Some(_)) if !left.is_stream() && !self.left_is_key(left_on) => {
+                "Foreign-key table-table joins are not supported on windowed tables.".to_string()
+            }
             (Some(_), Some(_)) => {
                 let what = "A join of windowed tables";
                 return Err(SqlError::not_supported(what).at(self.join.loc.0));
