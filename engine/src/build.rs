@@ -124,3 +124,6 @@ pub fn sink_shape(output: &Output) -> Result<(Vec<SqlType>, Vec<usize>)> {
     let key = columns.filter(|(_, c)| c.role == ColumnRole::Key).map(|(at, _)| at).collect();
     Ok((types, key))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ pub mod keep;
 pub mod project;
 mod slots;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use arrow::array::RecordBatch;
 use millrace_sql::expr::RowError;
