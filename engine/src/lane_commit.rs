@@ -13,6 +13,7 @@ use crate::mutant::{self, Mutant};
 use crate::outbox::{Drained, Owner, Refused};
 use crate::processing_log::LogEntry;
 use crate::progress::{self, LaneHeader};
+use crate::task::Task;
 
 /// How often a mutant, which does not care to wait, asks the log.
 const MUTANT_POLLS_MAX: usize = 10_000;
@@ -34,7 +35,13 @@ impl Lane {
             || self.world.clock.elapsed().saturating_sub(since) >= limits.commit_interval
             || self.txn.records >= limits.transaction_records_max
             || self.txn.bytes + self.state.open_bytes() >= limits.transaction_bytes_max
+            || self.owed_rows() >= limits.transaction_owed_rows_max
             || self.txn.partitions.len() >= limits.transaction_partitions_max
+    }
+
+    /// Rows that operators hold back until the commit.
+    fn owed_rows(&self) -> usize {
+        self.tasks.values().filter(|task| task.dirty).map(Task::owed_rows).sum()
     }
 
     /// Everything that belongs into this transaction goes to the outbox: held-back rows, changelogs,

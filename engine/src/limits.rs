@@ -11,6 +11,9 @@ pub struct Limits {
     pub transaction_records_max: usize,
     /// ... or sent out this many bytes
     pub transaction_bytes_max: usize,
+    /// ... or operators hold back this many rows until it closes: each takes about a kilobyte in
+    /// stores, outbox and writer while it is written
+    pub transaction_owed_rows_max: usize,
     /// ... or touched this many partitions (measured: 500 partitions commit in about 200 ms).
     pub transaction_partitions_max: usize,
     /// Records of one poll, over all partitions.
@@ -49,6 +52,7 @@ impl Default for Limits {
             commit_interval: Duration::from_millis(2000),
             transaction_records_max: 1_000_000,
             transaction_bytes_max: 64 << 20,
+            transaction_owed_rows_max: 32_768,
             transaction_partitions_max: 500,
             poll_records_max: 8192,
             poll_bytes_max: 4 << 20,
@@ -77,6 +81,7 @@ impl Limits {
             ("commit.interval.ms", ms(self.commit_interval)),
             ("transaction.records.max", self.transaction_records_max.to_string()),
             ("transaction.bytes.max", self.transaction_bytes_max.to_string()),
+            ("transaction.owed.rows.max", self.transaction_owed_rows_max.to_string()),
             ("transaction.partitions.max", self.transaction_partitions_max.to_string()),
             ("poll.records.max", self.poll_records_max.to_string()),
             ("poll.bytes.max", self.poll_bytes_max.to_string()),

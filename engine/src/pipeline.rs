@@ -101,8 +101,9 @@ impl Pipeline {
         }
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        self.nodes.iter().map(|node| node.operator.memory_bytes()).sum()
+    /// Rows that operators hold back until the next flush.
+    pub fn owed_rows(&self) -> usize {
+        self.nodes.iter().map(|node| node.operator.owed_rows()).sum()
     }
 
     /// Depth first, so that output keeps the order of input; the last of `work` is next.

@@ -219,8 +219,9 @@ impl Task {
         Ok(log)
     }
 
-    pub fn memory_bytes(&self) -> usize {
-        self.pipeline.memory_bytes()
+    /// Rows that operators hold back until the next flush.
+    pub fn owed_rows(&self) -> usize {
+        self.pipeline.owed_rows()
     }
 
     /// The input to go on with: the one with the smallest head timestamp. `None`: nothing is

@@ -46,7 +46,8 @@ fn main() -> Result<()> {
 fn run(name: &str, rows: usize, keys: u64, kind: Option<WindowKind>, coalesce: bool) -> Result<()> {
     let node = plan(kind);
     let stores = (0..stores(&node).len() as u32).map(|store| StoreId { store, partition: 0 });
-    let cache = CacheBudget::new(usize::MAX).share();
+    let budget = CacheBudget::new(usize::MAX);
+    let cache = budget.share();
     let options = AggregateOptions { stores: stores.collect(), with_old: false, cache };
     let mut operator = aggregate(&node, options)?;
     let batches = batches(rows, keys)?;
@@ -57,8 +58,8 @@ fn run(name: &str, rows: usize, keys: u64, kind: Option<WindowKind>, coalesce: b
         uncommitted += batch.len();
         emitted += step(&mut *operator, &mut state, coalesce, Some(batch))?;
         if uncommitted >= COMMIT_ROWS {
-            most = most.max(operator.memory_bytes());
             emitted += step(&mut *operator, &mut state, coalesce, None)?;
+            most = most.max(budget.used_bytes());
             uncommitted = 0;
         }
     }

@@ -48,8 +48,8 @@ pub trait Operator: Send {
     /// stores and in the progress given to `restore` next.
     fn reset(&mut self);
 
-    /// Bytes held in memory, roughly, for limits.
-    fn memory_bytes(&self) -> usize {
+    /// Rows that the next flush will write to stores or hand out, roughly, for limits.
+    fn owed_rows(&self) -> usize {
         0
     }
 }

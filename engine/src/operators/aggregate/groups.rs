@@ -121,6 +121,11 @@ impl Groups {
         owed
     }
 
+    /// Slots that the store does not have as they are.
+    pub fn dirty_slots(&self) -> usize {
+        self.dirty.len()
+    }
+
     pub fn is_known(&self, slot: u32) -> bool {
         self.flags[slot as usize] & KNOWN != 0
     }

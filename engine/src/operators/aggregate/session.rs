@@ -359,8 +359,8 @@ impl Operator for SessionAggregate {
         self.expired_to = i64::MIN;
     }
 
-    fn memory_bytes(&self) -> usize {
-        self.sessions.memory_bytes() + self.states.memory_bytes()
+    fn owed_rows(&self) -> usize {
+        self.dirty.len()
     }
 }
 

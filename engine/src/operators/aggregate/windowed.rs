@@ -420,8 +420,8 @@ impl Operator for TimeAggregate {
         self.compact_at = COMPACT_SLOTS_MIN;
     }
 
-    fn memory_bytes(&self) -> usize {
-        self.groups.memory_bytes()
+    fn owed_rows(&self) -> usize {
+        self.groups.dirty_slots()
     }
 }
 

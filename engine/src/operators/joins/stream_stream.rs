@@ -383,6 +383,11 @@ impl StreamStreamJoin {
         Ok(())
     }
 
+    fn memory_bytes(&self) -> usize {
+        self.buffers.iter().map(Buffer::memory_bytes).sum::<usize>()
+            + self.pending.len() * (size_of::<Place>() + 2 * size_of::<(i64, i64)>())
+    }
+
     fn compact(&mut self) {
         let bytes = self.memory_bytes();
         if bytes > self.cache.hold(bytes) {
@@ -466,10 +471,5 @@ impl Operator for StreamStreamJoin {
         self.forget();
         (self.stream_time, self.seq, self.side_times) = (NO_TIME, 0, [NO_TIME; 2]);
         (self.complete, self.loaded_to) = (true, i64::MIN);
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.buffers.iter().map(Buffer::memory_bytes).sum::<usize>()
-            + self.pending.len() * (size_of::<Place>() + 2 * size_of::<(i64, i64)>())
     }
 }

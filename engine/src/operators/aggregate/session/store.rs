@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 
 use super::{COMPACT_MIN, END_VALUE, Pending, SessionAggregate};
 use crate::error::Result;
-use crate::operators::Operator;
 use crate::operators::aggregate::sessions::{
     Removed, Session, end_key, from_end_key, key_range, session_key,
 };
@@ -129,6 +128,10 @@ impl SessionAggregate {
         }
         self.expired_to = to;
         Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.sessions.memory_bytes() + self.states.memory_bytes()
     }
 
     /// Forgets sessions that no row can reach, or everything when memory is short. All is written
