@@ -58,7 +58,7 @@ impl Default for Limits {
             poll_bytes_max: 4 << 20,
             input_buffer_records_max: 32_768,
             input_wait_max: Duration::from_secs(5),
-            committed_memory_bytes_max: 16 << 20,
+            committed_memory_bytes_max: 6 << 20,
             committed_memory_age_max: Duration::from_secs(30),
             retry_backoff: Duration::from_millis(200),
             retry_backoff_max: Duration::from_secs(15),
@@ -66,9 +66,9 @@ impl Default for Limits {
             pull_rows_max: 1_000_000,
             command_timeout: Duration::from_secs(30),
             park_max: Duration::from_millis(50),
-            operator_cache_bytes: 96 << 20,
+            operator_cache_bytes: 64 << 20,
             rocksdb_cache_bytes: 32 << 20,
-            rocksdb_write_buffer_bytes: 32 << 20,
+            rocksdb_write_buffer_bytes: 16 << 20,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The `millrace` binary: the ksqlDB REST API, the CLI, the demo. The engine is reached through
 //! [`millrace_engine::api::Api`] only; `wiring` makes one.
 
+mod allocator;
 mod args;
 pub mod cli;
 pub mod config;
@@ -24,6 +25,7 @@ use args::{Args, Command};
 
 /// Runs the command line of this process; the exit code. Wrong usage ends the process with code 2.
 pub fn run() -> u8 {
+    allocator::share_arenas();
     let args = Args::parse();
     start_logging(match args.command {
         Command::Server(_) => "warn,millrace=info",

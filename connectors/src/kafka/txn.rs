@@ -253,9 +253,9 @@ fn settings(config: &KafkaConfig, id: &str) -> Vec<(String, String)> {
         ("batch.size", "262144"),
         ("batch.num.messages", "50000"),
         ("compression.type", "lz4"),
-        // The defaults are 1 GiB and 100,000.
+        // The defaults are 1 GiB and 100,000; a full queue only makes the lane ask again.
         ("queue.buffering.max.kbytes", "65536"),
-        ("queue.buffering.max.messages", "500000"),
+        ("queue.buffering.max.messages", "50000"),
         // The next transaction's first request meets the last one's markers being written; with
         // the default of 100 ms each commit would cost that much.
         ("retry.backoff.ms", "1"),

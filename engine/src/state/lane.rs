@@ -12,7 +12,7 @@ use crate::state::disk::{
 use crate::state::{Shape, StateView, StoreId};
 
 /// Bytes that one entry of a layer costs beside its key and value.
-const ENTRY_OVERHEAD_BYTES: usize = 64;
+const ENTRY_OVERHEAD_BYTES: usize = 128;
 
 /// A changed value with the event time of its changelog record.
 #[derive(Debug, Clone)]
