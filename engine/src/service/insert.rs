@@ -95,7 +95,7 @@ pub fn encode(
     insert: &InsertRow,
     now: Timestamp,
 ) -> ApiResult<InsertRecord> {
-    let values: Vec<ArrayRef> = insert.values.iter().map(evaluate).collect::<Result<_, _>>()?;
+    let (values, time) = evaluate_row(insert)?;
     let fields: Vec<Field> = insert
         .target
         .columns
@@ -115,11 +115,18 @@ pub fn encode(
     };
     let key = row.key.clone().map(|range| &encoded.data[range]);
     let value = row.value.clone().map(|range| &encoded.data[range]);
-    let time = match &insert.rowtime {
-        Some(expr) => rowtime(expr)?,
-        None => now,
-    };
+    let time = time.map_or(now, Timestamp);
     Ok(InsertRecord { record: Record::new(time, key, value), inner_key_len: row.inner_key_len })
+}
+
+/// The values of a row, an array of one per column of the target, and its ROWTIME if it has one.
+///
+/// # Errors
+/// Expressions that fail.
+pub fn evaluate_row(insert: &InsertRow) -> ApiResult<(Vec<ArrayRef>, Option<i64>)> {
+    let values = insert.values.iter().map(evaluate).collect::<Result<_, _>>()?;
+    let time = insert.rowtime.as_ref().map(rowtime).transpose()?;
+    Ok((values, time.map(|time| time.0)))
 }
 
 /// The value of an expression without columns, as an array of one.

@@ -10,7 +10,7 @@ const FORMAT_PLACE: &str = "{FORMAT}";
 const CONFIG_PLACE: &str = "{CONFIG}";
 
 /// A single case, with formats and settings filled in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Case {
     /// `file - name[ - FORMAT][ - property=value]`: unique in its file.
     pub name: String,

@@ -16,11 +16,13 @@ use millrace_engine::limits::Limits;
 use millrace_engine::log::{Cleanup, EnsureError, Log, PollLimits, ReadClass, Record, TopicSpec};
 use millrace_engine::names::Names;
 use millrace_engine::operators::cache::CacheBudget;
+use millrace_engine::operators::foreign::{responses, subscriptions};
 use millrace_engine::query::{QueryDef, QueryShared};
 use millrace_engine::registry::Registry;
 use millrace_engine::seams::{Clock, SeededEntropy, SystemClock};
 use millrace_engine::state::memory::{MemoryDisk, MemoryStore};
-use millrace_engine::topology::{Input, Topology};
+use millrace_engine::topology::{Input, Op, Topology};
+use millrace_engine::upgrade::upgraded;
 use millrace_sql::catalog::Source;
 use millrace_sql::plan::QueryPlan;
 
@@ -78,6 +80,7 @@ pub struct Driver {
     log: Arc<SimLog>,
     lane: Lane,
     query: Arc<QueryDef>,
+    registry: Arc<Registry>,
 }
 
 impl Driver {
@@ -91,16 +94,7 @@ impl Driver {
         let facts = made.facts(planned).map_err(|e| e.to_string())?;
         let progress = made.topic(names.progress_topic()).map_err(|e| e.to_string())?;
         let processing = made.topic(names.processing_log()).map_err(|e| e.to_string())?;
-        let query = Arc::new(QueryDef {
-            id: planned.id.clone(),
-            sql: planned.sql.clone(),
-            plan: planned.plan.clone(),
-            topology: planned.topology.clone(),
-            facts,
-            sink: planned.sink.clone(),
-            names: names.clone(),
-            status: QueryShared::default(),
-        });
+        let query = Arc::new(definition(planned, planned.topology.clone(), facts));
         let registry = Arc::new(Registry::new());
         registry.add(query.clone());
         registry.applied(0);
@@ -121,10 +115,29 @@ impl Driver {
             processing_log: Tp::new(processing.id, 0),
         };
         let disk = Box::new(MemoryStore::open(&MemoryDisk::default()));
-        let lane = Lane::new(LaneId(0), world, registry, disk).map_err(|e| e.to_string())?;
-        let mut driver = Driver { log, lane, query };
+        let lane =
+            Lane::new(LaneId(0), world, registry.clone(), disk).map_err(|e| e.to_string())?;
+        let mut driver = Driver { log, lane, query, registry };
         driver.settle()?;
         Ok(driver)
+    }
+
+    /// Goes on with another plan and the state, if it is another.
+    ///
+    /// # Errors
+    /// A plan that cannot take the state over.
+    pub fn replace(&mut self, planned: &Planned) -> Result<(), String> {
+        if planned.sql == self.query.sql {
+            return Ok(());
+        }
+        let topology = upgraded(&self.query.topology, &planned.plan).map_err(|e| e.to_string())?;
+        let planned = Planned { topology, ..planned.clone() };
+        let made = Made { log: &self.log, names: &Names::new(SERVICE) };
+        let facts = made.facts(&planned).map_err(|e| e.to_string())?;
+        self.query = Arc::new(definition(&planned, planned.topology.clone(), facts));
+        self.registry.add(self.query.clone());
+        self.registry.applied(self.registry.command() + 1);
+        self.settle()
     }
 
     /// Appends a record to a source topic, and lets all that follows from it be committed.
@@ -168,14 +181,23 @@ impl Driver {
         }
     }
 
-    /// Topics of the query that hold records.
+    /// Topics of the query that hold records, without those over which the sides of a foreign-key
+    /// join ask and answer: no row takes another key there.
     ///
     /// # Errors
     /// A log that does not answer.
     pub fn written_topics(&self) -> Result<Vec<String>, String> {
         let mut written = Vec::new();
+        let mut asked = Vec::new();
+        for node in self.query.topology.subs.iter().flat_map(|sub| &sub.nodes) {
+            let Op::ForeignLeft { node, .. } = &node.op else { continue };
+            for between in [subscriptions(node), responses(node)] {
+                let step = between.map_err(|e| e.to_string())?.step;
+                asked.push(self.query.names.repartition_topic(&self.query.id, &step));
+            }
+        }
         for name in self.query.facts.topics.keys() {
-            if !self.read(name)?.is_empty() {
+            if !asked.contains(name) && !self.read(name)?.is_empty() {
                 written.push(name.clone());
             }
         }
@@ -202,6 +224,19 @@ impl Driver {
             }
         }
         Err(format!("the query did not come to rest within {STEPS_MAX} steps"))
+    }
+}
+
+fn definition(planned: &Planned, topology: Topology, facts: QueryFacts) -> QueryDef {
+    QueryDef {
+        id: planned.id.clone(),
+        sql: planned.sql.clone(),
+        plan: planned.plan.clone(),
+        topology,
+        facts,
+        sink: planned.sink.clone(),
+        names: Names::new(SERVICE),
+        status: QueryShared::default(),
     }
 }
 

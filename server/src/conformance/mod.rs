@@ -14,8 +14,11 @@ pub mod report;
 pub mod rest;
 mod run;
 pub mod schema_records;
+mod script;
+mod script_assert;
 mod session;
 mod thrown;
+mod tool;
 
 use std::path::PathBuf;
 
@@ -27,7 +30,7 @@ pub use run::{Suites, run_all};
 #[derive(Debug, Default, clap::Args)]
 pub struct TestArgs {
     /// Files of cases, or folders of them
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present = "sql_file")]
     pub paths: Vec<PathBuf>,
     /// What the files hold; found out from them when not given
     #[arg(long, value_enum)]
@@ -47,6 +50,8 @@ pub struct TestArgs {
     /// Tell of failures in one line each
     #[arg(long, short)]
     pub quiet: bool,
+    #[command(flatten)]
+    pub tool: tool::ToolArgs,
 }
 
 /// What a file of cases holds.
@@ -62,6 +67,9 @@ pub enum Format {
 
 /// Runs the cases; the exit code.
 pub fn run(args: &TestArgs) -> u8 {
+    if let (Some(sql), Some(output)) = (&args.tool.sql_file, &args.tool.output_file) {
+        return tool::run(sql, output, args.tool.input_file.as_deref());
+    }
     match try_run(args) {
         Ok(true) => exit::FINE,
         Ok(false) => exit::FAILED,

@@ -11,6 +11,7 @@ use super::case::{self, Case};
 use super::query_case::{self, Verdict};
 use super::report::Report;
 use super::rest;
+use super::script::{self, Script};
 
 /// Stack of a thread that runs cases: plans are built by recursion.
 const STACK_BYTES: usize = 16 << 20;
@@ -19,6 +20,7 @@ const STACK_BYTES: usize = 16 << 20;
 #[derive(Default)]
 pub struct Suites {
     cases: Vec<(Format, Case)>,
+    scripts: Vec<Script>,
 }
 
 impl Suites {
@@ -37,6 +39,11 @@ impl Suites {
     fn add(&mut self, file: &Path, format: Option<Format>) -> Result<(), String> {
         let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if format == Some(Format::Sql) || file.extension().is_some_and(|e| e == "sql") {
+            let folder = file.parent().unwrap_or(Path::new("."));
+            self.scripts.extend(script::parse(stem, &text, folder)?);
+            return Ok(());
+        }
         for case in case::parse(stem, &text)? {
             let is_rest = ["responses", "expectedError"].iter().any(|f| case.raw.contains_key(*f));
             let found = if is_rest { Format::Rest } else { Format::Qtt };
@@ -46,11 +53,11 @@ impl Suites {
     }
 
     pub fn len(&self) -> usize {
-        self.cases.len()
+        self.cases.len() + self.scripts.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.cases.is_empty()
+        self.len() == 0
     }
 }
 
@@ -63,7 +70,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.path();
-        if file.extension().is_some_and(|e| e == "json") {
+        if file.extension().is_some_and(|e| e == "json" || e == "sql") {
             found.push(file);
         }
     }
@@ -74,15 +81,16 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
 /// Runs the cases whose name holds `filter`, in parallel.
 pub fn run_all(suites: &Suites, filter: Option<&str>) -> Report {
     millrace_sql::functions::add_test_functions();
-    let wanted = |case: &Case| filter.is_none_or(|text| case.name.contains(text));
-    let cases: Vec<_> = suites.cases.iter().filter(|(_, case)| wanted(case)).collect();
-    let results: Mutex<Vec<Option<Verdict>>> = Mutex::new(vec![None; cases.len()]);
+    let cases = suites.cases.iter().map(|(format, case)| Job::Case(*format, case));
+    let mut jobs: Vec<Job<'_>> = cases.chain(suites.scripts.iter().map(Job::Script)).collect();
+    jobs.retain(|job| filter.is_none_or(|text| job.name().contains(text)));
+    let results: Mutex<Vec<Option<Verdict>>> = Mutex::new(vec![None; jobs.len()]);
     let next = AtomicUsize::new(0);
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((format, case)) = cases.get(at).copied() else { return };
-            let verdict = run_one(*format, case);
+            let Some(job) = jobs.get(at) else { return };
+            let verdict = job.run();
             if let Some(slot) = results.lock().get_mut(at) {
                 *slot = Some(verdict);
             }
@@ -98,23 +106,38 @@ pub fn run_all(suites: &Suites, filter: Option<&str>) -> Report {
         }
     });
     let verdicts = results.into_inner().into_iter();
-    let named = cases.iter().zip(verdicts).map(|((_, case), verdict)| {
+    let named = jobs.iter().zip(verdicts).map(|(job, verdict)| {
         let verdict = verdict.unwrap_or_else(|| Verdict::Failed("it did not run".to_owned()));
-        (case.name.clone(), verdict)
+        (job.name().to_owned(), verdict)
     });
     Report::new(named.collect())
 }
 
-/// A panic is a failure of its case alone.
-fn run_one(format: Format, case: &Case) -> Verdict {
-    let run = || match format {
-        Format::Qtt => query_case::run(case),
-        Format::Rest => rest::run(case),
-        Format::Sql => Verdict::NotApplicable("SQL scripts are not run yet".to_owned()),
-    };
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Verdict::Failed(format!("panicked: {}", text.unwrap_or("(no text)")))
-    })
+/// One test.
+enum Job<'a> {
+    Case(Format, &'a Case),
+    Script(&'a Script),
+}
+
+impl Job<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Job::Case(_, case) => &case.name,
+            Job::Script(script) => &script.name,
+        }
+    }
+
+    /// A panic is a failure of its case alone.
+    fn run(&self) -> Verdict {
+        let run = || match self {
+            Job::Case(Format::Rest, case) => rest::run(case),
+            Job::Case(_, case) => query_case::run(case),
+            Job::Script(script) => script::run(script),
+        };
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Verdict::Failed(format!("panicked: {}", text.unwrap_or("(no text)")))
+        })
+    }
 }

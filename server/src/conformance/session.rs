@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_engine::api::ApiError;
+use millrace_engine::error::EngineError;
 use millrace_engine::format::Formats;
 use millrace_engine::ids::Timestamp;
 use millrace_engine::log::Record;
 use millrace_engine::service::insert;
 use millrace_engine::topology::Topology;
+use millrace_engine::upgrade::upgraded;
 use millrace_sql::analyze::{self, Analyzed, DropPlan, NewQuery, NewSource, Settings};
 use millrace_sql::ast::TypeExpr;
 use millrace_sql::catalog::{Catalog, QueryInfo, Source, SourceKind};
@@ -42,6 +44,8 @@ pub struct Session {
     /// Rows of INSERT VALUES, by topic.
     pub inserted: Vec<(String, Record)>,
     pub properties: BTreeMap<String, String>,
+    /// Partitions of topics of which nothing is said.
+    pub partitions_default: u32,
     formats: Arc<dyn Formats>,
     /// Partitions that the case gives to topics.
     partitions: BTreeMap<String, u32>,
@@ -56,6 +60,7 @@ impl Session {
         let topics = case.topics.iter();
         Session {
             catalog: Catalog::default(),
+            partitions_default: PARTITIONS_DEFAULT,
             queries: Vec::new(),
             inserted: Vec::new(),
             properties,
@@ -63,6 +68,11 @@ impl Session {
             partitions: topics.map(|t| (t.name.clone(), t.partitions)).collect(),
             next_query: 0,
         }
+    }
+
+    /// A session of no case.
+    pub fn empty(formats: Arc<dyn Formats>) -> Self {
+        Self::new(&Case::default(), formats)
     }
 
     /// Parses all statements, then runs them.
@@ -126,7 +136,7 @@ impl Session {
         source.partitions = *self
             .partitions
             .entry(source.topic.clone())
-            .or_insert(wish.unwrap_or(PARTITIONS_DEFAULT));
+            .or_insert(wish.unwrap_or(self.partitions_default));
         self.catalog.sources.insert(source.name.clone(), Arc::new(source));
     }
 
@@ -135,13 +145,29 @@ impl Session {
             SourceKind::Stream => "CSAS",
             SourceKind::Table => "CTAS",
         };
-        let id = self.id(&format!("{prefix}_{}", new.source.name));
+        let id = match self.replaced(&new)? {
+            Some(replaced) => replaced,
+            None => self.id(&format!("{prefix}_{}", new.source.name)),
+        };
         let mut sink = Source { query: Some(id.clone()), ..new.source };
-        sink.partitions = self.partitions.get(&sink.topic).copied().unwrap_or(PARTITIONS_DEFAULT);
+        sink.partitions =
+            self.partitions.get(&sink.topic).copied().unwrap_or(self.partitions_default);
         let sink = Arc::new(sink);
         self.add_query(id, sql, new.plan, sink.clone())?;
         self.catalog.sources.insert(sink.name.clone(), sink);
         Ok(())
+    }
+
+    /// The query that goes on as the new one.
+    fn replaced(&self, new: &NewQuery) -> Result<Option<String>, Thrown> {
+        let refuse = |e: EngineError| Thrown::new(Stage::Execute, e.to_string());
+        let Some(id) = new.replaces.as_ref().and_then(|old| old.query.clone()) else {
+            return Ok(None);
+        };
+        if let Some(old) = self.queries.iter().find(|query| query.id == id) {
+            upgraded(&old.topology, &new.plan).map_err(refuse)?;
+        }
+        Ok(Some(id))
     }
 
     fn add_query(

@@ -19,6 +19,17 @@ fn folder_of(kind: &str) -> Option<PathBuf> {
     Some(if inner.is_dir() { inner } else { folder })
 }
 
+/// Cases of the project itself: they need no folder from outside.
+#[test]
+fn own_conformance_cases_pass() {
+    let suites = Suites::read(&[here("conformance/own")], None).expect("the cases can be read");
+    assert!(suites.len() >= 20, "{}", suites.len());
+    let report = run_all(&suites, None);
+    let failures: Vec<String> =
+        report.failures().map(|(name, why)| format!("{name}\n  {why}")).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 #[test]
 fn conformance_cases_of_queries_fail_only_as_listed() {
     let Some(folder) = folder_of("query") else {
