@@ -128,6 +128,9 @@ impl Asserted<'_> {
     }
 }
 
+/// A property of a source as text.
+type TextOf = fn(&Source) -> String;
+
 /// `ASSERT STREAM|TABLE`: the source is as a CREATE of these words would make it.
 ///
 /// # Errors
@@ -151,7 +154,7 @@ pub fn source(session: &Session, create: &CreateSource) -> Result<(), String> {
         };
         source.columns.iter().map(column).collect::<Vec<_>>().join(", ")
     };
-    let properties: [(&str, fn(&Source) -> String); 5] = [
+    let properties: [(&str, TextOf); 5] = [
         ("kind", |s| format!("{:?}", s.kind)),
         ("topic", |s| s.topic.clone()),
         ("key format", |s| s.key_format.kind.name().to_owned()),
