@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use millrace_sql::parser::STACK_BYTES;
 use parking_lot::Mutex;
 
 use crate::error::{EngineError, Result};
@@ -107,6 +108,7 @@ impl Workers {
             let shared = shared.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{at}"))
+                .stack_size(STACK_BYTES)
                 .spawn(move || Worker { lanes: BTreeMap::new(), receiver, shared }.run())
                 .map_err(|e| EngineError::Config(format!("cannot start a worker thread: {e}")))?;
             senders.push(sender);

@@ -65,7 +65,8 @@ pub fn settings(args: &ServerArgs) -> Result<Config, String> {
 /// When the system gives none; one line.
 pub fn runtime() -> Result<tokio::runtime::Runtime, String> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let built = builder.worker_threads(HTTP_THREADS).enable_all().build();
+    builder.worker_threads(HTTP_THREADS).thread_stack_size(millrace_sql::parser::STACK_BYTES);
+    let built = builder.enable_all().build();
     built.map_err(|e| format!("cannot start: {e}"))
 }
 

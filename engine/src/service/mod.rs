@@ -160,6 +160,7 @@ impl Service {
         let controlled = inner.clone();
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
+            .stack_size(millrace_sql::parser::STACK_BYTES)
             .spawn(move || control::run(&controlled))
             .map_err(|e| EngineError::Config(format!("cannot start the control thread: {e}")))?;
         Ok(Arc::new(Service { inner, control: Mutex::new(Some(thread)) }))

@@ -82,6 +82,7 @@ pub fn start(
     let stopped = stop.clone();
     std::thread::Builder::new()
         .name(format!("push-{id}"))
+        .stack_size(millrace_sql::parser::STACK_BYTES)
         .spawn(move || {
             let end = runner.run(&sender, &stopped);
             let event = end.unwrap_or_else(|error| PushEvent::Failed(error.to_string()));

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use millrace_sql::parser::STACK_BYTES;
 use parking_lot::Mutex;
 
 use super::Format;
@@ -12,9 +13,6 @@ use super::query_case::{self, Verdict};
 use super::report::Report;
 use super::rest;
 use super::script::{self, Script};
-
-/// Stack of a thread that runs cases: plans are built by recursion.
-const STACK_BYTES: usize = 16 << 20;
 
 /// Cases of all files, in order.
 #[derive(Default)]

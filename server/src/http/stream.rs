@@ -87,6 +87,7 @@ pub fn spawn(
     work: impl FnOnce() -> Result<(), Gone> + Send + 'static,
 ) -> Result<(), HttpError> {
     let builder = std::thread::Builder::new().name(name.to_string());
+    let builder = builder.stack_size(millrace_sql::parser::STACK_BYTES);
     let spawned = builder.spawn(move || {
         if work().is_err() {
             tracing::debug!("the client is gone");

@@ -11,6 +11,10 @@ pub const NESTING_MAX: u32 = 128;
 /// the stack of everything that walks the tree later.
 pub const HEIGHT_MAX: u32 = 256;
 
+/// Stack of a thread that parses, plans or evaluates: all of it goes down trees by recursion, and
+/// the tallest need some megabytes. What is not touched costs no memory.
+pub const STACK_BYTES: usize = 16 << 20;
+
 /// Reads one statement. Every step takes at least one token or fails, so time is linear.
 pub(super) struct Parser<'a> {
     /// The whole text; spans and line numbers refer to it.

@@ -12,7 +12,7 @@ mod source;
 mod types;
 mod variables;
 
-pub use self::cursor::{HEIGHT_MAX, NESTING_MAX};
+pub use self::cursor::{HEIGHT_MAX, NESTING_MAX, STACK_BYTES};
 pub use self::variables::Variables;
 
 use self::cursor::Parser;

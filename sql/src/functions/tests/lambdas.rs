@@ -150,3 +150,19 @@ fn calls_with_other_lambdas_are_others() {
     assert_eq!(call("TRANSFORM(L, x => x + A)"), call("TRANSFORM(L, x => x + A)"));
     assert_ne!(call("TRANSFORM(L, x => x + A)"), call("TRANSFORM(L, x => x - A)"));
 }
+
+/// On the stack of a thread of the server.
+#[test]
+fn the_deepest_expressions_fit_a_thread() {
+    let deep = |open: &str, inner: &str, close: &str| {
+        let levels = crate::parser::NESTING_MAX as usize - 2;
+        format!("{}{inner}{}", open.repeat(levels), close.repeat(levels))
+    };
+    let tall = format!("1{}", " + 1".repeat(crate::parser::HEIGHT_MAX as usize - 2));
+    let lambda = deep("TRANSFORM(ARRAY[", "1", "], x => x)");
+    for text in [deep("ABS(", "C", ")"), deep("COALESCE(1, ", "1", ")"), tall, lambda] {
+        let builder = std::thread::Builder::new().stack_size(crate::parser::STACK_BYTES);
+        let run = builder.spawn(move || super::value(&text)).expect("a thread");
+        assert!(!run.join().expect("it does not fail").starts_with("error"));
+    }
+}

@@ -1,8 +1,8 @@
-//! Pathological texts are answered at once, without a deep stack.
+//! Pathological texts are answered at once, on the stack that threads of the server have.
 
 use std::time::{Duration, Instant};
 
-use crate::parser::{HEIGHT_MAX, NESTING_MAX, parse, parse_expression, parse_type};
+use crate::parser::{HEIGHT_MAX, NESTING_MAX, STACK_BYTES, parse, parse_expression, parse_type};
 use crate::unparse::parenthesized;
 
 /// Far above what any of these takes; an exponential parser would never end.
@@ -15,8 +15,18 @@ fn refused(sql: &str, message: &str) {
     assert!(start.elapsed() < LONGEST);
 }
 
+/// Runs `test` on such a stack.
+fn on_a_thread(test: fn()) {
+    let builder = std::thread::Builder::new().stack_size(STACK_BYTES);
+    builder.spawn(test).expect("a thread").join().expect("the test holds");
+}
+
 #[test]
 fn deep_nesting_is_refused() {
+    on_a_thread(refuse_deep_nesting);
+}
+
+fn refuse_deep_nesting() {
     let deep = format!("nested deeper than {NESTING_MAX} levels");
     refused(&"(".repeat(10_000), &deep);
     for open in [
@@ -78,6 +88,10 @@ fn long_but_flat_texts_are_taken() {
 
 #[test]
 fn the_deepest_that_is_taken_reads_back() {
+    on_a_thread(read_back_the_deepest);
+}
+
+fn read_back_the_deepest() {
     let depth = NESTING_MAX as usize - 1;
     let nested = format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
     assert!(parse_expression(&nested).is_ok());
