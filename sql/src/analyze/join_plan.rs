@@ -271,7 +271,8 @@ impl Joiner<'_> {
     fn meeting(&self, left: &Side, right: &Side) -> Result<Meeting> {
         let mut send_left = !self.step.left_keyed;
         let mut send_right = !self.step.right_keyed;
-        if !send_left && !send_right && left.key_format != right.key_format {
+        let same = same_bytes(&left.key_format, &right.key_format);
+        if !send_left && !send_right && !same {
             if self.step.window.is_some() {
                 return Err(join::windowed_repartition());
             }
@@ -287,6 +288,12 @@ impl Joiner<'_> {
                     return Err(SqlError::not_supported(what));
                 }
             }
+        }
+        // Keys with schemas: who wrote the topic may have written another schema's id, and with it
+        // other bytes. A stream is sent again to be sure; a table cannot be.
+        if same && left.key_format.kind.has_registry() {
+            send_left |= left.is_stream;
+            send_right |= right.is_stream;
         }
         let types = [self.step.key_type.clone()];
         let (key_format, partitions) = match (send_left, send_right) {
@@ -315,6 +322,12 @@ impl Joiner<'_> {
             left.partitions, right.partitions
         ))
     }
+}
+
+/// True if equal keys are equal bytes, but for the ids of schemas.
+fn same_bytes(left: &FormatSpec, right: &FormatSpec) -> bool {
+    let of = |format: &FormatSpec| (format.kind, format.delimiter, format.wrapped);
+    of(left) == of(right)
 }
 
 impl Meeting {

@@ -308,3 +308,21 @@ fn a_key_has_no_maps() {
         "Key column name: `L_M`. Column type: STRUCT<`F` MAP<STRING, INTEGER>>.",
     );
 }
+
+#[test]
+fn streams_whose_keys_have_schemas_are_sent_again() {
+    let setup = "
+        CREATE STREAM L (ID INT KEY, A INT) WITH (KAFKA_TOPIC='l', FORMAT='AVRO');
+        CREATE STREAM M (ID INT KEY, A INT) WITH (KAFKA_TOPIC='m', FORMAT='AVRO');
+        CREATE TABLE R (ID INT PRIMARY KEY, B INT) WITH (KAFKA_TOPIC='r', FORMAT='AVRO');
+        CREATE TABLE Q (ID INT PRIMARY KEY, B INT) WITH (KAFKA_TOPIC='q', FORMAT='AVRO');";
+    let lines = |sql: &str| {
+        let analyzed = Scene::new(setup).one(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let text = plan_of(&analyzed).plan.display_indent().to_string();
+        text.lines().filter(|line| line.contains("Repartition")).count()
+    };
+    let sent = lines("SELECT L.ID, M.A FROM L JOIN M WITHIN 1 HOUR ON L.ID = M.ID EMIT CHANGES;");
+    assert_eq!(sent, 2);
+    assert_eq!(lines("SELECT L.ID, B FROM L JOIN R ON L.ID = R.ID EMIT CHANGES;"), 1);
+    assert_eq!(lines("SELECT R.ID, R.B FROM R JOIN Q ON R.ID = Q.ID EMIT CHANGES;"), 0);
+}
