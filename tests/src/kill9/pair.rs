@@ -58,19 +58,17 @@ impl Pair {
         (self.trial.launch.port, self.second.port)
     }
 
-    /// Waits until each server has lanes; how many the second one has.
+    /// Waits until each server has half of the lanes; how long that took.
     ///
     /// # Errors
     /// It does not come to that.
-    pub fn await_shared(&mut self) -> Result<usize, String> {
+    pub fn await_shared(&mut self) -> Result<Duration, String> {
         let (first, second) = self.ports();
-        let mut mine = 0;
-        self.until("both have lanes", SHARE_TIME_MAX, |lanes| {
+        let half = LANES as usize / 2;
+        self.until("half of the lanes each", SHARE_TIME_MAX, |lanes| {
             let of = |port| lanes.values().filter(|header| header.port == port).count();
-            mine = of(second);
-            lanes.len() == LANES as usize && of(first) > 0 && mine > 0
-        })?;
-        Ok(mine)
+            of(first) == half && of(second) == half
+        })
     }
 
     /// Kills the first server; how long until the second one has committed in every lane.

@@ -23,7 +23,7 @@ fn a_server_takes_over_from_one_that_died() {
     let kafka = Kafka::start(1).expect("a Kafka");
     let mut pair = pair(&kafka, 7);
     let shared = pair.await_shared().expect("shared lanes");
-    println!("cluster: the second server has {shared} lanes");
+    println!("cluster: lanes shared after {shared:?}");
     let (first, second) = pair.ports();
     let made = "CREATE TABLE extra AS SELECT k, COUNT(*) AS n FROM events GROUP BY k;";
     http::ksql(second, made).expect("a statement to the second server");
@@ -33,7 +33,7 @@ fn a_server_takes_over_from_one_that_died() {
     assert!(took < TAKE_OVER_TIME_MAX, "taken over after {took:?}");
     pair.restart_first().expect("the first again");
     let shared = pair.await_shared().expect("lanes move back");
-    println!("cluster: the first is back, the second has {shared} lanes");
+    println!("cluster: the first has its lanes back after {shared:?}");
     // Either server drops what the other one made; topics go when all lanes have passed it.
     let all_topics = "SHOW ALL TOPICS;";
     pair.await_answer(first, all_topics, "CTAS_EXTRA", true).expect("a changelog");

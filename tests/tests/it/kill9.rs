@@ -46,7 +46,7 @@ fn nothing_is_lost_or_doubled_by_kills() {
 /// producer, or hold readers up for ever.
 #[test]
 fn a_transaction_that_a_dead_broker_forgot_stays_invisible() {
-    const ROUNDS: usize = 4;
+    const ROUNDS: usize = 3;
     const DOWN: Duration = Duration::from_secs(13);
     let plan = Plan { kills: 0, seed: seed(), mutant: None, commit_ms: 1000 };
     println!("kill9 hanging seed={}", plan.seed);
