@@ -183,7 +183,7 @@ fn write_timestamp(out: &mut Vec<u8>, ms: i64, in_struct: bool) {
 }
 
 /// Appends base64 with padding, quoted.
-fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     out.push(b'"');
     for chunk in bytes.chunks(3) {

@@ -4,10 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::is_not_null;
+use arrow::compute::kernels::zip::zip;
+use arrow::datatypes::DataType;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::scalar::ScalarValue;
 use millrace_sql::analyze::{Analyzed, PullPlan, above_store};
-use millrace_sql::catalog::{ColumnRole, pseudo};
+use millrace_sql::catalog::{ColumnRole, ProtobufNulls, Source, pseudo};
 use millrace_sql::error::SqlError;
 use millrace_sql::expr::Evaluator;
 use millrace_sql::plan::{QueryPlan, ScanColumn, ScanNode, as_node};
@@ -115,7 +119,11 @@ impl Inner {
             return Err(EngineError::Bug("only a sink is materialised".to_owned()));
         };
         let schema = std::sync::Arc::new(sink.input.schema().as_arrow().clone());
-        read_entries(&types, schema, &entries)
+        let stored = read_entries(&types, schema, &entries)?;
+        match has_nulls(&sink.sink) {
+            true => Ok(stored),
+            false => zeroed(stored, &key),
+        }
     }
 
     /// A bounded scan of a stream, from its beginning to its end as of now.
@@ -146,6 +154,40 @@ impl Inner {
         }
         Ok(PullAnswer { id: running.id().to_owned(), columns, rows, over_stream: true })
     }
+}
+
+/// False when values of the table's format cannot be NULL: a table shows what its records say.
+fn has_nulls(sink: &Source) -> bool {
+    let format = &sink.value_format;
+    !format.kind.always_wrapped() || format.schema.nulls != ProtobufNulls::Zero
+}
+
+/// NULLs of scalar columns as zero, `""` or false, but for those at `key`.
+fn zeroed(batch: Batch, key: &[usize]) -> Result<Batch> {
+    let mut columns = batch.rows.columns().to_vec();
+    for (at, column) in columns.iter_mut().enumerate() {
+        let scalar = matches!(
+            column.data_type(),
+            DataType::Boolean
+                | DataType::Int32
+                | DataType::Int64
+                | DataType::Float64
+                | DataType::Utf8
+                | DataType::Binary
+        );
+        if !scalar || column.null_count() == 0 || key.contains(&at) {
+            continue;
+        }
+        let zero = match column.data_type() {
+            DataType::Utf8 => ScalarValue::Utf8(Some(String::new())),
+            DataType::Binary => ScalarValue::Binary(Some(Vec::new())),
+            ty => ScalarValue::new_zero(ty)?,
+        };
+        let zero = zero.to_array_of_size(column.len())?;
+        *column = zip(&is_not_null(column)?, column, &zero)?;
+    }
+    let rows = RecordBatch::try_new(batch.rows.schema(), columns)?;
+    Ok(Batch { rows, ..batch })
 }
 
 /// Rows of the sink as the pull query's scan names them.

@@ -1,24 +1,26 @@
-//! Streamed answers in their three forms.
+//! Streamed answers in their four forms.
 
 use arrow::array::RecordBatch;
 use millrace_engine::api::ResultColumn;
 use millrace_sql::types::{SqlType, StructField};
 use serde_json::json;
 
-use super::error::HttpError;
+use super::error::{HttpError, code};
+use super::protobuf_rows::ProtobufRows;
 use super::request::StreamFormat;
-use crate::rows::{write_json_string, write_row};
+use crate::rows::{write_base64, write_json_string, write_row};
 
 /// Writes header, rows and end of one answer into buffers.
-#[derive(Debug)]
 pub struct Encoder {
     format: StreamFormat,
     elements: u64,
+    /// Of the Protobuf form, once the header is written.
+    protobuf: Option<ProtobufRows>,
 }
 
 impl Encoder {
     pub fn new(format: StreamFormat) -> Self {
-        Encoder { format, elements: 0 }
+        Encoder { format, elements: 0, protobuf: None }
     }
 
     /// Query id and columns. `mark_keys`: key columns carry ` KEY` (pull queries over tables).
@@ -30,6 +32,7 @@ impl Encoder {
                     json!({ "header": { "queryId": id, "schema": schema(columns, mark) } });
                 write_display(out, &header);
             }
+            StreamFormat::Protobuf => self.protobuf_header(out, id, columns, mark),
             _ => {
                 let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
                 let types: Vec<String> = columns.iter().map(|c| plain_type(&c.ty)).collect();
@@ -40,10 +43,34 @@ impl Encoder {
         self.end_line(out);
     }
 
+    fn protobuf_header(
+        &mut self,
+        out: &mut Vec<u8>,
+        id: &str,
+        columns: &[ResultColumn],
+        mark: bool,
+    ) {
+        let schema = schema(columns, mark);
+        match ProtobufRows::new(columns) {
+            Ok((rows, proto)) => {
+                self.protobuf = Some(rows);
+                let header = json!({ "queryId": id, "schema": schema, "protoSchema": proto });
+                write_display(out, &json!({ "header": header }));
+            }
+            Err(e) => {
+                let error = HttpError::new(code::BAD_STATEMENT, e.to_string());
+                write_display(out, &json!({ "errorMessage": error.to_json() }));
+            }
+        }
+    }
+
     /// One row; tombstones have no place in the delimited form and are left out there.
     pub fn row(&mut self, out: &mut Vec<u8>, batch: &RecordBatch, row: usize, tombstone: bool) {
         if tombstone && self.format != StreamFormat::Rows {
             return;
+        }
+        if self.format == StreamFormat::Protobuf {
+            return self.protobuf_row(out, batch, row);
         }
         self.separate(out);
         if self.format == StreamFormat::Rows {
@@ -56,12 +83,23 @@ impl Encoder {
         self.end_line(out);
     }
 
+    fn protobuf_row(&mut self, out: &mut Vec<u8>, batch: &RecordBatch, row: usize) {
+        self.separate(out);
+        // Without a writer the header has told why.
+        let message = self.protobuf.as_mut().map_or(&[][..], |rows| rows.row(batch, row));
+        out.extend_from_slice(b"{\"row\":{\"protobufBytes\":");
+        write_base64(out, message);
+        out.extend_from_slice(b"}}");
+    }
+
     /// A failure after the header.
     pub fn error(&mut self, out: &mut Vec<u8>, error: &HttpError) {
         self.separate(out);
         let error = HttpError { statement: None, ..error.clone() }.to_json();
         match self.format {
-            StreamFormat::Rows => write_display(out, &json!({ "errorMessage": error })),
+            StreamFormat::Rows | StreamFormat::Protobuf => {
+                write_display(out, &json!({ "errorMessage": error }));
+            }
             _ => write_display(out, &error),
         }
         self.end_line(out);
@@ -69,7 +107,8 @@ impl Encoder {
 
     /// The end, with a message where the form has a place for it.
     pub fn finish(&mut self, out: &mut Vec<u8>, message: Option<&str>) {
-        if let (StreamFormat::Rows, Some(message)) = (self.format, message) {
+        if let (StreamFormat::Rows | StreamFormat::Protobuf, Some(message)) = (self.format, message)
+        {
             self.separate(out);
             out.extend_from_slice(b"{\"finalMessage\":");
             write_json_string(out, message);

@@ -8,6 +8,7 @@ mod info;
 mod inserts;
 mod ksql;
 mod print;
+pub mod protobuf_rows;
 mod query;
 pub mod records;
 pub mod request;

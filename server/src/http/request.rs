@@ -97,6 +97,8 @@ pub enum StreamFormat {
     JsonArray,
     /// ksqlDB's `StreamedRow`s as one JSON array.
     Rows,
+    /// The same with each row as a Protobuf message.
+    Protobuf,
 }
 
 impl StreamFormat {
@@ -105,11 +107,13 @@ impl StreamFormat {
             StreamFormat::Delimited => DELIMITED,
             StreamFormat::JsonArray => "application/json",
             StreamFormat::Rows => KSQL_JSON,
+            StreamFormat::Protobuf => PROTOBUF,
         }
     }
 }
 
 const DELIMITED: &str = "application/vnd.ksqlapi.delimited.v1";
+const PROTOBUF: &str = "application/vnd.ksql.v1+protobuf";
 const KSQL_JSON: &str = "application/vnd.ksql.v1+json";
 
 /// The first acceptable form; `json` says what `application/json` means, `any` what `*/*` means.
@@ -128,6 +132,7 @@ pub fn accepted(
         match part.split(';').next().unwrap_or_default().trim() {
             DELIMITED => return Ok(StreamFormat::Delimited),
             KSQL_JSON => return Ok(StreamFormat::Rows),
+            PROTOBUF => return Ok(StreamFormat::Protobuf),
             "application/json" => return Ok(json),
             "*/*" | "application/*" | "" => return Ok(any),
             _ => {}
@@ -135,7 +140,7 @@ pub fn accepted(
     }
     let message = format!(
         "None of the accepted types ({accept}) is available; there are {DELIMITED}, \
-         application/json and {KSQL_JSON}"
+         application/json, {KSQL_JSON} and {PROTOBUF}"
     );
     Err(HttpError::new(code::NOT_ACCEPTABLE, message))
 }
@@ -146,7 +151,7 @@ mod tests {
 
     #[test]
     fn accept_headers() {
-        use StreamFormat::{Delimited, JsonArray, Rows};
+        use StreamFormat::{Delimited, JsonArray, Protobuf, Rows};
         let cases = [
             (None, Some(Delimited)),
             (Some("*/*"), Some(Delimited)),
@@ -154,7 +159,8 @@ mod tests {
             (Some("application/vnd.ksql.v1+json"), Some(Rows)),
             (Some("application/vnd.ksqlapi.delimited.v1; q=0.8"), Some(Delimited)),
             (Some("text/html, application/json"), Some(JsonArray)),
-            (Some("application/vnd.ksql.v1+protobuf"), None),
+            (Some("application/vnd.ksql.v1+protobuf"), Some(Protobuf)),
+            (Some("image/png"), None),
         ];
         for (accept, expected) in cases {
             let mut headers = HeaderMap::new();

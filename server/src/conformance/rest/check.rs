@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::case::{ExpectedError, RestCase};
+use super::proto;
 
 /// Checks all answers of a case.
 ///
@@ -47,7 +48,10 @@ fn rows(expected: &Value, actual: &Value, ordered: bool) -> Result<(), String> {
             match row.get_mut("row") {
                 Some(Value::Object(row)) => all.extend(row.remove("columns")),
                 // Rows of the Protobuf form are text.
-                Some(text) => all.push(text.take()),
+                Some(text) => {
+                    let message = text.take();
+                    all.push(Value::String(proto::sorted(message.as_str().unwrap_or_default())));
+                }
                 None => {}
             }
         }

@@ -4,6 +4,7 @@
 mod case;
 mod check;
 mod node;
+mod proto;
 mod run;
 
 use super::case::Case;

@@ -24,8 +24,8 @@ use super::super::case::{self, TestRecord, TopicDef};
 use super::super::compare;
 use super::super::schema_records::AnySerde;
 use super::case::RestCase;
-use super::check;
 use super::node::{Node, whole};
+use super::{check, proto};
 
 /// Partitions of a topic that says nothing of them.
 const PARTITIONS: u32 = 4;
@@ -123,7 +123,7 @@ impl Run<'_> {
                 match self.ask("/query-stream", PROTOBUF, &self.request("sql", query)).await? {
                     Answer::Refused => {}
                     Answer::Json(rows) => {
-                        answers.push(json!({ "queryProto": rows }));
+                        answers.push(json!({ "queryProto": proto::readable(&rows)? }));
                     }
                 }
             }
