@@ -8,7 +8,7 @@ use millrace_sql::functions::{self, FunctionDoc};
 use millrace_sql::parser::Variables;
 use serde_json::{Map, Value, json};
 
-use super::entity::entity;
+use super::entity::{entity, schema};
 use crate::config::known::{self, KNOWN, Reach};
 use crate::config::{Config, type_name};
 use crate::http::error::HttpError;
@@ -182,9 +182,11 @@ fn property(name: &str, value: &str, editable: bool, ty: &str) -> Value {
     })
 }
 
-/// `SHOW TYPES`: there are none, CREATE TYPE is not supported yet.
-pub fn types(statement: &str) -> Value {
-    entity("type_list", statement, json!({ "types": Map::new() }))
+/// `SHOW TYPES`: names made by CREATE TYPE, and what they stand for.
+pub fn types(catalog: &Catalog, statement: &str) -> Value {
+    let types: Map<String, Value> =
+        catalog.types.iter().map(|(name, ty)| (name.clone(), schema(ty))).collect();
+    entity("type_list", statement, json!({ "types": types }))
 }
 
 /// `SHOW VARIABLES`.
@@ -236,6 +238,14 @@ mod tests {
         let api = crate::testing::FakeApi::new();
         let text = properties(api.as_ref(), &config, &Properties::new(), "").to_string();
         assert!(!text.contains("hunter2") && text.contains("[hidden]"));
+    }
+
+    #[test]
+    fn types_are_listed() {
+        let mut catalog = Catalog::default();
+        catalog.types.insert("N".to_owned(), millrace_sql::types::SqlType::Integer);
+        let listed = types(&catalog, "SHOW TYPES;");
+        assert_eq!(listed["types"]["N"]["type"], "INTEGER");
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn validate_one(
             .api
             .validate(sandbox, text, &session.properties)
             .map_err(|e| HttpError::from_api(text, e)),
-        statement => supported(statement, text),
+        statement => supported(statement, &part.masked()),
     }
 }
 
@@ -164,10 +164,10 @@ fn show(server: &Server, show: &Show, text: &str, session: &Session) -> Result<V
         Show::Queries { extended: false } => queries::list(api, text),
         Show::Queries { .. } => queries::list_extended(api, &server.host, text),
         Show::Functions => lists::functions(text),
-        Show::Types => lists::types(text),
+        Show::Types => lists::types(&api.catalog(), text),
         Show::Variables => lists::variables(&session.variables, text),
         Show::Properties => lists::properties(api, &server.config, &session.properties, text),
-        Show::Connectors(_) | Show::ConnectorPlugins => return Err(refused("connectors", text)),
+        Show::Connectors(_) | Show::ConnectorPlugins => return Err(no_connect(text)),
     })
 }
 
@@ -187,7 +187,7 @@ fn describe(server: &Server, describe: &Describe, text: &str) -> Result<Value, H
             Ok(sources::describe_all(api, SourceKind::Table, text, *extended))
         }
         Describe::Function(name) => lists::describe_function(&name.value, text),
-        Describe::Connector(_) => Err(refused("connectors", text)),
+        Describe::Connector(_) => Err(no_connect(text)),
     }
 }
 
@@ -222,7 +222,7 @@ fn is_session(statement: &Statement) -> bool {
 fn supported(statement: &Statement, text: &str) -> Result<(), HttpError> {
     match statement {
         Statement::Show(Show::Connectors(_) | Show::ConnectorPlugins)
-        | Statement::Describe(Describe::Connector(_)) => Err(refused("connectors", text)),
+        | Statement::Describe(Describe::Connector(_)) => Err(no_connect(text)),
         Statement::Show(_)
         | Statement::AssertTopic(_)
         | Statement::AssertSchema(_)
@@ -234,10 +234,11 @@ fn supported(statement: &Statement, text: &str) -> Result<(), HttpError> {
 }
 
 fn refusal(statement: &Statement, text: &str) -> HttpError {
+    if let Statement::CreateConnector(_) | Statement::DropConnector { .. } = statement {
+        return no_connect(text);
+    }
     refused(
         match statement {
-            Statement::CreateConnector(_) => "CREATE CONNECTOR",
-            Statement::DropConnector { .. } => "DROP CONNECTOR",
             Statement::AlterSystem { .. } => "ALTER SYSTEM",
             Statement::RunScript { .. } => {
                 return HttpError::refused(text, "RUN SCRIPT is a command of the CLI").about(text);
@@ -248,6 +249,13 @@ fn refusal(statement: &Statement, text: &str) -> HttpError {
         },
         text,
     )
+}
+
+/// Connectors run in Kafka Connect; this server has none.
+fn no_connect(text: &str) -> HttpError {
+    let message = "Connectors are not available: this server is not connected to a Kafka Connect \
+                   cluster. Ask Kafka Connect itself, at its own REST API.";
+    HttpError::refused(text, message)
 }
 
 fn refused(what: &str, text: &str) -> HttpError {

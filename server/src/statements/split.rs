@@ -1,7 +1,8 @@
 //! A request's text as statements.
 
-use millrace_sql::ast::{InsertValues, Statement};
+use millrace_sql::ast::{CreateConnector, InsertValues, Literal, Statement};
 use millrace_sql::parser::{self, ParsedStatement, Variables};
+use millrace_sql::unparse;
 
 use super::Session;
 use crate::http::error::HttpError;
@@ -16,10 +17,12 @@ pub struct Part {
 }
 
 impl Part {
-    /// The text as errors may repeat it: without the values of INSERT VALUES.
+    /// The text as errors may repeat it: without the values of INSERT VALUES and the secrets of
+    /// connectors.
     pub fn masked(&self) -> String {
         match &self.statement {
             Statement::InsertValues(insert) => masked(insert),
+            Statement::CreateConnector(create) => masked_connector(create),
             _ => self.text.clone(),
         }
     }
@@ -123,6 +126,17 @@ fn masked(insert: &InsertValues) -> String {
     format!("INSERT INTO {} {columns}VALUES ({values});", quoted(&insert.name.value))
 }
 
+/// Which connector it is may be told; its settings may be secrets.
+fn masked_connector(create: &CreateConnector) -> String {
+    let mut create = create.clone();
+    for property in &mut create.properties.list {
+        if !property.name.value.eq_ignore_ascii_case("connector.class") {
+            property.value = Literal::String("[string]".to_owned());
+        }
+    }
+    unparse::to_sql(&Statement::CreateConnector(Box::new(create)))
+}
+
 #[cfg(test)]
 mod tests {
     use millrace_engine::api::Properties;
@@ -160,6 +174,15 @@ mod tests {
         check("SHOW TOPICS", Err("missing ';'"));
         check("", Ok(&[]));
         check("-- nothing", Ok(&[]));
+    }
+
+    #[test]
+    fn settings_of_connectors_are_masked() {
+        let sql = "CREATE SINK CONNECTOR C WITH ('connector.class'='x.Y', 'password'='hunter2');";
+        let parts = split(sql, &Session::default()).unwrap();
+        let masked = parts[0].masked();
+        assert!(masked.contains("x.Y") && masked.contains("[string]"), "{masked}");
+        assert!(!masked.contains("hunter2"), "{masked}");
     }
 
     #[test]

@@ -153,7 +153,8 @@ pub(crate) fn can_lax_cast(from: &SqlType, to: &SqlType) -> bool {
         }
         (Struct(from), Struct(to)) => from.iter().all(|from| {
             let to = to.iter().find(|to| from.name == to.name);
-            to.is_some_and(|to| can_lax_cast(&from.ty, &to.ty))
+            // A field that is not wanted is left out.
+            to.is_none_or(|to| can_lax_cast(&from.ty, &to.ty))
         }),
         (Array(_) | Map(..) | Struct(_) | Bytes, _) => false,
         (_, String) => true,
