@@ -107,6 +107,12 @@ impl FormatSpec {
     pub fn new(kind: FormatKind, wrapped: bool) -> Self {
         FormatSpec { kind, delimiter: ',', wrapped, schema: SchemaSpec::default() }
     }
+
+    /// True if both give the same bytes to the same values, but for the names and ids of schemas.
+    pub fn writes_as(&self, other: &FormatSpec) -> bool {
+        let shape = |f: &FormatSpec| (f.kind, f.delimiter, f.wrapped, f.schema.nulls);
+        shape(self) == shape(other)
+    }
 }
 
 /// What a statement says of the schema that describes keys or values.

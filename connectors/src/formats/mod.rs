@@ -18,6 +18,7 @@ mod protobuf;
 mod schemas;
 mod sink;
 mod source;
+pub mod values;
 mod window;
 mod wire;
 
@@ -125,6 +126,13 @@ fn describe(format: &FormatSpec, columns: &[(String, SqlType)]) -> Result<Schema
 pub fn double_text(value: f64) -> String {
     let mut out = Vec::new();
     java::write_f64(value, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A DECIMAL as formats write it: all digits of its scale.
+pub fn decimal_text(unscaled: i128, scale: i8) -> String {
+    let mut out = Vec::new();
+    java::write_decimal(unscaled, scale, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 

@@ -71,7 +71,11 @@ impl SchemaRegistry for MemoryRegistry {
         schema: &SchemaText,
     ) -> RegistryResult<Arc<RegisteredSchema>> {
         let mut inner = self.0.lock();
-        let known = inner.schemas.values().find(|known| same(&known.schema, schema)).cloned();
+        // The subject's own version first: another id may stand for the same text.
+        let own = inner.subjects.get(subject).into_iter().flatten();
+        let own = own.filter_map(|id| inner.schemas.get(id));
+        let known = own.chain(inner.schemas.values()).find(|known| same(&known.schema, schema));
+        let known = known.cloned();
         let registered = match known {
             Some(known) => known,
             None => {

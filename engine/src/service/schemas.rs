@@ -20,7 +20,7 @@ use crate::schemas::{RegistryError, SchemaRegistry, subject};
 pub type Schemas = BTreeMap<String, Arc<RegisteredSchema>>;
 
 /// Work on one statement's schemas.
-pub(super) struct SchemaDesk<'a> {
+pub struct SchemaDesk<'a> {
     pub formats: &'a dyn Formats,
 }
 

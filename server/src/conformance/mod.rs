@@ -10,6 +10,7 @@ pub mod known;
 mod post;
 pub mod query_case;
 pub mod records;
+mod registry;
 pub mod report;
 pub mod rest;
 mod run;

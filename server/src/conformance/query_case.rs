@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_connectors::formats::StandardFormats;
+use millrace_connectors::formats::RegistryFormats;
+use millrace_connectors::registry::MemoryRegistry;
 use millrace_engine::format::Formats;
 use millrace_engine::log::Record;
 
@@ -13,6 +14,7 @@ use super::compare;
 use super::driver::{Driver, Planned};
 use super::post;
 use super::records::TopicSerde;
+use super::registry;
 use super::session::Session;
 use super::thrown::{Stage, Thrown};
 
@@ -58,7 +60,9 @@ pub fn run(case: &Case) -> Verdict {
 }
 
 fn execute(case: &Case) -> Result<(), Stop> {
-    let formats = formats(case)?;
+    let registry = Arc::new(MemoryRegistry::default());
+    let formats: Arc<dyn Formats> = Arc::new(RegistryFormats::new(registry.clone()));
+    registry::fill(case, &registry, formats.as_ref()).map_err(Stop::Broken)?;
     let mut session = Session::new(case, formats.clone());
     session.run(&case.statements)?;
     if case.exception.is_some() && case.inputs.is_empty() {
@@ -74,11 +78,6 @@ fn execute(case: &Case) -> Result<(), Stop> {
     verify(case, &session, &topics)?;
     let written = topics.internal.iter().map(String::as_str).collect::<Vec<_>>();
     post::check(&case.post, &session, &written).map_err(Stop::Broken)
-}
-
-/// The formats that a case runs with: those without schemas.
-fn formats(_case: &Case) -> Result<Arc<dyn Formats>, Stop> {
-    Ok(Arc::new(StandardFormats))
 }
 
 /// What the topics of a case hold.
@@ -157,7 +156,11 @@ fn serde(case: &Case, session: &Session, topic: &str) -> Result<TopicSerde, Stri
     let source = session.source_of(topic);
     let source = source.ok_or_else(|| format!("no source reads topic {topic}"))?;
     let exact = case.properties.get("use.exact.numeric.comparison").is_none_or(|v| v != "false");
-    Ok(TopicSerde::of(source, exact))
+    let serde = TopicSerde::of(source, exact);
+    match session.formats().registry() {
+        Some(registry) => Ok(serde.with_registry(topic, registry)),
+        None => Ok(serde),
+    }
 }
 
 fn verify(case: &Case, session: &Session, topics: &Topics) -> Result<(), Stop> {

@@ -1,11 +1,15 @@
 //! Test values to the bytes of a topic, and back to values that can be compared.
 
 use std::fmt;
+use std::sync::Arc;
 
+use millrace_connectors::formats::values::{self, TypedValue};
+use millrace_engine::codec::view::ColumnView;
 use millrace_engine::ids::Timestamp;
 use millrace_engine::log::Record;
-use millrace_sql::catalog::{ColumnRole, FormatKind, KeyWindow, Source};
-use millrace_sql::types::SqlType;
+use millrace_engine::schemas::{SchemaRegistry, subject};
+use millrace_sql::catalog::{ColumnRole, FormatKind, FormatSpec, KeyWindow, Source};
+use millrace_sql::types::{SqlType, StructField};
 use serde_json::Value;
 
 use super::case::{TestRecord, TestWindow};
@@ -40,19 +44,22 @@ pub struct ActualRecord {
 }
 
 /// Keys and values of one topic, as the source over it declares them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TopicSerde {
     key: Side,
     value: Side,
     window: Option<KeyWindow>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Side {
+    spec: FormatSpec,
     format: FormatKind,
     columns: Vec<(String, SqlType)>,
     /// Decimals of JSON keep their digits.
     exact: bool,
+    /// Of schemas, with the subject of this side.
+    registry: Option<(Arc<dyn SchemaRegistry>, String)>,
 }
 
 impl TopicSerde {
@@ -62,12 +69,25 @@ impl TopicSerde {
             let columns = source.columns.iter().filter(|c| c.role == role);
             columns.map(|c| (c.name.clone(), c.ty.clone())).collect()
         };
-        let side = |format, role| Side { format, columns: columns(role), exact };
+        let side = |spec: &FormatSpec, role| Side {
+            spec: spec.clone(),
+            format: spec.kind,
+            columns: columns(role),
+            exact,
+            registry: None,
+        };
         TopicSerde {
-            key: side(source.key_format.kind, ColumnRole::Key),
-            value: side(source.value_format.kind, ColumnRole::Value),
+            key: side(&source.key_format, ColumnRole::Key),
+            value: side(&source.value_format, ColumnRole::Value),
             window: source.window,
         }
+    }
+
+    /// With the registry that knows the schemas of `topic`.
+    pub fn with_registry(mut self, topic: &str, registry: &Arc<dyn SchemaRegistry>) -> Self {
+        self.key.registry = Some((registry.clone(), subject(topic, true)));
+        self.value.registry = Some((registry.clone(), subject(topic, false)));
+        self
     }
 
     /// The bytes of an input.
@@ -145,7 +165,15 @@ impl Side {
             },
             FormatKind::Kafka => encode_kafka(self.columns.first().map(|c| &c.1), value).map(Some),
             FormatKind::None => Ok(None),
-            other => Err(format!("{} values cannot be written yet", other.name())),
+            FormatKind::ProtobufNoSr => {
+                values::write_bare(&self.spec, &self.columns, value).map(Some)
+            }
+            FormatKind::Avro | FormatKind::Protobuf | FormatKind::JsonSr => {
+                let (registry, subject) = self.registry.as_ref().ok_or("there is no registry")?;
+                let schema = registry.latest(subject).map_err(|e| e.to_string())?;
+                let schema = schema.ok_or_else(|| format!("{subject} has no schema"))?;
+                values::write(&self.spec, &schema, value).map(Some)
+            }
         }
     }
 
@@ -160,7 +188,13 @@ impl Side {
             FormatKind::Delimited => text(bytes),
             FormatKind::Kafka => decode_kafka(self.columns.first().map(|c| &c.1), bytes),
             FormatKind::None => Ok(Actual::Null),
-            other => Err(format!("{} values cannot be read yet", other.name())),
+            FormatKind::ProtobufNoSr => {
+                values::read_bare(&self.spec, &self.columns, bytes).and_then(|v| from_typed(&v))
+            }
+            FormatKind::Avro | FormatKind::Protobuf | FormatKind::JsonSr => {
+                let (registry, _) = self.registry.as_ref().ok_or("there is no registry")?;
+                values::read(&self.spec, registry, bytes).and_then(|v| from_typed(&v))
+            }
         }
     }
 }
@@ -211,6 +245,64 @@ fn decode_kafka(ty: Option<&SqlType>, bytes: &[u8]) -> Result<Actual, String> {
 fn text(bytes: &[u8]) -> Result<Actual, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "no UTF-8".to_owned())?;
     Ok(Actual::Text(text.to_owned()))
+}
+
+/// A value with the types of its schema: doubles are doubles, decimals keep their digits.
+fn from_typed(value: &TypedValue) -> Result<Actual, String> {
+    let Some(arrays) = &value.arrays else { return Ok(Actual::Null) };
+    let mut members = Vec::new();
+    for ((name, _), array) in value.columns.iter().zip(arrays) {
+        let view = ColumnView::new(array.as_ref()).map_err(|e| e.to_string())?;
+        members.push((name.clone(), from_view(&view, &value_type(value, name), 0)));
+    }
+    match members.pop() {
+        Some((_, only)) if !value.is_record => Ok(only),
+        last => Ok(Actual::Map(members.into_iter().chain(last).collect())),
+    }
+}
+
+fn value_type(value: &TypedValue, name: &str) -> SqlType {
+    let found = value.columns.iter().find(|(column, _)| column == name);
+    found.map_or(SqlType::String, |(_, ty)| ty.clone())
+}
+
+fn from_view(view: &ColumnView<'_>, ty: &SqlType, row: usize) -> Actual {
+    if view.is_null(row) {
+        return Actual::Null;
+    }
+    match (view, ty) {
+        (ColumnView::Boolean(bits), _) => Actual::Bool(bits.value(row)),
+        (ColumnView::Int32(values), _) => Actual::Int(values.values[row].into()),
+        (ColumnView::Int64(values), _) => Actual::Int(values.values[row]),
+        (ColumnView::Double(values), _) => Actual::Double(values.values[row]),
+        (ColumnView::Decimal(values, scale), _) => {
+            let text = millrace_connectors::formats::decimal_text(values.values[row], *scale);
+            Exact::parse(&text).map_or(Actual::Null, Actual::Decimal)
+        }
+        (ColumnView::String(texts), _) => Actual::Text(texts.value(row).to_owned()),
+        (ColumnView::Bytes(bytes), _) => Actual::Bytes(bytes.value(row).to_vec()),
+        (ColumnView::List(ranges, items), SqlType::Array(item)) => {
+            let range = ranges.get(row).unwrap_or_default();
+            Actual::List(range.map(|at| from_view(items, item, at)).collect())
+        }
+        (ColumnView::Map(ranges, keys, values), SqlType::Map(key, value)) => {
+            let entry = |at| {
+                let name = match from_view(keys, key, at) {
+                    Actual::Text(text) => text,
+                    other => other.to_string(),
+                };
+                (name, from_view(values, value, at))
+            };
+            Actual::Map(ranges.get(row).unwrap_or_default().map(entry).collect())
+        }
+        (ColumnView::Struct(_, members), SqlType::Struct(fields)) => {
+            let member = |(view, field): (&ColumnView<'_>, &StructField)| {
+                (field.name.clone(), from_view(view, &field.ty, row))
+            };
+            Actual::Map(members.iter().zip(fields).map(member).collect())
+        }
+        _ => Actual::Null,
+    }
 }
 
 /// A JSON value; `exact`: numbers with a point keep their digits.

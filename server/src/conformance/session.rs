@@ -10,6 +10,7 @@ use millrace_engine::format::Formats;
 use millrace_engine::ids::Timestamp;
 use millrace_engine::log::Record;
 use millrace_engine::service::insert;
+use millrace_engine::service::schemas::{self, SchemaDesk, Schemas};
 use millrace_engine::topology::Topology;
 use millrace_engine::upgrade::upgraded;
 use millrace_sql::analyze::{self, Analyzed, DropPlan, NewQuery, NewSource, Settings};
@@ -75,6 +76,10 @@ impl Session {
         Self::new(&Case::default(), formats)
     }
 
+    pub fn formats(&self) -> &dyn Formats {
+        self.formats.as_ref()
+    }
+
     /// Parses all statements, then runs them.
     ///
     /// # Errors
@@ -94,17 +99,30 @@ impl Session {
     pub fn execute(&mut self, text: &str, parsed: &ParsedStatement) -> Result<(), Thrown> {
         let sql = unparse::to_sql(&parsed.statement);
         let settings = Settings::from(&self.properties);
-        let analyzed = analyze::analyze(&parsed.statement, &sql, &self.catalog, &settings);
-        let analyzed =
-            analyzed.map_err(|error| Thrown::of_analysis(&error, &parsed.statement, text, &sql))?;
-        match analyzed {
-            Analyzed::CreateSource(new) => self.create_source(*new),
-            Analyzed::CreateAs(new) => self.create_as(*new, sql)?,
-            Analyzed::InsertInto(new) => {
-                let id = new.query_id.clone().unwrap_or_else(|| self.id("INSERTQUERY"));
-                self.add_query(id, sql, new.plan.clone(), new.target.clone())?;
+        let thrown = |error: SqlError| Thrown::of_analysis(&error, &parsed.statement, text, &sql);
+        let formats = self.formats.clone();
+        let desk = SchemaDesk { formats: formats.as_ref() };
+        let complete = desk.infer(parsed.statement.clone(), &settings).map_err(thrown)?;
+        let sql = unparse::to_sql(&complete);
+        let analyzed = analyze::analyze(&complete, &sql, &self.catalog, &settings);
+        match analyzed.map_err(thrown)? {
+            Analyzed::CreateSource(new) => {
+                desk.register(&new.source, true).map_err(thrown)?;
+                self.create_source(*new);
             }
-            Analyzed::InsertValues(row) => {
+            Analyzed::CreateAs(new) => {
+                desk.check_chosen(&new.source).map_err(thrown)?;
+                let schemas = desk.register(&new.source, false).map_err(thrown)?;
+                self.create_as(*new, sql, &schemas)?;
+            }
+            Analyzed::InsertInto(new) => {
+                let schemas = desk.register(&new.target, false).map_err(thrown)?;
+                let id = new.query_id.clone().unwrap_or_else(|| self.id("INSERTQUERY"));
+                self.add_query(id, sql, new.plan.clone(), new.target.clone(), &schemas)?;
+            }
+            Analyzed::InsertValues(mut row) => {
+                let schemas = desk.register(&row.target, false).map_err(thrown)?;
+                row.target = Arc::new(schemas::with_schemas(&row.target, &schemas));
                 let now = Timestamp(0);
                 let record =
                     with_ambient(now.0, &|| 0, || insert::encode(self.formats.as_ref(), &row, now));
@@ -140,7 +158,12 @@ impl Session {
         self.catalog.sources.insert(source.name.clone(), Arc::new(source));
     }
 
-    fn create_as(&mut self, new: NewQuery, sql: String) -> Result<(), Thrown> {
+    fn create_as(
+        &mut self,
+        new: NewQuery,
+        sql: String,
+        schemas: &Schemas,
+    ) -> Result<(), Thrown> {
         let prefix = match new.source.kind {
             SourceKind::Stream => "CSAS",
             SourceKind::Table => "CTAS",
@@ -153,7 +176,7 @@ impl Session {
         sink.partitions =
             self.partitions.get(&sink.topic).copied().unwrap_or(self.partitions_default);
         let sink = Arc::new(sink);
-        self.add_query(id, sql, new.plan, sink.clone())?;
+        self.add_query(id, sql, new.plan, sink.clone(), schemas)?;
         self.catalog.sources.insert(sink.name.clone(), sink);
         Ok(())
     }
@@ -176,9 +199,11 @@ impl Session {
         sql: String,
         plan: QueryPlan,
         sink: Arc<Source>,
+        schemas: &Schemas,
     ) -> Result<(), Thrown> {
-        let topology =
+        let mut topology =
             Topology::of(&plan).map_err(|e| Thrown::new(Stage::Execute, e.to_string()))?;
+        topology.write_to(&Arc::new(schemas::with_schemas(&sink, schemas)));
         let info = QueryInfo {
             id: id.clone(),
             sql: sql.clone(),

@@ -271,7 +271,7 @@ impl Joiner<'_> {
     fn meeting(&self, left: &Side, right: &Side) -> Result<Meeting> {
         let mut send_left = !self.step.left_keyed;
         let mut send_right = !self.step.right_keyed;
-        let same = same_bytes(&left.key_format, &right.key_format);
+        let same = left.key_format.writes_as(&right.key_format);
         if !send_left && !send_right && !same {
             if self.step.window.is_some() {
                 return Err(join::windowed_repartition());
@@ -322,12 +322,6 @@ impl Joiner<'_> {
             left.partitions, right.partitions
         ))
     }
-}
-
-/// True if equal keys are equal bytes, but for the ids of schemas.
-fn same_bytes(left: &FormatSpec, right: &FormatSpec) -> bool {
-    let of = |format: &FormatSpec| (format.kind, format.delimiter, format.wrapped);
-    of(left) == of(right)
 }
 
 impl Meeting {
