@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::util::display::array_value_to_string;
 use millrace_connectors::formats::StandardFormats;
 use millrace_engine::api::{Api, ApiError, Properties, QueryState, QueryStatus};
+use millrace_engine::format::Formats;
 use millrace_engine::ids::{Timestamp, Tp};
 use millrace_engine::limits::Limits;
 use millrace_engine::log::{Log, PollLimits, ReadClass, Record, TopicInfo};
@@ -62,6 +63,14 @@ impl Local {
     /// # Panics
     /// It does not become ready.
     pub fn start(log: Arc<dyn Log>, setup: &Setup) -> Self {
+        Self::start_with(log, setup, Arc::new(StandardFormats))
+    }
+
+    /// As [`Local::start`], with other formats.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub fn start_with(log: Arc<dyn Log>, setup: &Setup, formats: Arc<dyn Formats>) -> Self {
         let shared = RocksShared::new(setup.cache_bytes, 1 << 20).expect("RocksDB");
         let dir = setup.dir.clone();
         let config = ServiceConfig {
@@ -87,7 +96,7 @@ impl Local {
         };
         let seams = Seams {
             log: log.clone(),
-            formats: Arc::new(StandardFormats),
+            formats,
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SeededEntropy::from_os()),
         };

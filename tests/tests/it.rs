@@ -18,6 +18,8 @@ mod idle;
 mod kafka;
 #[path = "it/kill9.rs"]
 mod kill9;
+#[path = "it/registry.rs"]
+mod registry;
 #[path = "it/reliability.rs"]
 mod reliability;
 #[path = "it/simulator.rs"]

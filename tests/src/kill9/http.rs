@@ -40,6 +40,14 @@ pub fn get(port: u16, path: &str) -> Result<Value, String> {
     request(port, "GET", path, "")
 }
 
+/// Sends JSON to a path.
+///
+/// # Errors
+/// The server does not answer, or refuses it.
+pub fn put(port: u16, path: &str, body: &str) -> Result<Value, String> {
+    request(port, "PUT", path, body)
+}
+
 fn post(port: u16, path: &str, body: &Value) -> Result<Value, String> {
     request(port, "POST", path, &body.to_string())
 }

@@ -4,6 +4,8 @@ pub mod container;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
+pub mod registry;
 
 pub use kafka::{Kafka, grow};
 pub use proxy::{Lossy, Proxy};
+pub use registry::Registry;

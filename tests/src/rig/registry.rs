@@ -1,0 +1,123 @@
+//! A real schema registry: from the published jars with a local JDK, or one that runs already. It
+//! speaks Confluent's protocol and forgets everything when it ends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::process::{Guarded, free_ports};
+use crate::kill9::http;
+
+/// Names a registry that runs already.
+const URL_VARIABLE: &str = "SCHEMA_REGISTRY_URL";
+/// Names the Java to run it with.
+const JAVA_VARIABLE: &str = "MILLRACE_REGISTRY_JAVA";
+const JAVA_MIN: u32 = 21;
+const START_TIME_MAX: Duration = Duration::from_secs(120);
+const PATH: &str = "/apis/ccompat/v7";
+
+/// A running registry. Dropping it kills it.
+pub struct Registry {
+    pub url: String,
+    _process: Option<Guarded>,
+    _data: Option<tempfile::TempDir>,
+}
+
+impl Registry {
+    /// # Errors
+    /// What is missing and what to do about it.
+    pub fn start() -> Result<Registry, String> {
+        if let Ok(url) = std::env::var(URL_VARIABLE) {
+            return Ok(Registry { url, _process: None, _data: None });
+        }
+        let (java, jars, port) = (java()?, jars()?, free_ports(1)?[0]);
+        let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
+        let dir = data.path().display();
+        let args = [
+            "-Xmx512m".to_owned(),
+            "-XX:+UseSerialGC".to_owned(),
+            "-XX:TieredStopAtLevel=1".to_owned(),
+            "-Dquarkus.http.host=127.0.0.1".to_owned(),
+            format!("-Dquarkus.http.port={port}"),
+            // Else it takes port 9000, too.
+            "-Dquarkus.management.host=127.0.0.1".to_owned(),
+            "-Dquarkus.management.port=0".to_owned(),
+            format!("-Dapicurio.storage.snapshot.location={dir}"),
+            format!("-Dapicurio.import.work-dir={dir}"),
+            "-jar".to_owned(),
+            jars.join("quarkus-run.jar").display().to_string(),
+        ];
+        let log = data.path().join("out.log");
+        let process = Guarded::start(&java, &args, &log)?;
+        let start = Instant::now();
+        while http::get(port, &format!("{PATH}/subjects")).is_err() {
+            if start.elapsed() > START_TIME_MAX || !process.runs() {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                let lines: Vec<&str> = said.lines().rev().take(20).collect();
+                return Err(format!("the registry did not start:\n{}", lines.join("\n")));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        // As Confluent's registry: readers of the new schema can read what is there.
+        http::put(port, &format!("{PATH}/config"), r#"{"compatibility":"BACKWARD"}"#)?;
+        let url = format!("http://127.0.0.1:{port}{PATH}");
+        Ok(Registry { url, _process: Some(process), _data: Some(data) })
+    }
+}
+
+/// The first Java that is new enough.
+fn java() -> Result<String, String> {
+    let mut candidates: Vec<String> = std::env::var(JAVA_VARIABLE).into_iter().collect();
+    candidates.push("java".to_owned());
+    let machines = std::fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
+    candidates.extend(machines.map(|dir| dir.path().join("bin/java").display().to_string()));
+    let new_enough = |java: &String| major(java).is_some_and(|major| major >= JAVA_MIN);
+    candidates.into_iter().find(new_enough).ok_or_else(|| {
+        format!(
+            "no Java of {JAVA_MIN} or newer: install one, name it in {JAVA_VARIABLE}, or set \
+             {URL_VARIABLE} to a running registry"
+        )
+    })
+}
+
+fn major(java: &str) -> Option<u32> {
+    let asked = Command::new(java).arg("-version").output().ok()?;
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    said.split('"').nth(1)?.split(['.', '-']).next()?.parse().ok()
+}
+
+/// Where the unpacked registry is, fetched if it is not there.
+fn jars() -> Result<PathBuf, String> {
+    let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = cache.or_else(|_| home()).map_err(|_| "neither XDG_CACHE_HOME nor HOME is set")?;
+    let dir = cache.join("millrace").join("registry-3.3.3");
+    let complete = dir.join(".complete");
+    if complete.exists() {
+        return Ok(dir);
+    }
+    std::fs::create_dir_all(&dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join("registry-pom.xml");
+    let output = format!("-DoutputDirectory={}", dir.display());
+    let goal = "dependency:copy-dependencies";
+    let mut mvn = Command::new("mvn");
+    mvn.args(["-q", "-B", "-f"]).arg(pom).args([goal, "-DincludeScope=runtime", &output]);
+    run(&mut mvn)?;
+    let packed = std::fs::read_dir(&dir).map_err(|e| e.to_string())?.flatten();
+    for file in packed.filter(|file| file.path().extension().is_some_and(|e| e == "gz")) {
+        run(Command::new("tar").arg("xzf").arg(file.path()).arg("-C").arg(&dir))?;
+        drop(std::fs::remove_file(file.path()));
+    }
+    std::fs::write(&complete, "").map_err(|e| e.to_string())?;
+    Ok(dir)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let done = command.stdin(Stdio::null()).output();
+    let done = done.map_err(|e| format!("{program} cannot be run: {e}"))?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program} failed:\n{}", String::from_utf8_lossy(&done.stdout))),
+    }
+}
