@@ -1,11 +1,18 @@
 //! Bids in the shape of Nexmark: seven flat JSON members, about 257 bytes.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
+use millrace_connectors::formats::{RegistryFormats, StandardFormats};
+use millrace_connectors::registry::MemoryRegistry;
+use millrace_engine::error::EngineError;
+use millrace_engine::format::{EncodedRows, Formats};
 use millrace_engine::ids::{Offset, Timestamp, TopicId, Tp};
 use millrace_engine::log::{RawBatch, RecordRef};
+use millrace_engine::schemas::SchemaRegistry;
 use millrace_engine::seams::{Entropy, SeededEntropy};
 use millrace_sql::catalog::{Column, ColumnRole, FormatKind, FormatSpec, Source, SourceKind};
+use millrace_sql::plan::ScanColumn;
 use millrace_sql::types::SqlType;
 
 /// Milliseconds since the epoch of the first bid.
@@ -145,4 +152,38 @@ pub fn batch(rows: usize) -> RawBatch {
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a String takes everything");
+}
+
+/// Bids in a format with schemas.
+pub struct InFormat {
+    pub source: Source,
+    pub raw: RawBatch,
+    /// With the registry that knows the schema.
+    pub formats: RegistryFormats,
+}
+
+/// `rows` bids in a format with schemas.
+///
+/// # Errors
+/// Only when the format cannot hold bids.
+pub fn in_format(kind: FormatKind, rows: usize) -> Result<InFormat, EngineError> {
+    let (mut source, json) = (source(), batch(rows));
+    let all: Vec<_> = (0..source.columns.len()).map(ScanColumn::Declared).collect();
+    let decoded = StandardFormats.decoder(&source, &all)?.decode(&json, 0..rows)?;
+    source.value_format = FormatSpec::new(kind, true);
+    let columns: Vec<_> = source.columns.iter().map(|c| (c.name.clone(), c.ty.clone())).collect();
+    let schema = StandardFormats.describe(&source.value_format, &columns)?;
+    let registry = Arc::new(MemoryRegistry::default());
+    let registered = registry.register("bid-value", &schema);
+    let registered = registered.map_err(|e| EngineError::Config(e.to_string()))?;
+    source.value_format.schema.registered = Some(registered);
+    let mut out = EncodedRows::default();
+    StandardFormats.encoder(&source)?.encode(&decoded.rows, None, &mut out)?;
+    let mut raw = RawBatch::new(Tp::new(TopicId(1), 0));
+    for (i, row) in out.rows.iter().enumerate() {
+        let value = row.value.clone().map(|range| &out.data[range]);
+        let timestamp = Timestamp(BASE_TIME_MS + i as i64);
+        raw.push(Offset(i as i64), &RecordRef { timestamp, key: None, value, headers: &[] });
+    }
+    Ok(InFormat { source, raw, formats: RegistryFormats::new(registry) })
 }

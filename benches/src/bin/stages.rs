@@ -8,6 +8,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use millrace_benches::{bids, cpu_time::CpuTime};
 use millrace_connectors::formats::StandardFormats;
 use millrace_engine::format::{EncodedRows, Formats};
+use millrace_sql::catalog::FormatKind;
 use millrace_sql::plan::ScanColumn;
 
 /// Rows of a batch.
@@ -19,6 +20,9 @@ fn main() {
         criterion = criterion.with_filter(filter);
     }
     decode(&mut criterion);
+    for kind in [FormatKind::Avro, FormatKind::Protobuf, FormatKind::JsonSr] {
+        decode_with_schema(&mut criterion, kind);
+    }
     encode(&mut criterion);
     criterion.final_summary();
 }
@@ -43,6 +47,41 @@ fn decode(criterion: &mut Criterion<CpuTime>) {
             bencher.iter(|| decoder.decode(&raw, 0..ROWS).expect("good records"));
         });
     }
+    group.finish();
+}
+
+fn decode_with_schema(criterion: &mut Criterion<CpuTime>, kind: FormatKind) {
+    let bids = bids::in_format(kind, ROWS).expect("bids in any format");
+    let raw = &bids.raw;
+    let bytes = raw.records.iter().enumerate().filter_map(|(i, _)| raw.value(i)).map(<[u8]>::len);
+    println!("{ROWS} bids in {} of {} bytes on average", kind.name(), bytes.sum::<usize>() / ROWS);
+    let mut group = criterion.benchmark_group(format!("decode {}", kind.name()));
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let cases: [(&str, &[usize]); 2] = [("3 of 7", &[0, 1, 2]), ("7 of 7", &[0, 1, 2, 3, 4, 5, 6])];
+    for (name, columns) in cases {
+        let columns: Vec<_> = columns.iter().map(|i| ScanColumn::Declared(*i)).collect();
+        let mut decoder = bids.formats.decoder(&bids.source, &columns).expect("a decoder of bids");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let ready = decoder.ready(raw, 0..ROWS);
+                decoder.decode(raw, 0..ready).expect("good records")
+            });
+        });
+    }
+    group.finish();
+    let all: Vec<_> = (0..bids.source.columns.len()).map(ScanColumn::Declared).collect();
+    let mut decoder = bids.formats.decoder(&bids.source, &all).expect("a decoder of bids");
+    let rows = decoder.decode(raw, 0..ROWS).expect("good records").rows;
+    let mut encoder = bids.formats.encoder(&bids.source).expect("an encoder of bids");
+    let mut group = criterion.benchmark_group(format!("encode {}", kind.name()));
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let mut out = EncodedRows::default();
+    group.bench_function("7 of 7", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            encoder.encode(&rows, None, &mut out).expect("the schema holds bids");
+        });
+    });
     group.finish();
 }
 

@@ -169,11 +169,8 @@ fn row_of(
 }
 
 fn wanted(columns: &[(String, SqlType)]) -> Vec<Field> {
-    let field = |(name, ty): &(String, SqlType)| Field {
-        name: name.clone(),
-        ty: ty.clone(),
-        wanted: true,
-    };
+    let field =
+        |(name, ty): &(String, SqlType)| Field { name: name.clone(), ty: ty.clone(), wanted: true };
     columns.iter().map(field).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Calls of Confluent's REST protocol.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use millrace_engine::schemas::{RegistryError, RegistryResult};
@@ -106,7 +107,7 @@ impl Http {
 
     pub async fn register(&self, subject: &str, schema: &SchemaText) -> RegistryResult<u32> {
         let path = format!("/subjects/{}/versions", escaped(subject));
-        let mut body = json!({ "schema": schema.text });
+        let mut body = json!({ "schema": registered_text(schema) });
         if schema.kind != SchemaKind::Avro {
             body["schemaType"] = json!(schema.kind.name());
         }
@@ -209,6 +210,24 @@ impl Http {
             }
         }
         if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+    }
+}
+
+/// The schema's text as registries take it: some recognise a JSON schema only by its root's type
+/// or by the dialect it names, and the schema of an unwrapped column has no type at its root.
+fn registered_text(schema: &SchemaText) -> Cow<'_, str> {
+    let text = schema.text.as_str();
+    if schema.kind != SchemaKind::Json {
+        return Cow::Borrowed(text);
+    }
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(mut root))
+            if !root.contains_key("type") && !root.contains_key("$schema") =>
+        {
+            root.insert("$schema".into(), json!("http://json-schema.org/draft-07/schema#"));
+            Cow::Owned(Value::Object(root).to_string())
+        }
+        _ => Cow::Borrowed(text),
     }
 }
 

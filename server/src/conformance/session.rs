@@ -158,12 +158,7 @@ impl Session {
         self.catalog.sources.insert(source.name.clone(), Arc::new(source));
     }
 
-    fn create_as(
-        &mut self,
-        new: NewQuery,
-        sql: String,
-        schemas: &Schemas,
-    ) -> Result<(), Thrown> {
+    fn create_as(&mut self, new: NewQuery, sql: String, schemas: &Schemas) -> Result<(), Thrown> {
         let prefix = match new.source.kind {
             SourceKind::Stream => "CSAS",
             SourceKind::Table => "CTAS",

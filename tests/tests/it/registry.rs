@@ -50,7 +50,7 @@ fn each_format(world: &World, format: &str, marker: &str) {
     let name = format.to_lowercase();
     local.run(&format!(
         "CREATE STREAM s_{name} (k INT KEY, who STRING, amount DECIMAL(6,2), tags ARRAY<STRING>, \
-         more MAP<STRING, INT>, at TIMESTAMP) \
+         more MAP<STRING, INT>, seen TIMESTAMP) \
          WITH (KAFKA_TOPIC='{name}', PARTITIONS=2, FORMAT='{format}');"
     ));
     local.run(&format!(
@@ -58,15 +58,20 @@ fn each_format(world: &World, format: &str, marker: &str) {
          FROM s_{name} GROUP BY who;"
     ));
     for (k, who, amount) in [(1, "a", "1.50"), (2, "b", "2.00"), (3, "a", "3.25")] {
-        insert(local, &format!(
-            "INSERT INTO s_{name} VALUES ({k}, '{who}', {amount}, ARRAY['x', 'y'], MAP('m' := 1), \
+        insert(
+            local,
+            &format!(
+                "INSERT INTO s_{name} VALUES ({k}, '{who}', {amount}, ARRAY['x', 'y'], MAP('m' := 1), \
              '2024-01-02T03:04:05');"
-        ));
+            ),
+        );
     }
     let total = format!("SELECT n, total FROM t_{name} WHERE who = 'a';");
     local.await_pull(&total, &["2 4.75"]);
 
-    for subject in [format!("{name}-key"), format!("{name}-value"), format!("T_{}-value", name.to_uppercase())] {
+    for subject in
+        [format!("{name}-key"), format!("{name}-value"), format!("T_{}-value", name.to_uppercase())]
+    {
         let schema = client.latest(&subject).expect("an answer");
         assert!(schema.is_some(), "{subject} is registered");
     }
@@ -77,12 +82,15 @@ fn each_format(world: &World, format: &str, marker: &str) {
     local.run(&format!(
         "CREATE STREAM again_{name} WITH (KAFKA_TOPIC='{name}', FORMAT='{format}');"
     ));
-    let all = format!("SELECT who, amount, tags, at FROM again_{name};");
+    let all = format!("SELECT who, amount, tags, seen FROM again_{name};");
     await_some("the rows of the inferred stream", || {
         let mut rows = local.pull(&all).expect("rows");
         rows.sort();
-        let want = ["a 1.50 [x, y] 2024-01-02T03:04:05", "a 3.25 [x, y] 2024-01-02T03:04:05",
-            "b 2.00 [x, y] 2024-01-02T03:04:05"];
+        let want = [
+            "a 1.50 [x, y] 2024-01-02T03:04:05",
+            "a 3.25 [x, y] 2024-01-02T03:04:05",
+            "b 2.00 [x, y] 2024-01-02T03:04:05",
+        ];
         if rows == want { Ok(()) } else { Err(rows) }
     });
 }
@@ -101,12 +109,13 @@ fn every_format_registers_infers_and_refuses() {
     client.register("taken-value", &other).expect("it is the first");
     let refused = local.try_run(
         "CREATE STREAM taken WITH (KAFKA_TOPIC='taken', VALUE_FORMAT='AVRO') AS \
-         SELECT who FROM s_avro;",
+         SELECT k, who FROM s_avro;",
     );
     let why = refused.expect_err("it is incompatible");
     assert!(why.contains("Could not register schema for topic") && why.contains("409"), "{why}");
 
-    let missing = local.try_run("CREATE STREAM m WITH (KAFKA_TOPIC='avro', VALUE_FORMAT='PROTOBUF');");
+    let missing =
+        local.try_run("CREATE STREAM m WITH (KAFKA_TOPIC='avro', VALUE_FORMAT='PROTOBUF');");
     let why = missing.expect_err("it is Avro");
     assert!(why.contains("Value schema is not in the expected format"), "{why}");
 
@@ -118,10 +127,9 @@ fn every_format_registers_infers_and_refuses() {
 
     // Without the registry: statements say so, what is known goes on.
     drop(registry);
-    let done = local.service.insert_values(
-        "INSERT INTO s_avro (k, who) VALUES (9, 'z');",
-        &Default::default(),
-    );
+    let done = local
+        .service
+        .insert_values("INSERT INTO s_avro (k, who) VALUES (9, 'z');", &Default::default());
     let why = format!("{:?}", done.expect_err("nobody answers"));
     assert!(why.contains("cannot be reached"), "{why}");
     await_some("bad news in the health", || match local.service.health().schema_registry {
