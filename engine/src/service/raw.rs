@@ -6,11 +6,10 @@ use crate::api::{ApiError, ApiResult, TopicReader};
 use crate::error::EngineError;
 use crate::format::partition_for_key;
 use crate::ids::{Offset, Tp};
-use crate::log::{Cursor, PollLimits, RawBatch, ReadClass, Record};
+use crate::log::{Cursor, Log, LogError, PollLimits, RawBatch, ReadClass, Record, TopicInfo};
 use crate::names::Names;
 use crate::service::Inner;
 use crate::service::command_log::wait;
-use crate::service::facts;
 
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 const PARK: Duration = Duration::from_millis(20);
@@ -24,7 +23,7 @@ impl Inner {
         self.booted()?;
         let log = self.seams.log.as_ref();
         let engine = ApiError::Engine;
-        let info = facts::describe(log, topic).map_err(engine)?;
+        let info = present(log, topic)?;
         let tps: Vec<Tp> = (0..info.partitions).map(|p| Tp::new(info.id, p)).collect();
         let ends = wait(log, LOG_TIMEOUT, || log.ends(&tps)).and_then(|ends| ends);
         let ends = ends.map_err(|e| engine(EngineError::Log(e)))?;
@@ -45,7 +44,7 @@ impl Inner {
             return Err(ApiError::Engine(EngineError::User(message)));
         }
         let log = self.seams.log.as_ref();
-        let info = facts::describe(log, topic).map_err(ApiError::Engine)?;
+        let info = present(log, topic)?;
         let mut by_partition: Vec<Vec<Record>> = vec![Vec::new(); info.partitions as usize];
         for (i, record) in records.iter().enumerate() {
             let partition = match &record.key {
@@ -61,6 +60,13 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// The topic; one that is missing is told as such.
+fn present(log: &dyn Log, topic: &str) -> ApiResult<TopicInfo> {
+    let found = wait(log, LOG_TIMEOUT, || log.describe(topic)).and_then(|found| found);
+    let found = found.and_then(|found| found.ok_or_else(|| LogError::Gone(topic.to_owned())));
+    found.map_err(|e| ApiError::Engine(EngineError::Log(e)))
 }
 
 struct Printer {
