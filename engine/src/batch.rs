@@ -21,6 +21,8 @@ pub struct Batch {
     pub live: Option<BooleanBuffer>,
     /// Headers of the records that the rows come from; `None`: none has any.
     pub headers: Option<RowHeaders>,
+    /// Stream time as of each row, where not the rows' own times move it: over a repartition.
+    pub clock: Option<Vec<i64>>,
     /// The values that the rows replace, where the operator before knows them. Same length.
     pub old: Option<Old>,
 }
@@ -40,15 +42,30 @@ impl Batch {
     /// Live rows without a history.
     pub fn new(rows: RecordBatch, times: Vec<i64>) -> Self {
         assert_eq!(rows.num_rows(), times.len(), "one time per row");
-        Batch { rows, times, live: None, headers: None, old: None }
+        Batch { rows, times, live: None, headers: None, clock: None, old: None }
     }
 
-    /// Rows with the headers of others: row `i` gets those of `rows[i]` of `from`.
-    pub fn with_headers_of(self, from: &Batch, rows: impl Iterator<Item = Option<usize>>) -> Self {
-        let Some(all) = &from.headers else { return self };
-        let headers: RowHeaders = rows.map(|row| row.and_then(|row| all[row].clone())).collect();
-        debug_assert_eq!(headers.len(), self.len(), "headers for every row");
-        Batch { headers: Some(headers), ..self }
+    /// Rows that others brought about: row `i` gets headers and stream time of `rows[i]` of `from`.
+    pub fn caused_by(
+        self,
+        from: &Batch,
+        rows: impl Iterator<Item = Option<usize>> + Clone,
+    ) -> Self {
+        let headers = from.headers.as_ref().map(|all| {
+            rows.clone().map(|row| row.and_then(|row| all[row].clone())).collect::<RowHeaders>()
+        });
+        // A row without a cause does not move time.
+        let clock = from
+            .clock
+            .as_ref()
+            .map(|all| rows.map(|row| row.map_or(i64::MIN, |row| all[row])).collect::<Vec<i64>>());
+        debug_assert!(headers.as_ref().is_none_or(|all| all.len() == self.len()));
+        Batch { headers, clock, ..self }
+    }
+
+    /// Stream time as of each row is at least this.
+    pub fn clock(&self) -> &[i64] {
+        self.clock.as_ref().unwrap_or(&self.times)
     }
 
     /// Encoded headers of a row.
@@ -90,6 +107,10 @@ impl Batch {
                 .headers
                 .as_ref()
                 .map(|all| indices.iter().map(|i| all[*i as usize].clone()).collect()),
+            clock: self
+                .clock
+                .as_ref()
+                .map(|all| indices.iter().map(|i| all[*i as usize]).collect()),
             old,
         })
     }
@@ -100,7 +121,8 @@ impl Batch {
             return Ok(self.clone());
         }
         let kept: Vec<u32> = keep.set_indices().map(|i| i as u32).collect();
-        if self.old.is_none() && self.live.is_none() && self.headers.is_none() {
+        let plain = self.headers.is_none() && self.clock.is_none();
+        if self.old.is_none() && self.live.is_none() && plain {
             let mask = BooleanArray::new(keep.clone(), None);
             let rows = compute::filter_record_batch(&self.rows, &mask)?;
             let times = kept.iter().map(|i| self.times[*i as usize]).collect();
@@ -116,6 +138,7 @@ impl Batch {
             times: self.times[from..from + len].to_vec(),
             live: self.live.as_ref().map(|live| live.slice(from, len)),
             headers: self.headers.as_ref().map(|all| all[from..from + len].to_vec()),
+            clock: self.clock.as_ref().map(|all| all[from..from + len].to_vec()),
             old: self.old.as_ref().map(|old| Old {
                 rows: old.rows.slice(from, len),
                 live: old.live.slice(from, len),

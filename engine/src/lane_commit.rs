@@ -125,8 +125,7 @@ impl Lane {
                 let value = progress::PositionRecord { next: input.position };
                 self.pending_progress.push((key, Some(progress::encode(&value)?)));
             }
-            if let Some(operators) = task.changed_progress() {
-                let value = progress::TaskRecord { operators };
+            if let Some(value) = task.changed_progress() {
                 let key = progress::task_key(&task.key);
                 self.pending_progress.push((key, Some(progress::encode(&value)?)));
             }

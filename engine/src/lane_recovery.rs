@@ -404,7 +404,7 @@ impl Lane {
             Some(bytes) => progress::decode::<TaskRecord>(&key, bytes)?,
             None => TaskRecord::default(),
         };
-        task.restore(record.operators);
+        task.restore(record);
         Ok(())
     }
 

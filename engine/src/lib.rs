@@ -38,4 +38,5 @@ pub mod state;
 pub mod task;
 pub mod topology;
 pub mod upgrade;
+pub mod upstream;
 pub mod worker;

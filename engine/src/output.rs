@@ -44,6 +44,13 @@ impl OutputWriter {
         }
     }
 
+    /// Forgets what was sent since the last commit.
+    pub fn reset(&mut self) {
+        if let OutputWriter::Repartition(writer) = self {
+            writer.reset();
+        }
+    }
+
     /// Encodes `batch` into `outbox`; rows that cannot be are told as (row, reason).
     pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
         match self {

@@ -68,6 +68,9 @@ pub struct PositionRecord {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
     pub operators: Vec<Vec<i64>>,
+    /// Stream times of the tasks that send to an input, input by input (rule R18).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<Vec<i64>>,
 }
 
 /// JSON bytes of a progress value.

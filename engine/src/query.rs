@@ -12,8 +12,9 @@ use crate::command::{QueryFacts, TopicFacts};
 use crate::error::{EngineError, Result};
 use crate::ids::{Timestamp, TopicId};
 use crate::names::Names;
+use crate::pipeline::Aside;
 use crate::state::StoreId;
-use crate::topology::{Input, Topology};
+use crate::topology::{Input, Node, Output, SubTopology, Topology};
 
 /// Everything lanes need to know of a query. Immutable but for its status.
 pub struct QueryDef {
@@ -46,6 +47,16 @@ impl QueryDef {
             Input::Scan(scan) => self.topic(&scan.source.topic),
             Input::Repartition(at) => self.repartition_topic(*at),
         }
+    }
+
+    /// Tasks that write to a repartition topic.
+    pub fn upstream_tasks(&self, at: usize) -> u32 {
+        let writes = |sub: &SubTopology| {
+            let aside = |node: &Node| matches!(node.aside, Some(Aside::Topic(to)) if to == at);
+            matches!(sub.output, Output::Repartition(to) if to == at) || sub.nodes.iter().any(aside)
+        };
+        let subs = self.topology.subs.iter().zip(&self.facts.subs);
+        subs.filter(|(sub, _)| writes(sub)).map(|(_, facts)| facts.partitions).max().unwrap_or(1)
     }
 
     pub fn repartition_topic(&self, at: usize) -> Result<TopicFacts> {

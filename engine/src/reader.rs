@@ -17,6 +17,7 @@ use crate::progress::TaskKey;
 use crate::repartition::RepartitionReader;
 use crate::task::{Pending, PendingReject, Task};
 use crate::topology::Input;
+use crate::upstream::Upstream;
 
 /// Readers of one lane.
 pub struct Reader {
@@ -257,8 +258,10 @@ impl Feed {
                 let decoded = group.decoder.decode(raw, part.range.clone())?;
                 for (key, at) in &group.listeners {
                     let Some(task) = tasks.get_mut(key) else { continue };
-                    let Decoding { batch, offsets, rejects } = decoded.clone();
-                    task.deliver(*at, Pending::new(batch, offsets, part.next, rejects));
+                    let Decoding { batch, offsets, rejects, upstream } = decoded.clone();
+                    let mut pending = Pending::new(batch, offsets, part.next, rejects);
+                    pending.upstream = upstream;
+                    task.deliver(*at, pending);
                 }
             }
             self.next = part.next;
@@ -342,6 +345,7 @@ struct Decoding {
     batch: Batch,
     offsets: Vec<i64>,
     rejects: Vec<PendingReject>,
+    upstream: Option<Vec<Upstream>>,
 }
 
 impl Decoder {
@@ -355,9 +359,9 @@ impl Decoder {
     fn decode(&mut self, raw: &RawBatch, range: Range<usize>) -> Result<Decoding> {
         match self {
             Decoder::Repartition(reader) => {
-                let batch = reader.read(raw)?;
+                let (batch, upstream) = reader.read(raw)?;
                 let offsets = raw.records.iter().map(|r| r.offset.0).collect();
-                Ok(Decoding { batch, offsets, rejects: Vec::new() })
+                Ok(Decoding { batch, offsets, rejects: Vec::new(), upstream })
             }
             Decoder::Source(decoder) => {
                 let decoded = decoder.decode(raw, range)?;
@@ -378,9 +382,10 @@ impl Decoder {
                     rows: decoded.rows,
                     times: decoded.times,
                     live: decoded.live,
+                    clock: None,
                     old: None,
                 };
-                Ok(Decoding { batch, offsets, rejects })
+                Ok(Decoding { batch, offsets, rejects, upstream: None })
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Records of repartition topics. The key is the new key in its format's bytes (they decide the
 //! partition); the value holds the whole row, and for tables the row before it:
-//! `version, flags, [u32 length of the new row, new row], [old row]`.
+//! `version, flags, [u32 task that sent it, i64 its stream time], [u32 length of the new row, new
+//! row], [old row]`; numbers are little-endian.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,10 +22,12 @@ use crate::log::RawBatch;
 use crate::outbox::Outbox;
 use crate::query::QueryDef;
 use crate::reader::headers;
+use crate::upstream::Upstream;
 
 const VERSION: u8 = 1;
 const HAS_NEW: u8 = 1;
 const HAS_OLD: u8 = 2;
+const HAS_UPSTREAM: u8 = 4;
 
 /// Types of a plan edge.
 pub fn edge_types(schema: &SchemaRef) -> Result<Vec<(String, SqlType)>> {
@@ -50,6 +53,10 @@ pub struct RepartitionWriter {
     codec: RowCodec,
     /// A row without a key goes where it came from.
     own_partition: u32,
+    /// Other tasks write to the topic, too.
+    shared: bool,
+    /// Greatest event time that this task has sent, in milliseconds.
+    stream_time_ms: i64,
 }
 
 impl RepartitionWriter {
@@ -73,7 +80,20 @@ impl RepartitionWriter {
             keys: formats.key_encoder(&node.key_format, &key_types)?,
             codec: RowCodec::new(&types),
             own_partition,
+            shared: query.upstream_tasks(at) > 1,
+            stream_time_ms: i64::MIN,
         })
+    }
+
+    /// Forgets what was sent since the last commit.
+    pub fn reset(&mut self) {
+        self.stream_time_ms = i64::MIN;
+    }
+
+    /// Who sends, and when.
+    fn upstream(&self) -> Option<Upstream> {
+        let (task, stream_time_ms) = (self.own_partition, self.stream_time_ms);
+        self.shared.then_some(Upstream { task, stream_time_ms })
     }
 
     /// Encodes `batch` into `outbox`; rows that cannot be are told as (row, reason).
@@ -94,10 +114,11 @@ impl RepartitionWriter {
         };
         for i in 0..batch.len() {
             let time = Timestamp(batch.times[i]);
+            self.stream_time_ms = self.stream_time_ms.max(time.0);
             let (new, headers) = (new.get(i), batch.headers_of(i));
             if let (Some(to), Some(new)) = (to, new) {
                 let to = Tp::new(self.topic, to.value(i) as u32 % self.partitions);
-                let value = value(Some(new.row), None);
+                let value = value(self.upstream(), Some(new.row), None);
                 outbox.push_with(to, time, new.key, Some(&value), headers);
                 continue;
             }
@@ -158,13 +179,18 @@ impl RepartitionWriter {
             partition_for_key(k, self.partitions)
         });
         let to = Tp::new(self.topic, partition);
-        outbox.push_with(to, time, key, Some(&value(new, old)), headers);
+        outbox.push_with(to, time, key, Some(&value(self.upstream(), new, old)), headers);
     }
 }
 
 /// The value of a record: the new row and the old one.
-fn value(new: Option<&[u8]>, old: Option<&[u8]>) -> Vec<u8> {
+fn value(upstream: Option<Upstream>, new: Option<&[u8]>, old: Option<&[u8]>) -> Vec<u8> {
     let mut value = vec![VERSION, 0];
+    if let Some(upstream) = upstream {
+        value[1] |= HAS_UPSTREAM;
+        value.extend_from_slice(&upstream.task.to_le_bytes());
+        value.extend_from_slice(&upstream.stream_time_ms.to_le_bytes());
+    }
     if let Some(new) = new {
         value[1] |= HAS_NEW;
         value.extend_from_slice(&(new.len() as u32).to_le_bytes());
@@ -214,15 +240,16 @@ impl RepartitionReader {
         Ok(RepartitionReader { codec: RowCodec::new(&types), schema, table })
     }
 
-    /// One row per record.
+    /// One row per record, and who sent each where several tasks do.
     ///
     /// # Errors
     /// `State` when a record is not ours: someone else wrote to an internal topic.
-    pub fn read(&self, raw: &RawBatch) -> Result<Batch> {
+    pub fn read(&self, raw: &RawBatch) -> Result<(Batch, Option<Vec<Upstream>>)> {
         let mut new = Vec::with_capacity(raw.records.len());
         let mut old = Vec::with_capacity(raw.records.len());
+        let mut upstream = Vec::new();
         for i in 0..raw.records.len() {
-            let (n, o) = raw.value(i).and_then(split).ok_or_else(|| {
+            let (from, n, o) = raw.value(i).and_then(split).ok_or_else(|| {
                 let offset = raw.records[i].offset;
                 EngineError::Config(format!(
                     "record {offset} of internal topic {:?} was not written by this service",
@@ -231,20 +258,24 @@ impl RepartitionReader {
             })?;
             new.push(n);
             old.push(o);
+            upstream.extend(from);
         }
+        // Records of before this was written: all or nothing.
+        let upstream = (!upstream.is_empty() && upstream.len() == new.len()).then_some(upstream);
         let times = raw.records.iter().map(|r| r.timestamp.0).collect();
         if !self.table {
             let rows: Vec<&[u8]> = new.into_iter().flatten().collect();
             let rows = self.batch(self.codec.decode(&rows)?, rows.len())?;
             let headers = headers(raw, 0..raw.records.len());
-            return Ok(Batch { headers, ..Batch::new(rows, times) });
+            return Ok((Batch { headers, ..Batch::new(rows, times) }, upstream));
         }
         // A tombstone's key columns come from the old row.
         let either: Vec<&[u8]> = new.iter().zip(&old).filter_map(|(n, o)| n.or(*o)).collect();
         let rows = self.batch(self.codec.decode(&either)?, either.len())?;
         let live: BooleanBuffer = new.iter().map(Option::is_some).collect();
         let headers = headers(raw, 0..raw.records.len());
-        Ok(Batch { rows, times, live: Some(live), headers, old: Some(self.old(&old)?) })
+        let old = Some(self.old(&old)?);
+        Ok((Batch { live: Some(live), headers, old, ..Batch::new(rows, times) }, upstream))
     }
 
     fn old(&self, old: &[Option<&[u8]>]) -> Result<Old> {
@@ -260,15 +291,23 @@ impl RepartitionReader {
     }
 }
 
-/// Encoded rows, where there are any.
-type NewAndOld<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+/// Who sent a record, and its encoded rows, where there are any.
+type Parts<'a> = (Option<Upstream>, Option<&'a [u8]>, Option<&'a [u8]>);
 
-/// The new and the old row of a record's value.
-fn split(value: &[u8]) -> Option<NewAndOld<'_>> {
+/// The parts of a record's value.
+fn split(value: &[u8]) -> Option<Parts<'_>> {
     let (&[version, flags], rest) = value.split_first_chunk::<2>()?;
     if version != VERSION {
         return None;
     }
+    let (upstream, rest) = if flags & HAS_UPSTREAM != 0 {
+        let (task, rest) = rest.split_first_chunk::<4>()?;
+        let (time, rest) = rest.split_first_chunk::<8>()?;
+        let (task, stream_time_ms) = (u32::from_le_bytes(*task), i64::from_le_bytes(*time));
+        (Some(Upstream { task, stream_time_ms }), rest)
+    } else {
+        (None, rest)
+    };
     let (new, rest) = if flags & HAS_NEW != 0 {
         let (len, rest) = rest.split_first_chunk::<4>()?;
         let (new, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
@@ -277,7 +316,7 @@ fn split(value: &[u8]) -> Option<NewAndOld<'_>> {
         (None, rest)
     };
     let old = (flags & HAS_OLD != 0).then_some(rest);
-    (new.is_some() || old.is_some()).then_some((new, old))
+    (new.is_some() || old.is_some()).then_some((upstream, new, old))
 }
 
 /// Puts the rows of `columns` at the places where `present` is true; the others are NULL.

@@ -13,11 +13,12 @@ use crate::operators::cache::CacheBudget;
 use crate::output::OutputWriter;
 use crate::pipeline::{Aside, Emitted, Pipeline};
 use crate::processing_log::{LogEntry, Origin};
-use crate::progress::TaskKey;
+use crate::progress::{TaskKey, TaskRecord};
 use crate::query::{QueryDef, QueryShared};
 use crate::repartition::RepartitionWriter;
 use crate::state::lane::LaneState;
 use crate::topology::Input;
+use crate::upstream::{Upstream, Upstreams};
 
 /// A running task.
 pub struct Task {
@@ -31,7 +32,7 @@ pub struct Task {
     /// Something was taken in since the last commit.
     pub dirty: bool,
     /// Progress of the operators as of the last commit.
-    committed: Vec<Vec<i64>>,
+    committed: TaskRecord,
     /// Since when (on the clock) the task waits for an empty input.
     waiting_since: Option<Duration>,
 }
@@ -51,6 +52,8 @@ pub struct TaskInput {
     pub buffered: usize,
     /// The reader has seen the end of what is there to read.
     pub caught_up: bool,
+    /// Several tasks send to this input.
+    upstreams: Option<Upstreams>,
 }
 
 /// A decoded batch and how far it is taken in.
@@ -62,6 +65,8 @@ pub struct Pending {
     pub next: Offset,
     /// Undecodable records, by offset.
     pub rejects: Vec<PendingReject>,
+    /// Who sent each row, where several tasks do.
+    pub upstream: Option<Vec<Upstream>>,
     taken: usize,
 }
 
@@ -76,7 +81,7 @@ pub struct PendingReject {
 impl Pending {
     pub fn new(batch: Batch, offsets: Vec<i64>, next: Offset, rejects: Vec<PendingReject>) -> Self {
         assert_eq!(batch.len(), offsets.len(), "one offset per row");
-        Pending { batch, offsets, next, rejects, taken: 0 }
+        Pending { batch, offsets, next, rejects, upstream: None, taken: 0 }
     }
 }
 
@@ -115,22 +120,28 @@ impl Task {
             pipeline,
             output,
             dirty: false,
-            committed: Vec::new(),
+            committed: TaskRecord::default(),
             waiting_since: None,
             query,
         })
     }
 
     /// Starts from committed progress; buffers are dropped and operators forget.
-    pub fn restore(&mut self, operators: Vec<Vec<i64>>) {
-        self.committed = operators;
+    pub fn restore(&mut self, record: TaskRecord) {
+        self.committed = record;
         self.rewind();
     }
 
     /// Back to the last commit.
     pub fn rewind(&mut self) {
-        self.pipeline.restore(&self.committed);
-        for input in &mut self.inputs {
+        self.pipeline.restore(&self.committed.operators);
+        self.output.reset();
+        self.aside.iter_mut().for_each(|(_, writer)| writer.reset());
+        for (at, input) in self.inputs.iter_mut().enumerate() {
+            if let Some(upstreams) = &mut input.upstreams {
+                let times = self.committed.upstreams.get(at);
+                upstreams.restore(times.map_or(&[], Vec::as_slice));
+            }
             input.position = input.committed;
             input.queue.clear();
             input.buffered = 0;
@@ -146,13 +157,23 @@ impl Task {
             debug_assert!(input.position >= input.committed, "I3: positions are monotone");
             input.committed = input.position;
         }
-        self.committed = self.pipeline.progress();
+        self.committed = self.progress();
         self.dirty = false;
     }
 
-    /// Operator progress to be written in this transaction, if it changed.
-    pub fn changed_progress(&self) -> Option<Vec<Vec<i64>>> {
-        let progress = self.pipeline.progress();
+    fn progress(&self) -> TaskRecord {
+        let times = |input: &TaskInput| input.upstreams.as_ref().map(Upstreams::progress);
+        let mut upstreams: Vec<Vec<i64>> =
+            self.inputs.iter().map(|input| times(input).unwrap_or_default()).collect();
+        if upstreams.iter().all(Vec::is_empty) {
+            upstreams.clear();
+        }
+        TaskRecord { operators: self.pipeline.progress(), upstreams }
+    }
+
+    /// Progress to be written in this transaction, if it changed.
+    pub fn changed_progress(&self) -> Option<TaskRecord> {
+        let progress = self.progress();
         (progress != self.committed).then_some(progress)
     }
 
@@ -192,10 +213,8 @@ impl Task {
         while worked.records < records_max {
             let Some(at) = self.choose(now, wait_max) else { break };
             let bound = self.bound_for(at);
-            let Some(batch) = self.take(at, bound, records_max - worked.records, &mut worked)
-            else {
-                continue;
-            };
+            let max = records_max - worked.records;
+            let Some(batch) = self.take(at, bound, max, now, &mut worked) else { continue };
             worked.records += batch.len();
             let mut emitted = Emitted::default();
             self.pipeline.push(at, batch, state, coalesce, &mut emitted)?;
@@ -260,6 +279,7 @@ impl Task {
         at: usize,
         bound: Option<(i64, u8, usize)>,
         max: usize,
+        now: Duration,
         worked: &mut Worked,
     ) -> Option<Batch> {
         self.dirty = true;
@@ -285,7 +305,12 @@ impl Task {
         for reject in pending.rejects.drain(..count) {
             worked.log.push(log_entry(query, input.tp, &input.topic, &input.step, reject));
         }
-        let batch = (run > 0).then(|| pending.batch.slice(from, run));
+        let mut batch = (run > 0).then(|| pending.batch.slice(from, run));
+        if let (Some(batch), Some(sent), Some(upstreams)) =
+            (&mut batch, &pending.upstream, &mut input.upstreams)
+        {
+            batch.clock = Some(upstreams.clock(&sent[from..from + run], now));
+        }
         if done {
             input.queue.pop_front();
         }
@@ -338,6 +363,7 @@ impl TaskInput {
     fn new(query: &QueryDef, key: &TaskKey, at: usize, input: &Input) -> Result<Self> {
         let sub = key.sub as usize;
         let facts = query.input_topic(sub, at)?;
+        let mut upstreams = None;
         let (topic, step, table) = match input {
             Input::Scan(scan) => {
                 let table = scan.source.kind == millrace_sql::catalog::SourceKind::Table;
@@ -346,6 +372,8 @@ impl TaskInput {
             Input::Repartition(at) => {
                 let repartition = &query.topology.repartitions[*at];
                 let step = repartition.node.step.clone();
+                let tasks = query.upstream_tasks(*at);
+                upstreams = (tasks > 1).then(|| Upstreams::new(tasks));
                 let table = repartition.kind == millrace_sql::plan::ResultKind::Table;
                 (query.names.repartition_topic(&query.id, &step), step, table)
             }
@@ -366,6 +394,7 @@ impl TaskInput {
             queue: VecDeque::new(),
             buffered: 0,
             caught_up: false,
+            upstreams,
         })
     }
 

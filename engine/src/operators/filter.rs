@@ -50,8 +50,7 @@ impl FilterOperator {
             // Not knowing what was there, a row that does not pass deletes.
             None => (None, BooleanBuffer::new_set(batch.times.len())),
         };
-        let (rows, times, headers) = (batch.rows, batch.times, batch.headers);
-        let batch = Batch { rows, times, live: Some(live), headers, old };
+        let batch = Batch { live: Some(live), old, ..batch };
         ctx.out.push(batch.filter(&keep)?);
         Ok(())
     }

@@ -112,8 +112,7 @@ impl Operator for ProjectOperator {
             }
             None => None,
         };
-        let (times, live, headers) = (batch.times, batch.live, batch.headers);
-        ctx.out.push(Batch { rows, times, live, headers, old });
+        ctx.out.push(Batch { rows, old, ..batch });
         Ok(())
     }
 

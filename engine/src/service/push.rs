@@ -352,7 +352,7 @@ impl Feed {
             // Records that cannot be decoded are not this reader's to report.
             let decoded = decoder.decode(raw, range)?;
             let (rows, times, live) = (decoded.rows, decoded.times, decoded.live);
-            let mut batch = Batch { rows, times, live, headers: None, old: None };
+            let mut batch = Batch { live, ..Batch::new(rows, times) };
             let has_key = |at: &u32| raw.key(*at as usize).is_some();
             if self.keyed && !decoded.origin.iter().all(has_key) {
                 batch = batch.filter(&decoded.origin.iter().map(has_key).collect())?;

@@ -17,6 +17,8 @@ pub(super) struct Input {
     /// Columns of the input, to take group columns from.
     pub rows: RecordBatch,
     pub times: Vec<i64>,
+    /// Stream time as of each row, where not the rows' own times move it.
+    pub clock: Option<Vec<i64>>,
     /// Rows to take back.
     pub undo: Option<BooleanBuffer>,
     /// Rows to take back that the next row replaces: only what is after both is handed out.
@@ -24,6 +26,13 @@ pub(super) struct Input {
     pub keys: KeyBuffer,
     /// Arrays per call.
     pub args: Vec<Vec<ArrayRef>>,
+}
+
+impl Input {
+    /// What moves stream time, row by row.
+    pub fn clock(&self) -> &[i64] {
+        self.clock.as_ref().unwrap_or(&self.times)
+    }
 }
 
 /// `None` when no row is left.
@@ -52,7 +61,8 @@ pub(super) fn prepare(
         args.push(arrays.collect::<Result<Vec<_>>>()?);
     }
     let (undo, replaced) = undo.map(|undo| (undo.rows, undo.replaced)).unzip();
-    Ok(Some(Input { rows: batch.rows, times: batch.times, undo, replaced, keys, args }))
+    let Batch { rows, times, clock, .. } = batch;
+    Ok(Some(Input { rows, times, clock, undo, replaced, keys, args }))
 }
 
 /// Rows of a stream; those without a value count for nothing.

@@ -121,7 +121,7 @@ impl SessionAggregate {
     /// Puts row `row` into its session.
     fn take_row(&mut self, input: &Input, row: usize, ctx: &mut StepContext<'_>) -> Result<()> {
         let time = input.times[row];
-        self.stream_time = self.stream_time.max(time);
+        self.stream_time = self.stream_time.max(input.clock()[row]);
         let key_bytes = input.keys.get(row);
         let (key, new) = self.sessions.key(key_bytes)?;
         if new && !self.complete {

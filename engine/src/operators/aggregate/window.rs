@@ -54,16 +54,22 @@ impl Assigner {
         Ok(Assigner { size_ms, advance_ms, grace_ms, retention_ms })
     }
 
-    /// Puts the open windows of each row into `out`, advancing `stream_time` row by row: a row is
-    /// late against those before it and itself. Returns how many rows had no open window.
-    pub fn assign(&self, times: &[i64], stream_time: &mut i64, out: &mut Assigned) -> u64 {
+    /// Puts the open windows of each row into `out`, advancing `stream_time` to `clock` row by row: a
+    /// row is late against those before it and itself. Returns how many rows had no open window.
+    pub fn assign(
+        &self,
+        times: &[i64],
+        clock: &[i64],
+        stream_time: &mut i64,
+        out: &mut Assigned,
+    ) -> u64 {
         out.clear();
         if self.advance_ms == self.size_ms {
-            return self.assign_tumbling(times, stream_time, out);
+            return self.assign_tumbling(times, clock, stream_time, out);
         }
         let mut late = 0;
-        for (row, time) in times.iter().enumerate() {
-            *stream_time = (*stream_time).max(*time);
+        for (row, (time, clock)) in times.iter().zip(clock).enumerate() {
+            *stream_time = (*stream_time).max(*clock);
             let before = out.rows.len();
             let closed_to = self.closed_to(*stream_time);
             let mut start = self.first_start(*time);
@@ -80,11 +86,17 @@ impl Assigner {
         late
     }
 
-    fn assign_tumbling(&self, times: &[i64], stream_time: &mut i64, out: &mut Assigned) -> u64 {
+    fn assign_tumbling(
+        &self,
+        times: &[i64],
+        clock: &[i64],
+        stream_time: &mut i64,
+        out: &mut Assigned,
+    ) -> u64 {
         let mut late = 0;
         let mut start = times.first().map_or(0, |time| floor(*time, self.size_ms));
-        for (row, time) in times.iter().enumerate() {
-            *stream_time = (*stream_time).max(*time);
+        for (row, (time, clock)) in times.iter().zip(clock).enumerate() {
+            *stream_time = (*stream_time).max(*clock);
             // Neighbours mostly share a window: spare the division.
             if *time < start || time.wrapping_sub(start) >= self.size_ms {
                 start = floor(*time, self.size_ms);
@@ -134,7 +146,7 @@ mod tests {
     fn check(size_ms: i64, advance_ms: i64, grace_ms: i64, times: &[i64], want: &[(u32, i64)]) {
         let assigner = Assigner { size_ms, advance_ms, grace_ms, retention_ms: 0 };
         let (mut out, mut stream_time) = (Assigned::default(), NO_TIME);
-        assigner.assign(times, &mut stream_time, &mut out);
+        assigner.assign(times, times, &mut stream_time, &mut out);
         let got: Vec<_> = out.rows.into_iter().zip(out.starts).collect();
         assert_eq!(got, want, "size {size_ms} advance {advance_ms} grace {grace_ms} {times:?}");
     }
@@ -163,7 +175,8 @@ mod tests {
         let assigner =
             Assigner { size_ms: 10, advance_ms: 3, grace_ms: i64::MAX, retention_ms: i64::MAX };
         let (mut out, mut stream_time) = (Assigned::default(), NO_TIME);
-        assigner.assign(&[i64::MIN, i64::MAX, 0], &mut stream_time, &mut out);
+        let times = [i64::MIN, i64::MAX, 0];
+        assigner.assign(&times, &times, &mut stream_time, &mut out);
         assert_eq!(stream_time, i64::MAX);
     }
 }

@@ -96,11 +96,14 @@ impl TimeAggregate {
     /// Finds windows and slots of the rows and reads missing state.
     fn assign(&mut self, input: &Input, ctx: &mut StepContext<'_>) -> Result<()> {
         let late = match &self.assigner {
-            Some(assigner) => {
-                assigner.assign(&input.times, &mut self.stream_time, &mut self.assigned)
-            }
+            Some(assigner) => assigner.assign(
+                &input.times,
+                input.clock(),
+                &mut self.stream_time,
+                &mut self.assigned,
+            ),
             None => {
-                let latest = input.times.iter().copied().max().unwrap_or(NO_TIME);
+                let latest = input.clock().iter().copied().max().unwrap_or(NO_TIME);
                 self.stream_time = self.stream_time.max(latest);
                 self.assigned.rows.clear();
                 self.assigned.rows.extend(0..input.times.len() as u32);

@@ -110,6 +110,8 @@ struct Out {
     times: Vec<i64>,
     /// Row of the batch that is being taken, and the one that gave each output.
     row: usize,
+    /// Stream time as of that row.
+    clock_ms: i64,
     cause: Vec<usize>,
     /// Buffered rows that take part, per side.
     kept: [RowBuffer; 2],
@@ -119,7 +121,16 @@ impl Out {
     fn new(port: usize, batch_rows: usize) -> Self {
         let batch_rows = batch_rows as u32;
         let (sides, kept) = Default::default();
-        Out { port, batch_rows, sides, times: vec![], row: 0, cause: vec![], kept }
+        Out {
+            port,
+            batch_rows,
+            sides,
+            times: vec![],
+            row: 0,
+            clock_ms: NO_TIME,
+            cause: vec![],
+            kept,
+        }
     }
 
     /// Number of a buffered row in its side's source, where the batch's rows come first.
@@ -144,7 +155,7 @@ impl Out {
         let sources = [source(LEFT)?, source(RIGHT)?];
         let [left, right] = self.sides;
         let joined = Batch::new(joined(spec, &sources, left, right, None)?, self.times);
-        Ok(joined.with_headers_of(batch, self.cause.into_iter().map(Some)))
+        Ok(joined.caused_by(batch, self.cause.into_iter().map(Some)))
     }
 }
 
@@ -185,8 +196,8 @@ impl StreamStreamJoin {
         out: &mut Out,
         ctx: &mut StepContext<'_>,
     ) -> Result<()> {
-        if time > self.stream_time {
-            self.stream_time = time;
+        if out.clock_ms > self.stream_time {
+            self.stream_time = out.clock_ms;
             self.give_up(out, ctx.state)?;
         }
         let side = out.port;
@@ -435,7 +446,7 @@ impl Operator for StreamStreamJoin {
         let key_column = batch.column(side.key).clone();
         let mut out = Out::new(port, batch.len());
         for row in 0..batch.len() {
-            out.row = row;
+            (out.row, out.clock_ms) = (row, batch.clock()[row]);
             if key_column.is_null(row) {
                 self.take_null_key(row, &batch, &mut out, ctx);
             } else {

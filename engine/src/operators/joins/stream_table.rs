@@ -65,7 +65,7 @@ impl StreamTableJoin {
         let from: Vec<Option<usize>> = left.iter().map(|row| row.map(|row| row as usize)).collect();
         let sources = [Source::new(Some(&batch.rows), vec![])?, decoded];
         let rows = joined(&self.spec, &sources, left, right, None)?;
-        ctx.out.push(Batch::new(rows, times).with_headers_of(batch, from.into_iter()));
+        ctx.out.push(Batch::new(rows, times).caused_by(batch, from.into_iter()));
         Ok(())
     }
 

@@ -132,7 +132,7 @@ impl TableTableJoin {
         let key_column = batch.column(self.spec.sides[port].key);
         let keys = arrow::compute::take(key_column, &index, None)?;
         let rows = joined(&self.spec, &sources, after.left, after.right, Some(keys.clone()))?;
-        let mut out = Batch::new(rows, times).with_headers_of(batch, from.into_iter());
+        let mut out = Batch::new(rows, times).caused_by(batch, from.into_iter());
         if after.live.contains(&false) {
             out.live = Some(BooleanBuffer::from(after.live));
         }
