@@ -47,6 +47,8 @@ pub(super) struct SessionAggregate {
     states: States,
     /// Greatest event time seen.
     stream_time: i64,
+    /// Greatest event time of a row; over a repartition it may be ahead of stream time.
+    latest: i64,
     /// EMIT FINAL: sessions that end before this have been emitted.
     closed_to: i64,
     /// Rows applied so far.
@@ -99,6 +101,7 @@ impl SessionAggregate {
             sessions: Sessions::new(),
             states,
             stream_time: NO_TIME,
+            latest: NO_TIME,
             closed_to: i64::MIN,
             seq: 0,
             complete: true,
@@ -122,6 +125,7 @@ impl SessionAggregate {
     fn take_row(&mut self, input: &Input, row: usize, ctx: &mut StepContext<'_>) -> Result<()> {
         let time = input.times[row];
         self.stream_time = self.stream_time.max(input.clock()[row]);
+        self.latest = self.latest.max(time);
         let key_bytes = input.keys.get(row);
         let (key, new) = self.sessions.key(key_bytes)?;
         if new && !self.complete {
@@ -343,18 +347,20 @@ impl Operator for SessionAggregate {
 
     /// Stream time, end of the closed sessions, rows applied.
     fn progress(&self) -> Vec<i64> {
-        vec![self.stream_time, self.closed_to, self.seq]
+        vec![self.stream_time, self.closed_to, self.seq, self.latest]
     }
 
     fn restore(&mut self, progress: &[i64]) {
-        let [stream_time, closed_to, seq] = *progress else { return };
+        let [stream_time, closed_to, seq, latest] = *progress else { return };
         (self.stream_time, self.closed_to, self.seq) = (stream_time, closed_to, seq);
-        self.complete = stream_time == NO_TIME;
+        self.latest = latest;
+        self.complete = latest == NO_TIME;
     }
 
     fn reset(&mut self) {
         self.forget();
         (self.stream_time, self.closed_to, self.seq) = (NO_TIME, i64::MIN, 0);
+        self.latest = NO_TIME;
         self.complete = true;
         self.expired_to = i64::MIN;
     }

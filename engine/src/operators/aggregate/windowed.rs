@@ -35,8 +35,10 @@ pub(super) struct TimeAggregate {
     cache: CacheShare,
     assigner: Option<Assigner>,
     groups: Groups,
-    /// Greatest event time seen.
+    /// How far time is: what windows close by.
     stream_time: i64,
+    /// Greatest event time of a row; over a repartition it may be ahead of stream time.
+    latest: i64,
     /// EMIT FINAL: windows that start before this have been emitted.
     closed_to: i64,
     /// Rows applied so far.
@@ -71,6 +73,7 @@ impl TimeAggregate {
             assigner,
             groups,
             stream_time: NO_TIME,
+            latest: NO_TIME,
             closed_to: i64::MIN,
             seq: 0,
             complete_from: i64::MIN,
@@ -103,8 +106,8 @@ impl TimeAggregate {
                 &mut self.assigned,
             ),
             None => {
-                let latest = input.clock().iter().copied().max().unwrap_or(NO_TIME);
-                self.stream_time = self.stream_time.max(latest);
+                let clock = input.clock().iter().copied().max().unwrap_or(NO_TIME);
+                self.stream_time = self.stream_time.max(clock);
                 self.assigned.rows.clear();
                 self.assigned.rows.extend(0..input.times.len() as u32);
                 self.assigned.starts.clear();
@@ -112,6 +115,7 @@ impl TimeAggregate {
                 0
             }
         };
+        self.latest = input.times.iter().fold(self.latest, |latest, time| latest.max(*time));
         *ctx.late_records += late;
         self.find_slots(&input.keys)?;
         self.groups.grow();
@@ -345,7 +349,7 @@ impl TimeAggregate {
         let windows = (0..self.groups.len() as u32).filter(lately);
         let first = windows.map(|slot| self.groups.table.window(slot)).min();
         // Nothing lately: later windows than any in memory.
-        let first = first.unwrap_or_else(|| self.stream_time.saturating_add(1));
+        let first = first.unwrap_or_else(|| self.latest.saturating_add(1));
         first.max(assigner.closed_to(self.stream_time))
     }
 
@@ -398,22 +402,23 @@ impl Operator for TimeAggregate {
 
     /// Stream time, end of the closed windows, rows applied.
     fn progress(&self) -> Vec<i64> {
-        vec![self.stream_time, self.closed_to, self.seq]
+        vec![self.stream_time, self.closed_to, self.seq, self.latest]
     }
 
     fn restore(&mut self, progress: &[i64]) {
-        let [stream_time, closed_to, seq] = *progress else { return };
+        let [stream_time, closed_to, seq, latest] = *progress else { return };
         (self.stream_time, self.closed_to, self.seq) = (stream_time, closed_to, seq);
-        if stream_time != NO_TIME {
-            // Stored windows start at stream time or before.
+        self.latest = latest;
+        if latest != NO_TIME {
+            // Stored windows start at the latest row or before.
             let windowed = self.assigner.is_some();
-            self.complete_from = if windowed { stream_time.saturating_add(1) } else { i64::MAX };
+            self.complete_from = if windowed { latest.saturating_add(1) } else { i64::MAX };
         }
     }
 
     fn reset(&mut self) {
         self.groups.clear();
-        self.stream_time = NO_TIME;
+        (self.stream_time, self.latest) = (NO_TIME, NO_TIME);
         self.closed_to = i64::MIN;
         self.seq = 0;
         self.complete_from = i64::MIN;

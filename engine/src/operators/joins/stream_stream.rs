@@ -84,10 +84,12 @@ pub(super) struct StreamStreamJoin {
     cache: CacheShare,
     buffers: [Buffer; 2],
     pending: Pending,
-    /// Greatest event time seen.
+    /// How far time is: what pending rows are given up by.
     stream_time: i64,
-    /// The same per side.
+    /// The same per side: what its rows are dropped by.
     side_times: [i64; 2],
+    /// Greatest event time of a side's rows; over a repartition it may be ahead.
+    latest: [i64; 2],
     /// Rows taken so far.
     seq: i64,
     /// Keys that are not in memory have no rows.
@@ -173,6 +175,7 @@ impl StreamStreamJoin {
             pending: Pending::new(),
             stream_time: NO_TIME,
             side_times: [NO_TIME; 2],
+            latest: [NO_TIME; 2],
             seq: 0,
             complete: true,
             loaded_to: i64::MIN,
@@ -201,7 +204,8 @@ impl StreamStreamJoin {
             self.give_up(out, ctx.state)?;
         }
         let side = out.port;
-        self.side_times[side] = self.side_times[side].max(time);
+        self.side_times[side] = self.side_times[side].max(out.clock_ms);
+        self.latest[side] = self.latest[side].max(time);
         let key = self.find_key(side, row, ctx.state)?;
         let other_key = self.find_key(1 - side, row, ctx.state)?;
         let matched = self.meet(row, time, other_key, out);
@@ -243,10 +247,10 @@ impl StreamStreamJoin {
     }
 
     fn load(&mut self, side: usize, key: u32, from: i64, state: &dyn StateView) -> Result<()> {
-        if self.side_times[side] == NO_TIME {
+        if self.latest[side] == NO_TIME {
             return Ok(());
         }
-        self.buffers[side].load(key, from, self.side_times[side], state)?;
+        self.buffers[side].load(key, from, self.latest[side], state)?;
         if !self.waits(side) {
             return Ok(());
         }
@@ -468,19 +472,22 @@ impl Operator for StreamStreamJoin {
 
     /// Stream time, rows taken, time of each side.
     fn progress(&self) -> Vec<i64> {
-        vec![self.stream_time, self.seq, self.side_times[LEFT], self.side_times[RIGHT]]
+        let ([left, right], [left_latest, right_latest]) = (self.side_times, self.latest);
+        vec![self.stream_time, self.seq, left, right, left_latest, right_latest]
     }
 
     fn restore(&mut self, progress: &[i64]) {
-        let [stream_time, seq, left, right] = *progress else { return };
+        let [stream_time, seq, left, right, left_latest, right_latest] = *progress else { return };
         (self.stream_time, self.seq, self.side_times) = (stream_time, seq, [left, right]);
-        self.complete = stream_time == NO_TIME;
+        self.latest = [left_latest, right_latest];
+        self.complete = self.latest == [NO_TIME; 2];
         self.loaded_to = stream_time;
     }
 
     fn reset(&mut self) {
         self.forget();
         (self.stream_time, self.seq, self.side_times) = (NO_TIME, 0, [NO_TIME; 2]);
+        self.latest = [NO_TIME; 2];
         (self.complete, self.loaded_to) = (true, i64::MIN);
     }
 }
