@@ -213,35 +213,7 @@ impl Compiler<'_> {
         if depth > DEPTH_MAX {
             return Err("a default is nested too deep".to_string());
         }
-        // Text stands for bytes: a character each.
-        let bytes = |text: &str| -> Option<Vec<u8>> {
-            text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
-        };
         match (self.schema.get(id), value) {
-            (Type::Null, Value::Null) => {}
-            (Type::Boolean, Value::Bool(value)) => out.push(u8::from(*value)),
-            (Type::Int(_) | Type::Long(_), Value::Number(n)) => {
-                write_zigzag(n.as_i64().ok_or_else(misfit)?, out);
-            }
-            (Type::Float, Value::Number(n)) => {
-                let value = n.as_f64().ok_or_else(misfit)?;
-                out.extend_from_slice(&(value as f32).to_le_bytes());
-            }
-            (Type::Double, Value::Number(n)) => {
-                out.extend_from_slice(&n.as_f64().ok_or_else(misfit)?.to_le_bytes());
-            }
-            (Type::String, Value::String(text)) => write_bytes(text.as_bytes(), out),
-            (Type::Bytes(_), Value::String(text)) => {
-                write_bytes(&bytes(text).ok_or_else(misfit)?, out);
-            }
-            (Type::Fixed { size, .. }, Value::String(text)) => {
-                let bytes = bytes(text).filter(|b| b.len() == *size).ok_or_else(misfit)?;
-                out.extend_from_slice(&bytes);
-            }
-            (Type::Enum { symbols, .. }, Value::String(text)) => {
-                let at = symbols.iter().position(|s| s == text).ok_or_else(misfit)?;
-                write_zigzag(at as i64, out);
-            }
             (Type::Array(item), Value::Array(items)) => {
                 if !items.is_empty() {
                     write_zigzag(items.len() as i64, out);
@@ -278,10 +250,37 @@ impl Compiler<'_> {
                 }
                 return Err(misfit());
             }
-            _ => return Err(misfit()),
+            (ty, value) => return write_plain_default(ty, value, out).ok_or_else(misfit),
         }
         Ok(())
     }
+}
+
+/// Writes a default that holds no others; `None` if it does not fit its type.
+fn write_plain_default(ty: &Type, value: &Value, out: &mut Vec<u8>) -> Option<()> {
+    // Text stands for bytes: a character each.
+    let bytes = |text: &str| -> Option<Vec<u8>> {
+        text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
+    };
+    match (ty, value) {
+        (Type::Null, Value::Null) => {}
+        (Type::Boolean, Value::Bool(value)) => out.push(u8::from(*value)),
+        (Type::Int(_) | Type::Long(_), Value::Number(n)) => write_zigzag(n.as_i64()?, out),
+        (Type::Float, Value::Number(n)) => {
+            out.extend_from_slice(&(n.as_f64()? as f32).to_le_bytes());
+        }
+        (Type::Double, Value::Number(n)) => out.extend_from_slice(&n.as_f64()?.to_le_bytes()),
+        (Type::String, Value::String(text)) => write_bytes(text.as_bytes(), out),
+        (Type::Bytes(_), Value::String(text)) => write_bytes(&bytes(text)?, out),
+        (Type::Fixed { size, .. }, Value::String(text)) => {
+            out.extend_from_slice(&bytes(text).filter(|b| b.len() == *size)?);
+        }
+        (Type::Enum { symbols, .. }, Value::String(text)) => {
+            write_zigzag(symbols.iter().position(|s| s == text)? as i64, out);
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
 /// Avro allows no dots in names; Connect writes them as underscores.

@@ -98,13 +98,7 @@ impl<'a> Reader<'a> {
             (Node::Bytes, Data::Bytes(bytes)) => bytes.push(self.input.zigzag_bytes()?),
             (Node::Fixed(size), Data::Bytes(bytes)) => bytes.push(self.input.take(*size)?),
             (Node::Decimal { .. }, Data::Decimal(values)) => values.push(self.decimal(node)?),
-            (Node::Enum(symbols), Data::String(text)) => {
-                let at = usize::try_from(self.input.zigzag()?).ok();
-                let Some(symbol) = at.and_then(|at| symbols.get(at)) else {
-                    return bad("an enum value that its schema does not have");
-                };
-                text.push(symbol.as_bytes());
-            }
+            (Node::Enum(symbols), Data::String(text)) => text.push(self.symbol(symbols)?),
             (Node::Text(scalar), Data::String(text)) => {
                 self.text(*scalar, &mut text.data)?;
                 text.end_row();
@@ -136,6 +130,14 @@ impl<'a> Reader<'a> {
         }
         builder.push_valid();
         Ok(())
+    }
+
+    fn symbol<'s>(&mut self, symbols: &'s [String]) -> Wire<&'s [u8]> {
+        let at = usize::try_from(self.input.zigzag()?).ok();
+        match at.and_then(|at| symbols.get(at)) {
+            Some(symbol) => Ok(symbol.as_bytes()),
+            None => bad("an enum value that its schema does not have"),
+        }
     }
 
     /// The members of a union that is a STRUCT; false: it is NULL.
