@@ -1,7 +1,6 @@
 //! Distributed statements: external effects first (they are idempotent), then the command record,
 //! then this node's own applying of it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use millrace_sql::analyze::{
     self, Analyzed, DropPlan, InsertQuery, NewQuery, NewSource, NewType, Settings,
 };
 use millrace_sql::ast::{QueryTarget, Statement};
-use millrace_sql::catalog::{Catalog, QueryInfo, Source, SourceKind};
+use millrace_sql::catalog::{Catalog, Source, SourceKind};
 use millrace_sql::error::SqlError;
 use millrace_sql::parser;
 
@@ -21,12 +20,12 @@ use crate::service::cleanup;
 use crate::service::command_log::{Appended, wait};
 use crate::service::control::effective;
 use crate::service::facts::{self, FactFinder, Wish};
-use crate::service::kept::{is_kept, keeps_table, sandbox_query};
+use crate::service::kept::{is_kept, keeps_table};
 use crate::service::replace::{self, writer_of};
 use crate::service::schemas::{SchemaDesk, Schemas};
+use crate::service::words::{capitalised, query_command, source_word};
 use crate::service::{Booted, Inner};
 use crate::topology::Topology;
-use crate::upgrade::upgraded;
 
 /// Tries against other nodes that append at the same time.
 const APPEND_TRIES_MAX: usize = 20;
@@ -109,7 +108,7 @@ impl Inner {
     }
 
     /// As [`analyze`], after the registry has given the columns that the statement leaves out.
-    fn analyze_ddl(
+    pub(super) fn analyze_ddl(
         &self,
         sql: &str,
         catalog: &Catalog,
@@ -265,7 +264,7 @@ impl Inner {
     }
 
     /// `make`: make the topic if the statement may and it is missing.
-    fn with_topic(&self, new: &NewSource, make: bool) -> ApiResult<Source> {
+    pub(super) fn with_topic(&self, new: &NewSource, make: bool) -> ApiResult<Source> {
         let mut source = new.source.clone();
         let log = self.seams.log.as_ref();
         let found = wait(log, LOG_TIMEOUT, || log.describe(&source.topic)).and_then(|found| found);
@@ -416,7 +415,7 @@ impl Inner {
     }
 
     /// Ids that TERMINATE, PAUSE or RESUME mean.
-    fn targets(
+    pub(super) fn targets(
         &self,
         sql: &str,
         catalog: &Catalog,
@@ -442,80 +441,6 @@ impl Inner {
                 Err(ApiError::Statement { sql: sql.to_owned(), error })
             }
         }
-    }
-
-    /// The sandbox: what the statement would do to `catalog`, without any effect outside.
-    pub(super) fn validate(
-        &self,
-        catalog: &mut Catalog,
-        sql: &str,
-        properties: &Properties,
-    ) -> ApiResult<()> {
-        self.booted()?;
-        let properties = effective(self, properties)?;
-        let Checked { text, analyzed } = self.analyze_ddl(sql, catalog, &properties)?;
-        match analyzed {
-            Analyzed::CreateSource(new) => {
-                let mut source = self.with_topic(&new, false)?;
-                if is_kept(&source, &properties) {
-                    let info = sandbox_query(&source, text).map_err(refused(sql))?;
-                    source.query = Some(info.id.clone());
-                    catalog.queries.insert(info.id.clone(), Arc::new(info));
-                }
-                catalog.sources.insert(source.name.clone(), Arc::new(source));
-            }
-            Analyzed::CreateAs(new) => {
-                let writer = writer_of(catalog, &new)?;
-                match writer.as_ref().and_then(|id| self.registry.get(id)) {
-                    Some(old) => upgraded(&old.topology, &new.plan),
-                    None => Topology::of(&new.plan),
-                }
-                .map_err(ApiError::Engine)?;
-                let mut sink = new.source;
-                sink.partitions = new.topic.partitions;
-                let id = writer.unwrap_or_else(|| format!("SANDBOX_{}", sink.name));
-                sink.query = Some(id.clone());
-                let info = QueryInfo {
-                    id: id.clone(),
-                    sql: text,
-                    reads: new.plan.reads.clone(),
-                    writes: sink.name.clone(),
-                    paused: false,
-                    materialized: sink.kind == SourceKind::Table,
-                };
-                catalog.queries.insert(id, Arc::new(info));
-                catalog.sources.insert(sink.name.clone(), Arc::new(sink));
-            }
-            Analyzed::InsertInto(new) => {
-                Topology::of(&new.plan).map_err(ApiError::Engine)?;
-            }
-            Analyzed::Drop(drop) => {
-                catalog.sources.remove(&drop.source.name);
-                if let Some(query) = drop.terminates {
-                    catalog.queries.remove(&query);
-                }
-            }
-            Analyzed::InsertValues(row) => super::insert::check_target(&row)?,
-            Analyzed::AlterSource(source) => {
-                catalog.sources.insert(source.name.clone(), Arc::new(*source));
-            }
-            Analyzed::CreateType(new) => {
-                catalog.types.insert(new.name, new.ty);
-            }
-            Analyzed::DropType(name) => {
-                catalog.types.remove(&name);
-            }
-            Analyzed::Terminate(target) => {
-                for query in self.targets(sql, catalog, &target)? {
-                    catalog.queries.remove(&query);
-                }
-            }
-            Analyzed::Pause(target) | Analyzed::Resume(target) => {
-                self.targets(sql, catalog, &target)?;
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     /// A random UUID from the node's entropy.
@@ -566,23 +491,4 @@ fn nothing(message: String) -> Executed {
 fn not_distributed(sql: &str) -> ApiError {
     let error = SqlError::invalid("this statement is not run on all nodes");
     ApiError::Statement { sql: sql.to_owned(), error }
-}
-
-/// `terminate/ID/execute`
-fn query_command(queries: &[String], verb: &str) -> String {
-    let one = if let [id] = queries { id.as_str() } else { "ALL" };
-    format!("{verb}/{one}/execute")
-}
-
-pub(super) fn source_word(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::Stream => "STREAM",
-        SourceKind::Table => "TABLE",
-    }
-}
-
-pub(super) fn capitalised(word: &str) -> String {
-    let lower = word.to_lowercase();
-    let mut chars = lower.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

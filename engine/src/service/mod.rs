@@ -20,10 +20,12 @@ mod pull_read;
 mod push;
 mod raw;
 mod replace;
+mod sandbox;
 pub mod schemas;
 mod share;
 mod start_push;
 mod topics;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

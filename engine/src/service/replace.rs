@@ -3,8 +3,9 @@
 use millrace_sql::analyze::NewQuery;
 use millrace_sql::catalog::{Catalog, Source};
 
-use super::ddl::{Outcome, decided, source_word};
+use super::ddl::{Outcome, decided};
 use super::schemas::Schemas;
+use super::words::source_word;
 use crate::api::{ApiError, ApiResult};
 use crate::command::{Command, QueryFacts};
 use crate::error::EngineError;

@@ -362,7 +362,13 @@ impl StreamStreamJoin {
     fn write(&mut self, state: &mut dyn StateView) -> Result<()> {
         let floors = [LEFT, RIGHT].map(|side| self.floor(side));
         for (store, key) in std::mem::take(&mut self.deletes) {
-            state.put(store, Shape::WindowFirst, &key, None, self.stream_time)?;
+            state.put(
+                store,
+                Shape::WindowFirst,
+                &key,
+                None,
+                self.latest[LEFT].max(self.latest[RIGHT]),
+            )?;
         }
         let mut store_key = Vec::new();
         for (Place { side, key, time }, seq) in std::mem::take(&mut self.fresh) {
