@@ -42,11 +42,13 @@ impl Suites {
             self.scripts.extend(script::parse(stem, &text, folder)?);
             return Ok(());
         }
-        for case in case::parse(stem, &text)? {
-            let is_rest = ["responses", "expectedError"].iter().any(|f| case.raw.contains_key(*f));
-            let found = if is_rest { Format::Rest } else { Format::Qtt };
-            self.cases.push((format.unwrap_or(found), case));
-        }
+        let cases = case::parse(stem, &text)?;
+        // A file holds cases of one form; not each has what tells the form.
+        let rest = |case: &Case| {
+            ["responses", "expectedError"].iter().any(|field| case.raw.contains_key(*field))
+        };
+        let found = if cases.iter().any(rest) { Format::Rest } else { Format::Qtt };
+        self.cases.extend(cases.into_iter().map(|case| (format.unwrap_or(found), case)));
         Ok(())
     }
 
@@ -59,18 +61,25 @@ impl Suites {
     }
 }
 
-/// The file, or the files of cases in the folder, sorted.
+/// The file, or the files of cases in the folder and its folders, sorted.
 fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
     if !std::fs::metadata(path).map_err(failed)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut found = Vec::new();
+    let (mut found, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(path).map_err(failed)? {
-        let file = entry.map_err(failed)?.path();
-        if file.extension().is_some_and(|e| e == "json" || e == "sql") {
+        let entry = entry.map_err(failed)?;
+        let file = entry.path();
+        // Links to folders are not followed: they may lead back here.
+        if entry.file_type().map_err(failed)?.is_dir() {
+            folders.push(file);
+        } else if file.extension().is_some_and(|e| e == "json" || e == "sql") {
             found.push(file);
         }
+    }
+    for folder in folders {
+        found.extend(files(&folder)?);
     }
     found.sort();
     Ok(found)
