@@ -48,6 +48,12 @@ pub struct TestArgs {
     /// Rewrite the file of --known, keeping the reasons that it has
     #[arg(long, requires = "known")]
     pub update_known: bool,
+    /// Leave out the cases of this list, which is like that of --known
+    #[arg(long, value_name = "FILE")]
+    pub except: Option<PathBuf>,
+    /// Run the cases with millrace.extensions on: those that fail then are what it changes
+    #[arg(long)]
+    pub extensions: bool,
     /// Tell of failures in one line each
     #[arg(long, short)]
     pub quiet: bool,
@@ -83,10 +89,16 @@ pub fn run(args: &TestArgs) -> u8 {
 
 /// True when all is as it should be.
 fn try_run(args: &TestArgs) -> Result<bool, String> {
-    let suites = Suites::read(&args.paths, args.format)?;
+    let mut suites = Suites::read(&args.paths, args.format)?;
+    if args.extensions {
+        suites.extend();
+    }
     // A panic is told with its case.
     std::panic::set_hook(Box::new(|_| {}));
-    let report = run_all(&suites, args.filter.as_deref());
+    let mut report = run_all(&suites, args.filter.as_deref());
+    if let Some(path) = &args.except {
+        report.leave_out(&Known::read(path)?);
+    }
     if let Some(path) = &args.report {
         let text = format!("{:#}\n", report.to_json());
         std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::known::Known;
 use super::query_case::Verdict;
 
 /// Verdicts in the order of the files.
@@ -17,6 +18,13 @@ impl Report {
     pub fn new(results: Vec<(String, Verdict)>) -> Self {
         let names = results.iter().enumerate().map(|(at, (name, _))| (name.clone(), at));
         Report { places: names.collect(), results }
+    }
+
+    /// Forgets the listed cases.
+    pub fn leave_out(&mut self, listed: &Known) {
+        let results = std::mem::take(&mut self.results);
+        let kept = results.into_iter().filter(|(name, _)| !listed.0.contains_key(name));
+        *self = Report::new(kept.collect());
     }
 
     /// Names and reasons of the cases that failed.

@@ -4,8 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use millrace_sql::analyze::EXTENSIONS;
 use millrace_sql::parser::STACK_BYTES;
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 
 use super::Format;
 use super::case::{self, Case};
@@ -50,6 +52,17 @@ impl Suites {
         let found = if cases.iter().any(rest) { Format::Rest } else { Format::Qtt };
         self.cases.extend(cases.into_iter().map(|case| (format.unwrap_or(found), case)));
         Ok(())
+    }
+
+    /// Runs all cases with `millrace.extensions` on, where they do not say otherwise themselves.
+    pub fn extend(&mut self) {
+        for (_, case) in &mut self.cases {
+            case.properties.entry(EXTENSIONS.to_owned()).or_insert_with(|| "true".to_owned());
+            let raw = case.raw.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+            if let Some(raw) = raw.as_object_mut() {
+                raw.entry(EXTENSIONS).or_insert(Value::Bool(true));
+            }
+        }
     }
 
     pub fn len(&self) -> usize {

@@ -13,7 +13,7 @@ use millrace_engine::service::insert;
 use millrace_engine::service::schemas::{self, SchemaDesk, Schemas};
 use millrace_engine::topology::Topology;
 use millrace_engine::upgrade::upgraded;
-use millrace_sql::analyze::{self, Analyzed, DropPlan, NewQuery, NewSource, Settings};
+use millrace_sql::analyze::{self, Analyzed, DropPlan, EXTENSIONS, NewQuery, NewSource, Settings};
 use millrace_sql::ast::TypeExpr;
 use millrace_sql::catalog::{Catalog, QueryInfo, Source, SourceKind};
 use millrace_sql::error::SqlError;
@@ -31,10 +31,12 @@ use super::thrown::{Stage, Thrown};
 const PARTITIONS_DEFAULT: u32 = 4;
 
 /// Settings of every case, below its own.
-const PROPERTIES: [(&str, &str); 3] = [
+const PROPERTIES: [(&str, &str); 4] = [
     ("auto.offset.reset", "earliest"),
     ("cache.max.bytes.buffering", "0"),
     ("ksql.headers.columns.enabled", "true"),
+    // ksqlDB's cases expect what ksqlDB refuses to be refused.
+    (EXTENSIONS, "false"),
 ];
 
 /// What the statements so far have made.

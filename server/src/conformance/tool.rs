@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use millrace_sql::analyze::EXTENSIONS;
 use serde_json::{Map, Value};
 
 use super::case::{self, Case, TestRecord};
@@ -59,7 +60,8 @@ fn read(sql: &Path, output: &Path, input: Option<&Path>) -> Result<Case, Refused
     Ok(Case {
         name: "KSQL_Test".to_owned(),
         statements: vec![statements],
-        properties: BTreeMap::new(),
+        // The pipeline is the user's own, and no case of ksqlDB's.
+        properties: BTreeMap::from([(EXTENSIONS.to_owned(), "true".to_owned())]),
         topics: Vec::new(),
         inputs,
         outputs: records(output, "outputs")?,

@@ -56,7 +56,7 @@ pub use pull::{Above, PullPlan, above_store};
 pub use pull_keys::{Bounds, Keys, Lookup};
 pub use push::scalable_source;
 pub use schemas::{Inference, check_registered, inferences, with_columns};
-pub use settings::Settings;
+pub use settings::{EXTENSIONS, Settings};
 pub use sink::kept_table;
 
 use query::{Purpose, select};

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::error::{Result, SqlError};
 
+/// The switch of everything that ksqlDB refuses; `docs/extensions.md` lists it.
+pub const EXTENSIONS: &str = "millrace.extensions";
+
 /// The server's settings overlaid with those of the request, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Settings(pub BTreeMap<String, String>);
@@ -26,6 +29,12 @@ impl Settings {
             Some(value) => value.eq_ignore_ascii_case("true"),
             None => default,
         }
+    }
+
+    /// What ksqlDB refuses and its users asked for may be used. A query keeps the answer that it was
+    /// made with: the settings are part of its command.
+    pub fn extensions(&self) -> bool {
+        self.is_on(EXTENSIONS, true)
     }
 
     /// Refuses the statement when the switch is off.

@@ -30,6 +30,23 @@ fn own_conformance_cases_pass() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// The switch `millrace.extensions` changes exactly the cases that are listed.
+#[test]
+fn extensions_change_only_the_listed_cases() {
+    let Some(folder) = folder_of("query") else {
+        println!("skipped: {FOLDER} is not set");
+        return;
+    };
+    let failing = Known::read(&here("conformance/known-failures.txt")).expect("the list is there");
+    let changed = Known::read(&here("conformance/extensions.txt")).expect("the list is there");
+    let mut suites = Suites::read(&[folder], Some(Format::Qtt)).expect("the cases can be read");
+    suites.extend();
+    let mut report = run_all(&suites, None);
+    report.leave_out(&failing);
+    let drift = changed.drift(&report, false);
+    assert!(drift.is_empty(), "{}", drift.lines().join("\n"));
+}
+
 #[test]
 fn conformance_cases_of_queries_fail_only_as_listed() {
     let Some(folder) = folder_of("query") else {

@@ -21,6 +21,7 @@ use millrace_engine::log::Log;
 use millrace_engine::seams::{SeededEntropy, SystemClock};
 use millrace_engine::service::{Seams, Service, ServiceConfig};
 use millrace_engine::state::memory::{MemoryDisk as StateDisk, MemoryStore};
+use millrace_sql::analyze::EXTENSIONS;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -115,6 +116,7 @@ fn config() -> Result<Config, String> {
         ("auto.offset.reset", "earliest"),
         ("cache.max.bytes.buffering", "0"),
         ("ksql.query.push.v2.enabled", "true"),
+        (EXTENSIONS, "false"),
     ] {
         builder.flag(name, Some(value));
     }
