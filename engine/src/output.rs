@@ -51,19 +51,37 @@ impl OutputWriter {
         }
     }
 
-    /// Encodes `batch` into `outbox`; rows that cannot be are told as (row, reason).
+    /// Encodes `batch` into `outbox`; rows without a usable time are told as (row, reason).
+    ///
+    /// # Errors
+    /// `Config` for a row that its topic's format cannot hold: as in ksqlDB, it stops the query.
     pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
         match self {
             OutputWriter::Sink(sink) => sink.write(batch, outbox),
-            OutputWriter::Repartition(writer) => writer.write(batch, outbox),
+            OutputWriter::Repartition(writer) => writer.write(batch, outbox).map(|()| Vec::new()),
             OutputWriter::Nothing => Ok(Vec::new()),
         }
+    }
+}
+
+/// Why a query stops whose row cannot be written.
+///
+/// # Errors
+/// `Config`, if there is such a row.
+pub fn all_serialized(topic: &str, errors: &[(usize, String)]) -> Result<()> {
+    match errors.first() {
+        None => Ok(()),
+        Some((_, why)) => Err(EngineError::Config(format!(
+            "Unable to serialize record. topic: {topic}: {why}; leave such rows out (WHERE), or give \
+             the topic a schema that holds them"
+        ))),
     }
 }
 
 /// Writes to the sink's topic.
 pub struct SinkWriter {
     topic: TopicId,
+    name: String,
     partitions: u32,
     encoder: Box<dyn RowEncoder>,
     encoded: EncodedRows,
@@ -93,6 +111,7 @@ impl SinkWriter {
             sink.timestamp.as_ref().map(|spec| SinkTime::new(sink, spec)).transpose()?;
         Ok(SinkWriter {
             topic: facts.id,
+            name: sink.topic.clone(),
             partitions: facts.partitions,
             encoder: formats.encoder(sink)?,
             encoded: EncodedRows::default(),
@@ -105,7 +124,8 @@ impl SinkWriter {
     pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
         self.encoded.clear();
         self.encoder.encode(&batch.rows, batch.live.as_ref(), &mut self.encoded)?;
-        let mut errors = std::mem::take(&mut self.encoded.errors);
+        all_serialized(&self.name, &self.encoded.errors)?;
+        let mut errors = Vec::new();
         let data = &self.encoded.data;
         for entry in &self.encoded.rows {
             let row = entry.row as usize;

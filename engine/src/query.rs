@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use millrace_sql::catalog::Source;
+use millrace_sql::catalog::{ColumnRole, FormatSpec, RegisteredSchema, SchemaSpec, Source};
 use millrace_sql::plan::QueryPlan;
+use millrace_sql::types::SqlType;
 use parking_lot::Mutex;
 
 use crate::api::QueryState;
@@ -13,6 +14,8 @@ use crate::error::{EngineError, Result};
 use crate::ids::{Timestamp, TopicId};
 use crate::names::Names;
 use crate::pipeline::Aside;
+use crate::repartition::edge_types;
+use crate::schemas::subject;
 use crate::state::StoreId;
 use crate::topology::{Input, Node, Output, SubTopology, Topology};
 
@@ -64,6 +67,21 @@ impl QueryDef {
         self.topic(&self.names.repartition_topic(&self.id, step))
     }
 
+    /// How the keys of a repartition topic are written: as those of the rows that they meet.
+    ///
+    /// # Errors
+    /// `Bug` when the plan's edge has columns of no SQL type.
+    pub fn repartition_key(&self, at: usize) -> Result<(FormatSpec, Vec<(String, SqlType)>)> {
+        let node = &self.topology.repartitions[at].node;
+        let types = edge_types(&Arc::new(node.input.schema().as_arrow().clone()))?;
+        let columns = node.key.iter().map(|i| types[*i].clone()).collect();
+        let topic = self.names.repartition_topic(&self.id, &node.step);
+        Ok(match self.facts.schemas.get(&subject(&topic, true)) {
+            Some(met) => (as_met(&node.key_format, met), met_names(&self.topology, at, columns)),
+            None => (node.key_format.clone(), columns),
+        })
+    }
+
     /// Counts records taken in.
     pub fn count_in(&self, records: usize) {
         QueryShared::count(&self.status.records_in, records as u64);
@@ -110,6 +128,35 @@ impl QueryDef {
             EngineError::Bug(format!("the command of query {} has no topic {name}", self.id))
         })
     }
+}
+
+/// The format of keys that are written with a schema of others.
+pub fn as_met(format: &FormatSpec, schema: &Arc<RegisteredSchema>) -> FormatSpec {
+    let registered = Some(schema.clone());
+    FormatSpec { schema: SchemaSpec { registered, ..format.schema.clone() }, ..format.clone() }
+}
+
+/// Key columns of a repartition topic under the names that the schema of the keys they meet has.
+pub fn met_names(
+    topology: &Topology,
+    at: usize,
+    mut columns: Vec<(String, SqlType)>,
+) -> Vec<(String, SqlType)> {
+    let reads = |sub: &&SubTopology| {
+        sub.inputs.iter().any(|input| matches!(input, Input::Repartition(from) if *from == at))
+    };
+    let inputs = topology.subs.iter().find(reads).into_iter().flat_map(|sub| &sub.inputs);
+    let mut scans = inputs.filter_map(|input| match input {
+        Input::Scan(scan) if scan.source.key_format.kind.has_registry() => Some(&scan.source),
+        _ => None,
+    });
+    let Some(source) = scans.next() else { return columns };
+    let keys = source.columns.iter().filter(|column| column.role == ColumnRole::Key);
+    let names: Vec<&String> = keys.map(|column| &column.name).collect();
+    if names.len() == columns.len() {
+        columns.iter_mut().zip(names).for_each(|((name, _), met)| name.clone_from(met));
+    }
+    columns
 }
 
 /// Status and counters of a query, shared between its lanes and whoever asks.

@@ -20,6 +20,7 @@ use crate::format::{EncodedRows, Formats, KeyEncoder, partition_for_key};
 use crate::ids::{Timestamp, Tp};
 use crate::log::RawBatch;
 use crate::outbox::Outbox;
+use crate::output::all_serialized;
 use crate::query::QueryDef;
 use crate::reader::headers;
 use crate::upstream::Upstream;
@@ -45,6 +46,7 @@ pub fn edge_types(schema: &SchemaRef) -> Result<Vec<(String, SqlType)>> {
 /// Sends rows to a repartition topic.
 pub struct RepartitionWriter {
     topic: crate::ids::TopicId,
+    name: String,
     partitions: u32,
     key: Vec<usize>,
     drop_null_keys: bool,
@@ -69,15 +71,16 @@ impl RepartitionWriter {
         let node = &query.topology.repartitions[at].node;
         let facts = query.repartition_topic(at)?;
         let types = edge_types(&Arc::new(node.input.schema().as_arrow().clone()))?;
-        let key_types: Vec<_> = node.key.iter().map(|i| types[*i].clone()).collect();
+        let (key_format, key_columns) = query.repartition_key(at)?;
         let types: Vec<SqlType> = types.into_iter().map(|(_, ty)| ty).collect();
         Ok(RepartitionWriter {
             topic: facts.id,
+            name: query.names.repartition_topic(&query.id, &node.step),
             partitions: facts.partitions,
             key: node.key.clone(),
             drop_null_keys: node.drop_null_keys,
             to_partition: node.to_partition,
-            keys: formats.key_encoder(&node.key_format, &key_types)?,
+            keys: formats.key_encoder(&key_format, &key_columns)?,
             codec: RowCodec::new(&types),
             own_partition,
             shared: query.upstream_tasks(at) > 1,
@@ -96,12 +99,14 @@ impl RepartitionWriter {
         self.shared.then_some(Upstream { task, stream_time_ms })
     }
 
-    /// Encodes `batch` into `outbox`; rows that cannot be are told as (row, reason).
-    pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
-        let mut errors = Vec::new();
-        let new = self.side(&batch.rows, |i| batch.is_live(i), &mut errors)?;
+    /// Encodes `batch` into `outbox`.
+    ///
+    /// # Errors
+    /// `Config` for a key that its format cannot hold.
+    pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<()> {
+        let new = self.side(&batch.rows, |i| batch.is_live(i))?;
         let old = match &batch.old {
-            Some(old) => Some(self.side(&old.rows, |i| old.live.value(i), &mut Vec::new())?),
+            Some(old) => Some(self.side(&old.rows, |i| old.live.value(i))?),
             None => None,
         };
         let to = match self.to_partition {
@@ -138,18 +143,13 @@ impl RepartitionWriter {
                 }
             }
         }
-        Ok(errors)
+        Ok(())
     }
 
-    fn side(
-        &mut self,
-        rows: &RecordBatch,
-        live: impl Fn(usize) -> bool,
-        errors: &mut Vec<(usize, String)>,
-    ) -> Result<Side> {
+    fn side(&mut self, rows: &RecordBatch, live: impl Fn(usize) -> bool) -> Result<Side> {
         let mut keys = EncodedRows::default();
         self.keys.encode_keys(&rows.project(&self.key)?, &mut keys)?;
-        errors.append(&mut keys.errors);
+        all_serialized(&self.name, &keys.errors)?;
         let key_columns: Vec<&ArrayRef> = self.key.iter().map(|i| rows.column(*i)).collect();
         let mut places = vec![None; rows.num_rows()];
         let mut kept = Vec::with_capacity(keys.rows.len());

@@ -347,8 +347,8 @@ impl Task {
             for (row, reason) in self.output.write(&batch, outbox)? {
                 log.push(LogEntry {
                     query: self.query.id.clone(),
-                    step: "KsqlSink.serializer".to_owned(),
-                    kind: RejectKind::SerializeValue,
+                    step: "ApplyTimestampTransform-KsqlSink".to_owned(),
+                    kind: RejectKind::Processing,
                     reason,
                     origin: None,
                     row: Some(row_text(&batch.rows.slice(row, 1))),

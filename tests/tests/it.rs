@@ -18,6 +18,8 @@ mod idle;
 mod kafka;
 #[path = "it/kill9.rs"]
 mod kill9;
+#[path = "it/meeting.rs"]
+mod meeting;
 #[path = "it/registry.rs"]
 mod registry;
 #[path = "it/reliability.rs"]

@@ -322,7 +322,7 @@ impl Inner {
         wish.sink_replicas = new.topic.replicas;
         wish.sink_retention_ms = new.topic.retention_ms;
         wish.sink_retention_min_ms = new.topic.retention_min_ms;
-        let facts = QueryFacts { schemas, ..self.facts(booted, &wish, end)? };
+        let facts = self.facts(booted, &wish, schemas, end)?;
         let id = format!("{}/{}/create", source_word(sink.kind).to_lowercase(), sink.name);
         let message = format!("Created query with ID {query}");
         let command = Command::CreateQuery { sink: Some(sink), facts };
@@ -345,7 +345,7 @@ impl Inner {
             return Err(ApiError::Engine(EngineError::User(message)));
         }
         let wish = self.wish(&query, &topology, &new.target, properties);
-        let facts = QueryFacts { schemas, ..self.facts(booted, &wish, end)? };
+        let facts = self.facts(booted, &wish, schemas, end)?;
         let id = format!("stream/{}/create", new.target.name);
         let message = format!("Created query with ID {query}");
         Ok(decided(Command::CreateQuery { sink: None, facts }, id, message, Some(query)))
@@ -382,8 +382,12 @@ impl Inner {
         &self,
         booted: &Booted,
         wish: &Wish<'_>,
+        schemas: Schemas,
         end: Offset,
     ) -> ApiResult<QueryFacts> {
+        let met = self.meeting(wish.query, wish.topology);
+        let mut met = met.map_err(|e| ApiError::Engine(e.into()))?;
+        met.extend(schemas);
         let running = self.registry.all();
         let finder = FactFinder {
             log: booted.world.log.as_ref(),
@@ -391,7 +395,8 @@ impl Inner {
             lanes: self.lanes(),
             running: &running,
         };
-        finder.find(wish, end).map_err(ApiError::Engine)
+        let facts = finder.find(wish, end).map_err(ApiError::Engine)?;
+        Ok(QueryFacts { schemas: met, ..facts })
     }
 
     fn decide_drop(&self, catalog: &Catalog, drop: DropPlan) -> ApiResult<Outcome> {

@@ -8,6 +8,7 @@ use crate::api::{ApiError, ApiResult, Properties};
 use crate::command::Command;
 use crate::ids::Offset;
 use crate::service::ddl::{Outcome, decided, refused};
+use crate::service::schemas::Schemas;
 use crate::service::{Booted, Inner};
 use crate::topology::Topology;
 
@@ -53,7 +54,7 @@ impl Inner {
         let query = format!("{PREFIX}{}_{}", source.name, end.0);
         let sink = Source { query: Some(query.clone()), ..source };
         let wish = self.wish(&query, &topology, &sink, properties);
-        let facts = self.facts(booted, &wish, end)?;
+        let facts = self.facts(booted, &wish, Schemas::new(), end)?;
         let id = format!("table/{}/create", sink.name);
         let message = format!("Created query with ID {query}");
         let command = Command::CreateQuery { sink: Some(sink), facts };

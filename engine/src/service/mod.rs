@@ -14,6 +14,7 @@ mod facts_check;
 pub mod insert;
 mod insert_row;
 mod kept;
+mod meeting;
 mod processing_stream;
 mod pull;
 mod pull_read;

@@ -101,16 +101,14 @@ impl Inner {
         if query.topology.subs[sub].inputs.len() > 1 {
             return Ok(None);
         }
-        let node = &query.topology.repartitions[*at].node;
-        let fields = node.input.schema().as_arrow().fields();
-        let names: Option<Vec<_>> = node.key.iter().map(|i| fields.get(*i)).collect();
-        let Some(names) = names.filter(|names| names.len() == key_types.len()) else {
+        let (key_format, columns) = query.repartition_key(*at)?;
+        if columns.len() != key_types.len() {
             return Ok(None);
-        };
+        }
         let columns: Vec<(String, SqlType)> =
-            names.iter().zip(key_types).map(|(f, ty)| (f.name().clone(), ty.clone())).collect();
+            columns.into_iter().zip(key_types).map(|((name, _), ty)| (name, ty.clone())).collect();
         let rows = key_batch(keys, &columns)?;
-        let mut encoder = self.seams.formats.key_encoder(&node.key_format, &columns)?;
+        let mut encoder = self.seams.formats.key_encoder(&key_format, &columns)?;
         let mut encoded = EncodedRows::default();
         encoder.encode_keys(&rows, &mut encoded)?;
         let partitions = query.repartition_topic(*at)?.partitions;

@@ -7,7 +7,7 @@ use super::ddl::{Outcome, decided};
 use super::schemas::Schemas;
 use super::words::source_word;
 use crate::api::{ApiError, ApiResult};
-use crate::command::{Command, QueryFacts};
+use crate::command::Command;
 use crate::error::EngineError;
 use crate::query::QueryDef;
 use crate::upgrade::upgraded;
@@ -20,10 +20,10 @@ pub(super) fn replace(old: &QueryDef, new: NewQuery, schemas: Schemas) -> ApiRes
     sink.partitions = old.sink.as_ref().map_or(sink.partitions, |sink| sink.partitions);
     let command = format!("{}/{}/create", source_word(sink.kind).to_lowercase(), sink.name);
     let message = format!("Created query with ID {id}");
-    let create = Command::CreateQuery {
-        sink: Some(sink),
-        facts: QueryFacts { schemas, ..old.facts.clone() },
-    };
+    let mut facts = old.facts.clone();
+    // Keys that are in internal topics already stay where they are.
+    facts.schemas.extend(schemas);
+    let create = Command::CreateQuery { sink: Some(sink), facts };
     Ok(decided(create, command, message, Some(id)))
 }
 

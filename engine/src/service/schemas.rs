@@ -199,6 +199,15 @@ impl SchemaDesk<'_> {
     }
 }
 
+/// The schema that the keys of a source's topic have, as far as the registry knows.
+///
+/// # Errors
+/// When there is none, or the registry does not answer.
+pub fn keys_of(formats: &dyn Formats, source: &Source) -> Result<Arc<RegisteredSchema>> {
+    let (side, topic, format) = (Side::Key, source.topic.clone(), source.key_format.clone());
+    SchemaDesk { formats }.wanted_schema(&Inference { side, topic, format })
+}
+
 /// The source with the schemas that it is written with.
 pub fn with_schemas(source: &Source, schemas: &Schemas) -> Source {
     let mut source = source.clone();
