@@ -1,6 +1,7 @@
 //! What delivery reports say about the open transaction.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use millrace_engine::ids::{Offset, TopicId, Tp};
 use parking_lot::Mutex;
@@ -24,6 +25,8 @@ struct State {
     names: Vec<Arc<str>>,
     culprits: Vec<TopicId>,
     reason: Option<String>,
+    /// Records have been purged since then, and nothing has said why.
+    unexplained_since: Option<Instant>,
     /// A connection broke since this was last cleared.
     shaken: Option<String>,
 }
@@ -47,6 +50,11 @@ impl Callbacks for Deliveries {
         if let Some(topic) = topic.filter(|t| guilty && !state.culprits.contains(t)) {
             state.culprits.push(topic);
         }
+        if !PURGED.contains(&error) {
+            state.unexplained_since = None;
+        } else if state.reason.is_none() {
+            state.unexplained_since = Some(Instant::now());
+        }
         if state.reason.is_none() {
             state.reason = Some(NativeError::of(error).text);
         }
@@ -65,6 +73,7 @@ impl Callbacks for Deliveries {
             state.culprits.push(topic);
         }
         state.reason = Some(line.to_owned());
+        state.unexplained_since = None;
     }
 
     fn failed(&self, code: i32, text: &str) {
@@ -94,6 +103,12 @@ const BLAMED: [i32; 7] = [
     code::INVALID_RECORD,
 ];
 
+/// A record that was given up because the transaction had failed.
+const PURGED: [i32; 2] = [code::PURGE_QUEUE, code::PURGE_INFLIGHT];
+
+/// How long the reason of a failed transaction is waited for.
+pub(super) const REASON_WAIT: Duration = Duration::from_millis(500);
+
 /// librdkafka's name for the adding of partitions to a transaction.
 const ADDING: &str = "ADDPARTS";
 
@@ -120,11 +135,20 @@ impl Reports {
         self.state.lock().delivered
     }
 
-    /// Topics to blame and the reason, when a record was given up.
+    /// Topics to blame and the reason, when a record was given up. The records are purged first; why
+    /// comes in the log, a little later.
     pub fn failure(&self) -> Option<(Vec<TopicId>, String)> {
         let state = self.state.lock();
+        if state.unexplained_since.is_some_and(|since| since.elapsed() < REASON_WAIT) {
+            return None;
+        }
         let reason = state.reason.clone()?;
         Some((state.culprits.clone(), reason))
+    }
+
+    /// Whether a record was given up, for whatever reason.
+    pub fn has_failed(&self) -> bool {
+        self.state.lock().failed > 0
     }
 
     pub fn culprits(&self) -> Vec<TopicId> {
@@ -152,6 +176,7 @@ impl Reports {
         state.delivered = 0;
         state.failed = 0;
         state.culprits.clear();
+        state.unexplained_since = None;
         state.reason = None;
     }
 }
@@ -177,6 +202,24 @@ mod tests {
         for (facility, line) in [("FAIL", line), ("ADDPARTS", cut), ("ADDPARTS", victim)] {
             assert_eq!(accused(facility, line), None);
         }
+    }
+
+    #[test]
+    fn a_purge_is_told_with_its_reason() {
+        let reports = Arc::new(Reports::new(Arc::new(Signal::new())));
+        let deliveries = Deliveries(reports.clone());
+        let tag = reports.slot(Tp::new(TopicId(1), 0), "a".into());
+        deliveries.delivered(tag, code::PURGE_QUEUE, -1);
+        assert_eq!((reports.has_failed(), reports.failure()), (true, None), "the reason comes");
+        let line = "h:1/1: Failed to add partition \"a\" [0] to transaction: Unknown topic";
+        deliveries.logged("ADDPARTS", line);
+        deliveries.delivered(tag, code::PURGE_QUEUE, -1);
+        assert_eq!(reports.failure(), Some((vec![TopicId(1)], line.to_owned())));
+        reports.reset();
+        assert_eq!((reports.has_failed(), reports.failure()), (false, None));
+        deliveries.delivered(tag, code::PURGE_INFLIGHT, -1);
+        std::thread::sleep(REASON_WAIT);
+        assert!(matches!(reports.failure(), Some((culprits, _)) if culprits.is_empty()));
     }
 
     #[test]

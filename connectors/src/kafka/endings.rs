@@ -80,7 +80,7 @@ impl Enders {
         if let Err(verdict) = self.flush() {
             return verdict;
         }
-        if self.reports.failure().is_some() {
+        if self.reports.has_failed() {
             return self.abort();
         }
         self.serve_all();
@@ -111,7 +111,7 @@ impl Enders {
             if let Some(fatal) = self.client.fatal() {
                 return Err(Verdict::Lost(lost(&self.client, &fatal)));
             }
-            if flushed == code::NONE || self.reports.failure().is_some() {
+            if flushed == code::NONE || self.reports.has_failed() {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -123,9 +123,9 @@ impl Enders {
 
     fn abort(&self) -> Verdict {
         self.await_first_delivery();
-        let culprits = self.reports.culprits();
         match self.resume(sys::rd_kafka_abort_transaction, self.ending_timeout) {
-            Ok(()) => Verdict::Aborted { culprits },
+            // Only now: the log may name them while the transaction is being aborted.
+            Ok(()) => Verdict::Aborted { culprits: self.reports.culprits() },
             Err(error) => {
                 let verdict = lost(&self.client, &error);
                 tracing::info!(error = error.text, "an abort failed: the writer is given up");

@@ -21,6 +21,8 @@ pub(super) mod code {
     pub const FATAL: i32 = Resp::RD_KAFKA_RESP_ERR__FATAL as i32;
     pub const TOO_LARGE: i32 = Resp::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE as i32;
     pub const BATCH_TOO_LARGE: i32 = Resp::RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE as i32;
+    pub const PURGE_QUEUE: i32 = Resp::RD_KAFKA_RESP_ERR__PURGE_QUEUE as i32;
+    pub const PURGE_INFLIGHT: i32 = Resp::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT as i32;
     pub const INVALID_RECORD: i32 = Resp::RD_KAFKA_RESP_ERR_INVALID_RECORD as i32;
     pub const NO_TOPIC: i32 = Resp::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32;
     pub const NO_PARTITION: i32 = Resp::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32;

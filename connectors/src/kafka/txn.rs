@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use rdkafka_sys as sys;
 
 use super::config::KafkaConfig;
-use super::deliveries::{Deliveries, Reports};
+use super::deliveries::{Deliveries, REASON_WAIT, Reports};
 use super::endings::{Enders, Verdict};
 use super::inner::Inner;
 use super::native::{Client, Kind, NativeError, code};
@@ -54,9 +54,6 @@ struct Target {
     tag: usize,
     topic: Arc<Topic>,
 }
-
-/// How long a failed transaction's reason is waited for.
-const REASON_WAIT: Duration = Duration::from_millis(500);
 
 /// How a transaction is to be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
