@@ -9,7 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// A server by its URL. Clones share the connections.
+/// A server by its URL.
 #[derive(Clone)]
 pub struct Client {
     base: String,
@@ -47,7 +47,9 @@ impl Client {
             Some(_) => authority.to_string(),
             None => format!("{authority}:8088"),
         };
-        let http = HttpClient::builder(TokioExecutor::new()).build_http();
+        // A connection for each request: a shell sits idle for longer than a server keeps one open, and
+        // does not hear it being closed while it waits for a key.
+        let http = HttpClient::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
         Ok(Client { base: format!("http://{authority}"), http })
     }
 
@@ -153,6 +155,9 @@ pub struct Lines {
 impl Lines {
     /// The next line without its end; `None` after the last. Cancel safe.
     ///
+    /// The end of a line of an array comes with the element after it. A whole element is not kept
+    /// waiting for that: it is a line, and its separator another.
+    ///
     /// # Errors
     /// When the connection breaks.
     pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
@@ -162,7 +167,7 @@ impl Lines {
                 let line = std::mem::replace(&mut self.buffer, rest);
                 return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
             }
-            if self.ended {
+            if self.ended || is_element(&self.buffer) {
                 let last = std::mem::take(&mut self.buffer);
                 let last = String::from_utf8_lossy(&last).into_owned();
                 return Ok((!last.is_empty()).then_some(last));
@@ -181,6 +186,12 @@ impl Lines {
             }
         }
     }
+}
+
+/// Whether these bytes are one whole object, perhaps the first one of an array.
+fn is_element(bytes: &[u8]) -> bool {
+    let object = bytes.strip_prefix(b"[").unwrap_or(bytes);
+    object.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(object).is_ok()
 }
 
 #[cfg(test)]
@@ -203,6 +214,35 @@ mod tests {
                 (got, _) => panic!("{url}: {:?}", got.map(|c| c.base)),
             }
         }
+    }
+
+    #[test]
+    fn elements() {
+        let whole = [r#"{"row":{"columns":["}"]}}"#, r#"[{"header":{}}"#];
+        let parts = ["", "{", "}", "[", ",", r#"{"row":{}"#, "[1]", "rowtime: 1, value: {}"];
+        whole.iter().for_each(|text| assert!(is_element(text.as_bytes()), "{text}"));
+        parts.iter().for_each(|text| assert!(!is_element(text.as_bytes()), "{text}"));
+    }
+
+    /// A row is shown when it comes, not when the next one does.
+    #[tokio::test]
+    async fn the_last_row_does_not_wait() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&listener.local_addr().unwrap().to_string()).unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let body = "[{\"header\":{}},\n{\"row\":{}}";
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000";
+            stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let mut lines = client.lines("/query", Bytes::new(), JSON).await.unwrap();
+        for expected in [r#"[{"header":{}},"#, r#"{"row":{}}"#] {
+            assert_eq!(lines.next().await.unwrap().as_deref(), Some(expected));
+        }
+        served.abort();
     }
 
     #[tokio::test]

@@ -47,6 +47,29 @@ async fn outcomes() {
     assert_eq!(nobody, Ended::Unreachable);
 }
 
+/// Answers each connection once, as if it were to stay open, and closes it.
+fn forgetful_server(listener: std::net::TcpListener) {
+    use std::io::{Read, Write};
+    const BODY: &str = "[]";
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2";
+        stream.write_all(format!("{head}\r\n\r\n{BODY}").as_bytes()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_closed_meanwhile_is_not_used() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || forgetful_server(listener));
+    let ended = with_shell(&url, |shell| {
+        (0..3).map(|_| shell.run_text("SHOW STREAMS;")).collect::<Vec<_>>()
+    });
+    assert_eq!(ended.await, [Ended::Fine, Ended::Fine, Ended::Fine]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_travels_with_requests() {
     let api = FakeApi::new();
