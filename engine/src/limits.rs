@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// Rows of a batch of a pull query.
+pub const PULL_BATCH_ROWS: usize = 8192;
+/// Rows of the first page that a pull query with a LIMIT reads; later pages are larger.
+pub const PULL_PAGE_ROWS_MIN: usize = 256;
+
 /// Bounds of one running engine. Times and sizes carry their unit in the name.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -35,6 +40,8 @@ pub struct Limits {
     pub query_errors_max: usize,
     /// Rows that a pull query may answer with.
     pub pull_rows_max: usize,
+    /// Memory in which one pull query sorts, joins and groups.
+    pub pull_memory_bytes: usize,
     /// How long a statement waits for the command to be applied here.
     pub command_timeout: Duration,
     /// How long a worker sleeps when nothing is ready.
@@ -64,6 +71,7 @@ impl Default for Limits {
             retry_backoff_max: Duration::from_secs(15),
             query_errors_max: 10,
             pull_rows_max: 1_000_000,
+            pull_memory_bytes: 256 << 20,
             command_timeout: Duration::from_secs(30),
             park_max: Duration::from_millis(50),
             operator_cache_bytes: 64 << 20,
@@ -93,6 +101,7 @@ impl Limits {
             ("retry.backoff.max.ms", ms(self.retry_backoff_max)),
             ("query.errors.max", self.query_errors_max.to_string()),
             ("pull.rows.max", self.pull_rows_max.to_string()),
+            ("pull.memory.bytes", self.pull_memory_bytes.to_string()),
             ("command.timeout.ms", ms(self.command_timeout)),
             ("park.max.ms", ms(self.park_max)),
             ("operator.cache.bytes", self.operator_cache_bytes.to_string()),

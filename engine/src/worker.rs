@@ -30,6 +30,8 @@ pub struct ReadRequest {
     pub stores: Vec<StoreId>,
     pub shape: Shape,
     pub what: ReadWhat,
+    /// A range is read up to so many rows; the reader goes on from there.
+    pub page: Option<usize>,
     /// Rows after which reading stops with an error.
     pub rows_max: usize,
     pub reply: SyncSender<Result<Vec<Entry>>>,
@@ -218,9 +220,10 @@ impl Worker {
             match &read.what {
                 ReadWhat::Keys(keys) => read_keys(&view, *store, read.shape, keys, &mut entries)?,
                 ReadWhat::Range(from, to) => {
+                    let page = read.page.unwrap_or(usize::MAX);
                     view.scan(*store, read.shape, (from, to), &mut |key, value| {
                         entries.push((key.to_vec(), value.to_vec()));
-                        entries.len() <= read.rows_max
+                        entries.len() <= read.rows_max && entries.len() < page
                     })?;
                 }
                 ReadWhat::Prefixes(keys) => {

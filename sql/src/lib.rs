@@ -7,6 +7,7 @@ pub mod error;
 pub mod expr;
 pub mod functions;
 pub mod lexer;
+pub mod lookup;
 pub mod parser;
 pub mod plan;
 pub mod suggest;

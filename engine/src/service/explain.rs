@@ -1,8 +1,9 @@
 //! EXPLAIN: the logical plan, and how it runs: sub-topologies, tasks, lanes, stores.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use millrace_sql::analyze::Analyzed;
+use millrace_sql::analyze::{Analyzed, PullPlan};
 use millrace_sql::plan::QueryPlan;
 
 use crate::api::{ApiError, ApiResult, ExplainTarget, Explained, Properties};
@@ -11,12 +12,12 @@ use crate::error::EngineError;
 use crate::names::Names;
 use crate::pipeline::Aside;
 use crate::service::control::effective;
-use crate::service::{Inner, ddl, push};
+use crate::service::{Inner, ddl, pull, push};
 use crate::topology::{Input, Op, Output, SubTopology, Topology};
 
 impl Inner {
     pub(super) fn explain(
-        &self,
+        self: &Arc<Self>,
         target: ExplainTarget<'_>,
         properties: &Properties,
     ) -> ApiResult<Explained> {
@@ -44,7 +45,11 @@ impl Inner {
         })
     }
 
-    fn explain_statement(&self, sql: &str, properties: &Properties) -> ApiResult<Explained> {
+    fn explain_statement(
+        self: &Arc<Self>,
+        sql: &str,
+        properties: &Properties,
+    ) -> ApiResult<Explained> {
         let properties = effective(self, properties)?;
         let ddl::Checked { text, analyzed } = ddl::analyze(sql, &self.catalog(), &properties)?;
         let analyzed = match analyzed {
@@ -55,6 +60,7 @@ impl Inner {
             Analyzed::CreateAs(create) => (create.plan, Some(create.source.name)),
             Analyzed::InsertInto(insert) => (insert.plan, Some(insert.target.name.clone())),
             Analyzed::Push(plan) | Analyzed::PullStream(plan) => (*plan, None),
+            Analyzed::Pull(plan) => return self.explain_tables(text, &plan),
             _ => {
                 let message = "only a query can be explained: SELECT, CREATE ... AS, INSERT INTO";
                 return Err(ApiError::Engine(EngineError::User(message.to_owned())));
@@ -73,6 +79,25 @@ impl Inner {
             columns: push::result_columns(&plan).map_err(ApiError::Engine)?,
             reads: plan.reads.clone(),
             writes,
+            status: None,
+        })
+    }
+}
+
+impl Inner {
+    /// A pull query over tables has no topology: DataFusion's physical plan stands in its place.
+    fn explain_tables(
+        self: &Arc<Self>,
+        statement: String,
+        plan: &PullPlan,
+    ) -> ApiResult<Explained> {
+        Ok(Explained {
+            statement,
+            plan: plan.plan.display_indent().to_string(),
+            topology: self.explain_pull(plan)?,
+            columns: pull::result_columns(plan),
+            reads: plan.tables.keys().cloned().collect(),
+            writes: None,
             status: None,
         })
     }

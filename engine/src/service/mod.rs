@@ -17,7 +17,6 @@ mod kept;
 mod meeting;
 mod processing_stream;
 mod pull;
-mod pull_read;
 mod push;
 mod raw;
 mod replace;

@@ -53,7 +53,6 @@ mod with;
 
 pub use formats::Side;
 pub use pull::{Above, PullPlan, above_store};
-pub use pull_keys::{Bounds, Keys, Lookup};
 pub use push::scalable_source;
 pub use schemas::{Inference, check_registered, inferences, with_columns};
 pub use settings::{EXTENSIONS, Settings};

@@ -1,12 +1,13 @@
 //! Pull queries: a SELECT without EMIT, answered from what a table is now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Limit, LogicalPlan, lit};
 
 use super::items::{self, Item};
 use super::names::Generator;
-use super::pull_keys::{self, Lookup};
+use super::pull_keys;
 use super::query::{self, Purpose, Selected, select};
 use super::scan::{ScopeNames, declared};
 use super::scope::{Clause, Input, Scope};
@@ -19,19 +20,15 @@ use crate::error::{Result, SqlError};
 use crate::expr::Typed;
 use crate::plan::{self, AggregateNode, QueryPlan, ScanColumn, ScanNode, SinkNode, as_node};
 
-/// A checked pull query over a materialised table.
+/// A checked pull query over materialised tables.
 #[derive(Debug, Clone)]
 pub struct PullPlan {
-    pub source: Arc<Source>,
-    /// The query that keeps the table.
-    pub query: String,
-    /// Which rows to read. `plan` filters again, so reading more is never wrong.
-    pub lookup: Lookup,
-    /// Filter and projection over a [`ScanNode`] with step `Pull`, whose columns are: the keys,
-    /// WINDOWSTART and WINDOWEND if windowed, the values, ROWTIME.
+    /// By the name of each table that is read: the query that keeps it.
+    pub tables: BTreeMap<String, String>,
+    /// The SELECT over [`ScanNode`]s with step `Pull`, whose columns are: the keys, WINDOWSTART and
+    /// WINDOWEND if windowed, the values, ROWTIME.
     pub plan: LogicalPlan,
     pub columns: Vec<Column>,
-    pub limit: Option<u64>,
 }
 
 /// # Errors
@@ -145,25 +142,24 @@ fn plan_table(query: &Query, scope: &Scope, settings: &Settings, id: String) -> 
     let filter = query.filter.as_ref().map(|e| scope.qualify(e, Clause::Where)).transpose()?;
     let filter = filter.as_ref().map(times::rewrite).transpose()?;
     let mut plan = stored_scan(scope)?;
-    let mut lookup = Lookup::default();
     if let Some(filter) = &filter {
         aggregate::refuse_calls(filter, Clause::Where)?;
         pull_keys::check_likes(filter, scope)?;
         let condition = condition(filter, scope)?;
-        lookup = pull_keys::lookup(filter, scope, settings)?;
+        pull_keys::check_keys(filter, scope, settings)?;
         plan = query::filter_plan(plan, condition)?;
     } else {
         pull_keys::check_scan(settings)?;
     }
     let (projected, columns) = project(&items, input, &names)?;
-    Ok(PullPlan {
-        source: input.source.clone(),
-        query: id,
-        lookup,
-        plan: query::projection(plan, projected)?,
-        columns,
-        limit: query.limit,
-    })
+    let plan = limited(query::projection(plan, projected)?, query.limit);
+    Ok(PullPlan { tables: BTreeMap::from([(input.source.name.clone(), id)]), plan, columns })
+}
+
+fn limited(input: LogicalPlan, limit: Option<u64>) -> LogicalPlan {
+    let Some(limit) = limit else { return input };
+    let fetch = lit(i64::try_from(limit).unwrap_or(i64::MAX));
+    LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(fetch)), input: Arc::new(input) })
 }
 
 /// The WHERE clause as a condition. ksqlDB looks into BETWEEN later than into other comparisons.

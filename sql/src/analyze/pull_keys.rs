@@ -1,11 +1,6 @@
-//! Which rows of a store the WHERE of a pull query can mean.
+//! What ksqlDB refuses about the WHERE of a pull query: it looks for keys in the syntax tree. Which
+//! rows are read is decided later, by the plan ([`crate::lookup`]).
 
-use std::ops::Bound;
-
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::Schema;
-use datafusion::common::DFSchema;
-use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::scalar::ScalarValue;
 
 use super::scan::ScopeNames;
@@ -14,46 +9,11 @@ use super::settings::Settings;
 use super::typing::{Constants, typed};
 use super::{formats, text, tree};
 use crate::ast::{BinaryOp, Expr, ExprKind, Literal};
-use crate::catalog::{Column, pseudo};
+use crate::catalog::Column;
 use crate::error::{Result, SqlError};
-use crate::expr::{Evaluator, ops};
+use crate::expr::{constant, ops};
+use crate::lookup::DISJUNCTS_MAX;
 use crate::types::SqlType;
-
-/// The rows to read: a superset of those that WHERE holds for.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Lookup {
-    pub keys: Keys,
-    /// Milliseconds; inclusive unless excluded.
-    pub window_start: Bounds<i64>,
-    pub window_end: Bounds<i64>,
-}
-
-/// Keys of the rows to read.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum Keys {
-    #[default]
-    All,
-    /// Each with one value per key column, in key order, of exactly the column's Arrow type.
-    Exact(Vec<Vec<ScalarValue>>),
-    /// A range of a single-column key.
-    Range(Bounds<ScalarValue>),
-}
-
-/// A range; both ends may be open.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bounds<T> {
-    pub low: Bound<T>,
-    pub high: Bound<T>,
-}
-
-impl<T> Default for Bounds<T> {
-    fn default() -> Self {
-        Bounds { low: Bound::Unbounded, high: Bound::Unbounded }
-    }
-}
-
-/// More alternatives than this are not told apart: the whole table is read.
-const DISJUNCTS_MAX: usize = 1_000;
 
 /// # Errors
 /// With table scans off: a WHERE that does not say which keys are meant.
@@ -95,56 +55,21 @@ pub(super) fn check_likes(filter: &Expr, scope: &Scope) -> Result<()> {
     refused
 }
 
-/// The rows that a resolved WHERE can hold for.
+/// Checks how a resolved WHERE names keys.
 ///
 /// # Errors
 /// Values that cannot be compared with the key; with table scans off, whatever needs one.
-pub(super) fn lookup(filter: &Expr, scope: &Scope, settings: &Settings) -> Result<Lookup> {
+pub(super) fn check_keys(filter: &Expr, scope: &Scope, settings: &Settings) -> Result<()> {
     let reader = Reader::new(scope, settings);
-    let Some(disjuncts) = disjuncts(filter) else {
-        check_scan(settings)?;
-        return Ok(Lookup::default());
-    };
-    let mut parts = Vec::with_capacity(disjuncts.len());
+    let Some(disjuncts) = disjuncts(filter) else { return check_scan(settings) };
+    let mut exact = true;
     for conjuncts in &disjuncts {
-        parts.push(reader.conjunction(conjuncts)?);
+        exact &= reader.conjunction(conjuncts)?;
     }
-    let single = parts.len() == 1;
-    let mut result = match parts.pop() {
-        Some(part) if single => part,
-        Some(last) => {
-            parts.push(last);
-            merge(parts)
-        }
-        None => Lookup::default(),
-    };
-    if !scans_allowed(settings) && !single && !matches!(result.keys, Keys::Exact(_)) {
+    if !scans_allowed(settings) && disjuncts.len() != 1 && !exact {
         return Err(SqlError::invalid("Query requires table scan to be enabled."));
     }
-    if let Keys::Exact(keys) = &mut result.keys {
-        let mut seen = std::collections::HashSet::new();
-        keys.retain(|key| seen.insert(key.clone()));
-    }
-    Ok(result)
-}
-
-/// Alternatives together: exact keys stay exact, anything else reads all.
-fn merge(parts: Vec<Lookup>) -> Lookup {
-    let mut exact = Some(Vec::new());
-    let (mut start, mut end) = (parts.first(), parts.first());
-    for part in &parts {
-        match (&part.keys, &mut exact) {
-            (Keys::Exact(keys), Some(all)) => all.extend(keys.iter().cloned()),
-            _ => exact = None,
-        }
-        start = start.filter(|first| first.window_start == part.window_start);
-        end = end.filter(|first| first.window_end == part.window_end);
-    }
-    Lookup {
-        keys: exact.map_or(Keys::All, Keys::Exact),
-        window_start: start.map(|p| p.window_start.clone()).unwrap_or_default(),
-        window_end: end.map(|p| p.window_end.clone()).unwrap_or_default(),
-    }
+    Ok(())
 }
 
 /// The condition as alternatives of conditions that hold together; `None` when there are too many.
@@ -211,49 +136,37 @@ impl<'a> Reader<'a> {
         Reader { scope, keys, strict: !scans_allowed(settings), ranges }
     }
 
-    fn conjunction(&self, conjuncts: &[Expr]) -> Result<Lookup> {
-        let mut exact: Vec<Option<ScalarValue>> = vec![None; self.keys.len()];
-        let mut range = Bounds::default();
-        let mut lookup = Lookup::default();
+    /// True when the conditions say each key column's value.
+    fn conjunction(&self, conjuncts: &[Expr]) -> Result<bool> {
+        let mut exact = vec![false; self.keys.len()];
         let (mut key_seen, mut ranged) = (false, false);
         for conjunct in conjuncts {
             let Some(comparison) = self.comparison(conjunct) else {
                 self.check_key_use(conjunct)?;
                 continue;
             };
-            match comparison.column {
-                pseudo::WINDOWSTART => self.bound(&mut lookup.window_start, &comparison),
-                pseudo::WINDOWEND => self.bound(&mut lookup.window_end, &comparison),
-                name => {
-                    let Some(at) = self.keys.iter().position(|k| k.name == name) else { continue };
-                    if self.strict && key_seen && self.keys.len() == 1 {
-                        return Err(SqlError::invalid(
-                            "A comparison condition on the key column cannot be combined with \
-                             other comparisons such as an IN predicate",
-                        ));
-                    }
-                    key_seen = true;
-                    let Some(value) = self.key_value(&comparison, &self.keys[at])? else {
-                        continue;
-                    };
-                    match comparison.op {
-                        BinaryOp::Eq => exact[at] = Some(value),
-                        op => {
-                            self.check_bound_op(op)?;
-                            ranged = true;
-                            narrow(&mut range, op, value);
-                        }
-                    }
+            let key = self.keys.iter().position(|k| k.name == comparison.column);
+            let Some(at) = key else { continue };
+            if self.strict && key_seen && self.keys.len() == 1 {
+                return Err(SqlError::invalid(
+                    "A comparison condition on the key column cannot be combined with other \
+                     comparisons such as an IN predicate",
+                ));
+            }
+            key_seen = true;
+            if !self.is_key_value(&comparison, &self.keys[at])? {
+                continue;
+            }
+            match comparison.op {
+                BinaryOp::Eq => exact[at] = true,
+                op => {
+                    self.check_bound_op(op)?;
+                    ranged = true;
                 }
             }
         }
         self.check_found(conjuncts, &exact, key_seen, ranged)?;
-        lookup.keys = match exact.into_iter().collect::<Option<Vec<_>>>() {
-            Some(key) if !key.is_empty() => Keys::Exact(vec![key]),
-            _ if ranged && self.keys.len() == 1 => Keys::Range(range),
-            _ => Keys::All,
-        };
-        Ok(lookup)
+        Ok(!exact.is_empty() && exact.iter().all(|known| *known))
     }
 
     fn comparison<'e>(&self, expr: &'e Expr) -> Option<Comparison<'e>> {
@@ -281,8 +194,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value to compare a key with; `None` when it can be no bound (NULL, not representable).
-    fn key_value(&self, found: &Comparison<'_>, key: &Column) -> Result<Option<ScalarValue>> {
+    /// False when the value can be no bound of the key (NULL, not representable).
+    fn is_key_value(&self, found: &Comparison<'_>, key: &Column) -> Result<bool> {
         let text_literal = matches!(&found.value.kind, ExprKind::Literal(Literal::String(_)));
         let plain = matches!(
             key.ty,
@@ -299,19 +212,9 @@ impl<'a> Reader<'a> {
         }
         let value = typed(found.value, &Constants)?;
         // A constant of a wider type (1.5 for an INTEGER) equals no key, or must not be cut.
-        let Ok(value) = ops::implicit_cast(value, &key.ty) else { return Ok(None) };
-        let value = constant(&value.expr)?;
-        Ok(value.filter(|v| !v.is_null() && v.data_type() == key.ty.to_arrow()))
-    }
-
-    fn bound(&self, bounds: &mut Bounds<i64>, found: &Comparison<'_>) {
-        let value = typed(found.value, &Constants).and_then(|v| constant(&v.expr));
-        let value = match value {
-            Ok(Some(ScalarValue::Int64(Some(value)))) => value,
-            Ok(Some(ScalarValue::Int32(Some(value)))) => i64::from(value),
-            _ => return,
-        };
-        narrow(bounds, found.op, value);
+        let Ok(value) = ops::implicit_cast(value, &key.ty) else { return Ok(false) };
+        let of_key = |v: ScalarValue| v.data_type() == key.ty.to_arrow();
+        Ok(constant(&value.expr).is_some_and(of_key))
     }
 
     fn check_bound_op(&self, op: BinaryOp) -> Result<()> {
@@ -349,7 +252,7 @@ impl<'a> Reader<'a> {
     fn check_found(
         &self,
         conjuncts: &[Expr],
-        exact: &[Option<ScalarValue>],
+        exact: &[bool],
         key_seen: bool,
         ranged: bool,
     ) -> Result<()> {
@@ -363,7 +266,7 @@ impl<'a> Reader<'a> {
             let message = format!("WHERE clause missing key column for disjunct: {shown}");
             return Err(SqlError::invalid(message));
         }
-        if exact.len() > 1 && exact.iter().any(Option::is_none) {
+        if exact.len() > 1 && exact.iter().any(|known| !known) {
             let message = match ranged && conjuncts.len() >= exact.len() {
                 true => "Query requires table scan to be enabled.",
                 false => "Multi-column sources must specify every key in the WHERE clause.",
@@ -379,59 +282,4 @@ impl<'a> Reader<'a> {
 
 fn is_constant(expr: &Expr) -> bool {
     !tree::any(expr, &|e| matches!(e.kind, ExprKind::Column { .. }))
-}
-
-/// The value of a constant expression; `None` when it can only be known when the query runs.
-fn constant(expr: &DfExpr) -> Result<Option<ScalarValue>> {
-    if let DfExpr::Literal(value, _) = expr {
-        return Ok(Some(value.clone()));
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let schema = std::sync::Arc::new(Schema::empty());
-    let batch = RecordBatch::try_new_with_options(schema, vec![], &options);
-    let Ok(batch) = batch else { return Ok(None) };
-    let mut errors = Vec::new();
-    let value = Evaluator::new(expr, &DFSchema::empty())?.column(&batch, &mut errors);
-    let Ok(value) = value else { return Ok(None) };
-    if !errors.is_empty() {
-        return Ok(None);
-    }
-    Ok(ScalarValue::try_from_array(&value, 0).ok())
-}
-
-/// Cuts a range by `x op value`.
-fn narrow<T>(bounds: &mut Bounds<T>, op: BinaryOp, value: T)
-where
-    T: Clone + PartialOrd,
-{
-    let tighter_low = |new: Bound<T>, old: &Bound<T>| match (&new, old) {
-        (Bound::Included(n) | Bound::Excluded(n), Bound::Included(o) | Bound::Excluded(o)) => {
-            n > o || (n == o && matches!(new, Bound::Excluded(_)))
-        }
-        _ => true,
-    };
-    let tighter_high = |new: Bound<T>, old: &Bound<T>| match (&new, old) {
-        (Bound::Included(n) | Bound::Excluded(n), Bound::Included(o) | Bound::Excluded(o)) => {
-            n < o || (n == o && matches!(new, Bound::Excluded(_)))
-        }
-        _ => true,
-    };
-    let (low, high) = match op {
-        BinaryOp::Eq => (Some(Bound::Included(value.clone())), Some(Bound::Included(value))),
-        BinaryOp::Gt => (Some(Bound::Excluded(value)), None),
-        BinaryOp::GtEq => (Some(Bound::Included(value)), None),
-        BinaryOp::Lt => (None, Some(Bound::Excluded(value))),
-        BinaryOp::LtEq => (None, Some(Bound::Included(value))),
-        _ => (None, None),
-    };
-    if let Some(low) = low
-        && tighter_low(low.clone(), &bounds.low)
-    {
-        bounds.low = low;
-    }
-    if let Some(high) = high
-        && tighter_high(high.clone(), &bounds.high)
-    {
-        bounds.high = high;
-    }
 }

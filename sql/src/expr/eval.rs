@@ -31,6 +31,11 @@ impl Evaluator {
         Ok(Evaluator { root: compile(expr, schema)? })
     }
 
+    /// Of an expression that is compiled already.
+    pub(super) fn of(root: Arc<dyn PhysicalExpr>) -> Self {
+        Evaluator { root }
+    }
+
     /// The value per row. Rows that could not be computed are NULL and told in `errors`, once.
     ///
     /// # Errors
@@ -69,7 +74,7 @@ pub(super) fn compile(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn Physical
 }
 
 /// Puts our own physical form in the place of a call of one of our operations.
-fn lower(expr: Arc<dyn PhysicalExpr>) -> DfResult<Transformed<Arc<dyn PhysicalExpr>>> {
+pub(super) fn lower(expr: Arc<dyn PhysicalExpr>) -> DfResult<Transformed<Arc<dyn PhysicalExpr>>> {
     let ours = expr
         .downcast_ref::<ScalarFunctionExpr>()
         .and_then(|call| Some(OpExpr { op: as_op(call.fun())?.clone(), args: call.args().into() }));

@@ -15,6 +15,8 @@ pub(crate) mod lambda;
 mod memo;
 pub(crate) mod op;
 pub mod ops;
+mod safe;
+mod terms;
 mod text;
 mod typed;
 
@@ -28,6 +30,9 @@ pub(crate) use java_map::hash_order;
 pub(crate) use memo::with_regex;
 pub use ops::BinaryOp;
 pub(crate) use ops::common_numeric;
+pub use safe::row_safe;
+pub(crate) use terms::constant;
+pub use terms::{Term, conjuncts};
 pub use typed::Typed;
 pub(crate) use typed::type_name;
 

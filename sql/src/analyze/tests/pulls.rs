@@ -1,7 +1,11 @@
 use std::ops::Bound;
 
-use super::super::{Bounds, Keys, PullPlan};
+use super::super::PullPlan;
 use super::*;
+use crate::expr::conjuncts;
+use crate::lookup::{Bounds, Keys, Lookup, Seekable};
+use crate::plan::{ScanNode, as_node};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 
 const TABLES: &str = "
@@ -22,6 +26,16 @@ fn pull(sql: &str) -> PullPlan {
     }
 }
 
+/// What the WHERE of a statement without LIMIT means.
+#[track_caller]
+fn lookup(sql: &str) -> Lookup {
+    let plan = pull(sql).plan;
+    let LogicalPlan::Projection(projection) = &plan else { panic!("{sql}") };
+    let LogicalPlan::Filter(filter) = projection.input.as_ref() else { panic!("{sql}") };
+    let scan = as_node::<ScanNode>(&filter.input).expect("a scan");
+    Seekable::of(scan).lookup(&conjuncts(&filter.predicate))
+}
+
 fn int(value: i32) -> ScalarValue {
     ScalarValue::Int32(Some(value))
 }
@@ -33,13 +47,11 @@ fn exact(keys: &[i32]) -> Keys {
 #[test]
 fn everything_is_a_scan() {
     let plan = pull("SELECT * FROM AGG LIMIT 2;");
-    assert_eq!(plan.lookup.keys, Keys::All);
-    assert_eq!(plan.limit, Some(2));
-    assert_eq!(plan.query, "CTAS_AGG_0");
+    assert_eq!(plan.tables["AGG"], "CTAS_AGG_0");
     assert_eq!(describe(&plan.columns), "ID INTEGER KEY, N BIGINT");
     let text = plan.plan.display_indent().to_string();
-    let want =
-        "Projection: ID, N\n  Scan Pull: Table AGG (topic AGG) materialized [ID, N, ROWTIME]";
+    let want = "Limit: skip=0, fetch=2\n  Projection: ID, N\n    Scan Pull: Table AGG (topic AGG) \
+                materialized [ID, N, ROWTIME]";
     assert_eq!(text, want);
 }
 
@@ -60,7 +72,7 @@ fn columns_count_by_their_names() {
 
 #[test]
 fn keys_are_found() {
-    let keys = |filter: &str| pull(&format!("SELECT * FROM AGG WHERE {filter};")).lookup.keys;
+    let keys = |filter: &str| lookup(&format!("SELECT * FROM AGG WHERE {filter};")).keys;
     assert_eq!(keys("ID = 1"), exact(&[1]));
     assert_eq!(keys("1 = ID AND N > 3"), exact(&[1]));
     assert_eq!(keys("ID = 1 OR ID = 2 OR ID = 1"), exact(&[1, 2]));
@@ -74,7 +86,7 @@ fn keys_are_found() {
 
 #[test]
 fn ranges_are_found() {
-    let keys = |filter: &str| pull(&format!("SELECT * FROM AGG WHERE {filter};")).lookup.keys;
+    let keys = |filter: &str| lookup(&format!("SELECT * FROM AGG WHERE {filter};")).keys;
     let range = |low, high| Keys::Range(Bounds { low, high });
     assert_eq!(keys("ID > 1"), range(Bound::Excluded(int(1)), Bound::Unbounded));
     assert_eq!(keys("1 < ID AND ID <= 9"), range(Bound::Excluded(int(1)), Bound::Included(int(9))));
@@ -86,7 +98,7 @@ fn ranges_are_found() {
 
 #[test]
 fn keys_of_several_columns() {
-    let keys = |filter: &str| pull(&format!("SELECT * FROM TWO WHERE {filter};")).lookup.keys;
+    let keys = |filter: &str| lookup(&format!("SELECT * FROM TWO WHERE {filter};")).keys;
     let text = |t: &str| ScalarValue::Utf8(Some(t.to_string()));
     assert_eq!(keys("K2 = 'x' AND K1 = 1"), Keys::Exact(vec![vec![int(1), text("x")]]));
     assert_eq!(keys("K1 = 1"), Keys::All);
@@ -95,11 +107,10 @@ fn keys_of_several_columns() {
 
 #[test]
 fn windows_are_bounded() {
-    let lookup = pull(
+    let lookup = lookup(
         "SELECT * FROM WIN WHERE B = 'x' AND WINDOWSTART >= 5 AND WINDOWSTART < 9 \
          AND '1970-01-01T00:00:00.007' > WINDOWEND;",
-    )
-    .lookup;
+    );
     let text = ScalarValue::Utf8(Some("x".to_string()));
     assert_eq!(lookup.keys, Keys::Exact(vec![vec![text]]));
     let bounds = Bounds { low: Bound::Included(5), high: Bound::Excluded(9) };

@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::sync::mpsc::SyncSender;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use datafusion::scalar::ScalarValue;
-use millrace_sql::analyze::{Bounds, Keys, Lookup};
+use millrace_sql::lookup::{Bounds, Keys, Lookup};
 use millrace_sql::types::SqlType;
 
 use crate::codec::buffer::KeyBuffer;
@@ -19,24 +18,46 @@ use crate::error::{EngineError, Result};
 use crate::format::{EncodedRows, partition_for_key};
 use crate::ids::LaneId;
 use crate::query::QueryDef;
-use crate::service::{Booted, Inner};
+use crate::service::Inner;
 use crate::state::{Shape, StoreId};
 use crate::topology::Input;
-use crate::worker::{Entry, ReadRequest, ReadWhat, Request};
+use crate::worker::{Entry, ReadRequest, ReadWhat};
 
-/// How long a lane may take to answer a read.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is asked of which lanes.
+pub(super) struct Reading {
+    pub by_lane: BTreeMap<LaneId, Vec<StoreId>>,
+    pub shape: Shape,
+    pub what: ReadWhat,
+}
+
+impl Reading {
+    /// Every partition of the store that is read, with its lane.
+    pub fn stores(&self) -> impl Iterator<Item = (LaneId, StoreId)> {
+        self.by_lane.iter().flat_map(|(lane, stores)| stores.iter().map(|store| (*lane, *store)))
+    }
+
+    /// A read of some of the partitions, of at most `page` rows if there are pages.
+    pub fn request(
+        &self,
+        stores: Vec<StoreId>,
+        what: ReadWhat,
+        page: Option<usize>,
+    ) -> impl FnOnce(SyncSender<Result<Vec<Entry>>>, usize) -> ReadRequest + use<> {
+        let shape = self.shape;
+        move |reply, rows_max| ReadRequest { stores, shape, what, page, rows_max, reply }
+    }
+}
 
 impl Inner {
-    /// Entries of a store that `lookup` can mean; the plan filters again, so more is never wrong.
-    pub(super) fn read(
+    /// Where the entries of a store are that `lookup` can mean; the plan filters again, so more is
+    /// never wrong.
+    pub(super) fn reading(
         &self,
-        booted: &Booted,
         query: &QueryDef,
         store: usize,
         lookup: &Lookup,
         key_types: &[SqlType],
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<Reading> {
         let spec = &query.topology.stores[store];
         let sub = query.facts.subs.get(spec.sub);
         let sub = sub.ok_or_else(|| EngineError::Bug("a store without facts".to_owned()))?;
@@ -51,39 +72,7 @@ impl Inner {
             let lane = sub.lane(partition, self.lanes());
             by_lane.entry(lane).or_default().push(query.store_id(store, partition));
         }
-        self.ask_lanes(booted, by_lane, spec.shape, &what)
-    }
-
-    fn ask_lanes(
-        &self,
-        booted: &Booted,
-        by_lane: BTreeMap<LaneId, Vec<StoreId>>,
-        shape: Shape,
-        what: &ReadWhat,
-    ) -> Result<Vec<Entry>> {
-        let reports = booted.workers.reports();
-        let mut answers = Vec::with_capacity(by_lane.len());
-        for (lane, stores) in by_lane {
-            if !reports.contains_key(&lane) {
-                return Err(EngineError::Config(format!(
-                    "lane {lane} of table data is not on this node; ask the node that owns it"
-                )));
-            }
-            let (reply, answer) = sync_channel(1);
-            let rows_max = self.limits.pull_rows_max;
-            let read = ReadRequest { stores, shape, what: what.clone(), rows_max, reply };
-            booted.workers.send(Request::Read(lane, read))?;
-            answers.push(answer);
-        }
-        self.seams.log.wake();
-        let mut entries = Vec::new();
-        for answer in answers {
-            let answer = answer.recv_timeout(READ_TIMEOUT).map_err(|_| {
-                EngineError::Config("a lane did not answer in time; try again".to_owned())
-            })?;
-            entries.extend(answer?);
-        }
-        Ok(entries)
+        Ok(Reading { by_lane, shape: spec.shape, what })
     }
 
     /// Partitions that the keys hash to; `None` when any partition may hold them. Only topics that

@@ -1,0 +1,101 @@
+//! Pull queries: what tables are now. The SELECT is a DataFusion plan over tables that read the
+//! committed entries of a store from the lanes that own them; DataFusion runs it, with our own
+//! expressions in it.
+
+mod read;
+mod row_safety;
+mod rows;
+mod run;
+mod snapshot;
+mod table;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millrace_sql::analyze::{Analyzed, PullPlan};
+use millrace_sql::catalog::{Column, ColumnRole};
+use millrace_sql::error::SqlError;
+use millrace_sql::plan::QueryPlan;
+
+use crate::api::{ApiError, ApiResult, Properties, PullAnswer, PushEvent, PushQuery, ResultColumn};
+use crate::error::EngineError;
+use crate::service::control::effective;
+use crate::service::push::PushOptions;
+use crate::service::{Inner, ddl, push};
+
+/// How long a scan of a stream waits for the next rows before it looks at its time.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a pull query may read.
+const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Inner {
+    pub(super) fn pull(
+        self: &Arc<Self>,
+        sql: &str,
+        properties: &Properties,
+    ) -> ApiResult<PullAnswer> {
+        self.booted()?;
+        let properties = effective(self, properties)?;
+        match ddl::analyze(sql, &self.catalog(), &properties)?.analyzed {
+            Analyzed::Pull(plan) => {
+                let rows = run::rows(self, &plan).map_err(ApiError::Engine)?;
+                let id = format!("query_{}", self.seams.entropy.next_u64());
+                Ok(PullAnswer { id, columns: result_columns(&plan), rows, over_stream: false })
+            }
+            Analyzed::PullStream(plan) => self.scan_stream(&plan),
+            _ => {
+                let error = SqlError::invalid("expected a SELECT without EMIT");
+                Err(ApiError::Statement { sql: sql.to_owned(), error })
+            }
+        }
+    }
+
+    /// The physical plan of a pull query, as text for people.
+    pub(super) fn explain_pull(self: &Arc<Self>, plan: &PullPlan) -> ApiResult<String> {
+        self.booted()?;
+        run::explain(self, plan).map_err(ApiError::Engine)
+    }
+
+    /// A bounded scan of a stream, from its beginning to its end as of now.
+    fn scan_stream(&self, plan: &QueryPlan) -> ApiResult<PullAnswer> {
+        let options =
+            PushOptions { from_earliest: true, coalesce: false, bounded: true, keyed_only: false };
+        let id = format!("query_{}", self.seams.entropy.next_u64());
+        let mut running = self.run_push(id, plan, options)?;
+        let columns = push::result_columns(plan).map_err(ApiError::Engine)?;
+        let start = Instant::now();
+        let (mut rows, mut count) = (Vec::new(), 0);
+        loop {
+            match running.next(READ_TIMEOUT) {
+                PushEvent::Rows(batch, _) => {
+                    count += batch.num_rows();
+                    rows.push(batch);
+                }
+                PushEvent::Idle => {}
+                PushEvent::LimitReached | PushEvent::Ended => break,
+                PushEvent::Failed(reason) => {
+                    return Err(ApiError::Engine(EngineError::Config(reason)));
+                }
+            }
+            if count > self.limits.pull_rows_max || start.elapsed() > SCAN_TIMEOUT {
+                let message = "the scan of the stream is too large; add a LIMIT or a filter";
+                return Err(ApiError::Engine(EngineError::User(message.to_owned())));
+            }
+        }
+        Ok(PullAnswer { id: running.id().to_owned(), columns, rows, over_stream: true })
+    }
+}
+
+/// The columns of the answer.
+pub(super) fn result_columns(plan: &PullPlan) -> Vec<ResultColumn> {
+    let column = |c: &Column| ResultColumn {
+        name: c.name.clone(),
+        ty: c.ty.clone(),
+        key: c.role == ColumnRole::Key,
+        headers: match &c.role {
+            ColumnRole::Headers(name) => Some(name.clone()),
+            _ => None,
+        },
+    };
+    plan.columns.iter().map(column).collect()
+}
