@@ -1,6 +1,7 @@
-//! What the tests of the whole share: the contract of the log, real servers, the simulator.
+//! What the tests of the whole share: the contract of the log, real servers, the simulator, damaged input.
 
 pub mod contract;
+pub mod fuzz;
 pub mod kill9;
 pub mod local;
 pub mod rig;

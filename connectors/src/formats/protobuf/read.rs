@@ -11,6 +11,16 @@ use crate::formats::{java, maps};
 /// Messages and groups within each other, as in Java's library.
 const DEPTH_MAX: usize = 100;
 
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// Messages around it.
+    depth: usize,
+    /// Its bytes were put together from parts, so its own messages may be in parts, too: they are
+    /// looked for before one is read, else parts within parts would be read again and again.
+    joined: bool,
+}
+
 /// Reads a message as row `row` of `columns`; on error parts of the row may be left behind.
 pub fn read(
     node: &MessageNode,
@@ -18,7 +28,7 @@ pub fn read(
     columns: &mut [ColumnBuilder],
     row: usize,
 ) -> Wire<()> {
-    message(node, bytes, columns, row, 0)
+    message(node, bytes, columns, row, Place::default())
 }
 
 fn message(
@@ -26,30 +36,35 @@ fn message(
     bytes: &[u8],
     columns: &mut [ColumnBuilder],
     row: usize,
-    depth: usize,
+    place: Place,
 ) -> Wire<()> {
     if let Some(why) = &node.fail {
         return bad(why.as_str());
     }
-    if depth > DEPTH_MAX {
+    if place.depth > DEPTH_MAX {
         return bad(format!("messages are nested more than {DEPTH_MAX} deep"));
     }
     let mut input = Input::new(bytes);
+    // Fields whose parts were put together.
+    let mut whole: Vec<usize> = Vec::new();
     while !input.is_empty() {
         let tag = input.varint()?;
         let (number, wire) = (tag >> 3, tag & 7);
         match node.find(number) {
+            Some(at) if wire == 2 && whole.contains(&at) => drop(input.varint_bytes()?),
             Some(at) => {
                 let field = &node.fields[at];
                 let column = &mut columns[field.column];
-                field_value(field, &mut input, wire, bytes, column, row, depth)
-                    .map_err(|e| e.below(&field.name))?;
+                let joined = field_value(field, &mut input, wire, bytes, column, row, place);
+                if joined.map_err(|e| e.below(&field.name))? {
+                    whole.push(at);
+                }
             }
-            None => skip(&mut input, wire, number, depth)?,
+            None => skip(&mut input, wire, number, place.depth)?,
         }
     }
     for field in &node.fields {
-        finish(field, bytes, &mut columns[field.column], row, depth)
+        finish(field, bytes, &mut columns[field.column], row, place)
             .map_err(|e| e.below(&field.name))?;
     }
     for column in &node.missing {
@@ -58,7 +73,7 @@ fn message(
     Ok(())
 }
 
-/// One occurrence of a field.
+/// One occurrence of a field. True: of all occurrences, nothing is left to read.
 fn field_value(
     field: &FieldNode,
     input: &mut Input<'_>,
@@ -66,39 +81,42 @@ fn field_value(
     message: &[u8],
     column: &mut ColumnBuilder,
     row: usize,
-    depth: usize,
-) -> Wire<()> {
+    place: Place,
+) -> Wire<bool> {
     match &field.node {
         Node::List(item) => {
             let Data::List(_, items) = &mut column.data else { return misfit() };
-            return list_item(item, input, wire, field.number, items, depth);
+            return list_item(item, input, wire, field.number, items, place).map(|()| false);
         }
         Node::Map { .. } => {
             let Data::Map(_, keys, values) = &mut column.data else { return misfit() };
             if wire != 2 {
-                return skip(input, wire, field.number.into(), depth);
+                return skip(input, wire, field.number.into(), place.depth).map(|()| false);
             }
-            return entry(&field.node, input.varint_bytes()?, keys, values, depth);
+            let bytes = input.varint_bytes()?;
+            return entry(&field.node, bytes, keys, values, place).map(|()| false);
         }
         _ => {}
     }
     if !fits(&field.node, wire) {
-        return skip(input, wire, field.number.into(), depth);
+        return skip(input, wire, field.number.into(), place.depth).map(|()| false);
     }
     let again = column.len() > row;
     if again {
         column.truncate(row);
     }
     if let Some(member) = field.member {
-        return oneof_member(field, member, input, column, depth);
+        return oneof_member(field, member, input, column, place).map(|()| false);
     }
-    if let (Node::Message(node), true) = (&field.node, again) {
+    if let Node::Message(node) = &field.node
+        && (again || place.joined)
+    {
         // Parts of one message: together they are the message.
         input.varint_bytes()?;
         let whole = joined(message, field.number)?;
-        return nested(node, &whole, column, depth);
+        return nested(node, &whole, column, Place { joined: true, ..place }).map(|()| true);
     }
-    value(&field.node, input, column, depth)
+    value(&field.node, input, column, place).map(|()| false)
 }
 
 /// The member of a oneof that is set; the others are NULL.
@@ -107,12 +125,12 @@ fn oneof_member(
     member: usize,
     input: &mut Input<'_>,
     column: &mut ColumnBuilder,
-    depth: usize,
+    place: Place,
 ) -> Wire<()> {
     let Data::Struct(members) = &mut column.data else { return misfit() };
     for (at, builder) in members.iter_mut().enumerate() {
         if at == member {
-            value(&field.node, input, builder, depth)?;
+            value(&field.node, input, builder, place)?;
         } else {
             builder.push_null();
         }
@@ -127,7 +145,7 @@ fn finish(
     message: &[u8],
     column: &mut ColumnBuilder,
     row: usize,
-    depth: usize,
+    place: Place,
 ) -> Wire<()> {
     let ended = column.len() > row;
     match (&field.node, &mut column.data) {
@@ -137,7 +155,7 @@ fn finish(
             if let Some(kept) = maps::last_of_each(keys, start) {
                 keys.truncate(start);
                 values.truncate(start);
-                reread(field, message, &kept, keys, values, depth)?;
+                reread(field, message, &kept, keys, values, place)?;
             }
             ends.push(keys.len() as i32);
         }
@@ -159,12 +177,12 @@ fn reread(
     kept: &[bool],
     keys: &mut ColumnBuilder,
     values: &mut ColumnBuilder,
-    depth: usize,
+    place: Place,
 ) -> Wire<()> {
     let mut at = 0;
     each(message, field.number, |bytes| {
         let len = keys.len();
-        entry(&field.node, bytes, keys, values, depth)?;
+        entry(&field.node, bytes, keys, values, place)?;
         if !kept.get(at).copied().unwrap_or(false) {
             keys.truncate(len);
             values.truncate(len);
@@ -207,10 +225,10 @@ fn list_item(
     wire: u64,
     number: u32,
     items: &mut ColumnBuilder,
-    depth: usize,
+    place: Place,
 ) -> Wire<()> {
     if fits(item, wire) {
-        return value(item, input, items, depth);
+        return value(item, input, items, place);
     }
     let packs = match item {
         Node::Scalar(scalar, _) => wire_of(*scalar) != 2,
@@ -218,11 +236,11 @@ fn list_item(
         _ => false,
     };
     if wire != 2 || !packs {
-        return skip(input, wire, number.into(), depth);
+        return skip(input, wire, number.into(), place.depth);
     }
     let mut packed = Input::new(input.varint_bytes()?);
     while !packed.is_empty() {
-        value(item, &mut packed, items, depth)?;
+        value(item, &mut packed, items, place)?;
     }
     Ok(())
 }
@@ -232,7 +250,7 @@ fn entry(
     bytes: &[u8],
     keys: &mut ColumnBuilder,
     values: &mut ColumnBuilder,
-    depth: usize,
+    place: Place,
 ) -> Wire<()> {
     let Node::Map { key: (key, wrapped), value: node, value_absent } = node else {
         return misfit();
@@ -253,9 +271,9 @@ fn entry(
             }
             (2, wire) if fits(node, wire) => {
                 values.truncate(value_row);
-                value(node, &mut input, values, depth)?;
+                value(node, &mut input, values, place)?;
             }
-            (number, wire) => skip(&mut input, wire, number, depth)?,
+            (number, wire) => skip(&mut input, wire, number, place.depth)?,
         }
     }
     if keys.len() == key_row {
@@ -299,7 +317,7 @@ fn value(
     node: &Node,
     input: &mut Input<'_>,
     builder: &mut ColumnBuilder,
-    depth: usize,
+    place: Place,
 ) -> Wire<()> {
     match node {
         Node::Scalar(kind, into) => scalar(*kind, *into, input, builder),
@@ -315,7 +333,7 @@ fn value(
         }
         Node::Message(node) => {
             let bytes = input.varint_bytes()?;
-            nested(node, bytes, builder, depth)
+            nested(node, bytes, builder, place)
         }
         Node::Known(kind, into) => known(*kind, *into, input.varint_bytes()?, builder),
         Node::Wrapper(kind, into) => wrapper(*kind, *into, input.varint_bytes()?, builder),
@@ -324,10 +342,11 @@ fn value(
     }
 }
 
-fn nested(node: &MessageNode, bytes: &[u8], builder: &mut ColumnBuilder, depth: usize) -> Wire<()> {
+fn nested(node: &MessageNode, bytes: &[u8], builder: &mut ColumnBuilder, place: Place) -> Wire<()> {
     let row = builder.len();
     let Data::Struct(members) = &mut builder.data else { return misfit() };
-    message(node, bytes, members, row, depth + 1)?;
+    let place = Place { depth: place.depth + 1, ..place };
+    message(node, bytes, members, row, place)?;
     builder.push_valid();
     Ok(())
 }

@@ -1,1 +1,0 @@
-//! The registry in memory, and the client against a server that plays a registry.
