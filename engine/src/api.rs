@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::error::EngineError;
 use crate::log::{RawBatch, TopicInfo};
+use crate::schemas::SchemaRegistry;
 
 /// Session properties of a request: the server's settings overlaid with the request's.
 pub type Properties = BTreeMap<String, String>;
@@ -43,6 +44,9 @@ pub trait Api: Send + Sync {
     /// Whether the registry has a schema of this subject, of this id, or of both; `None`: there is
     /// no registry.
     fn has_schema(&self, subject: Option<&str>, id: Option<i64>) -> ApiResult<Option<bool>>;
+
+    /// The registry of schemas, when there is one.
+    fn schema_registry(&self) -> Option<Arc<dyn SchemaRegistry>>;
 
     /// Starts a push query: `SELECT ... EMIT CHANGES`.
     fn push(&self, sql: &str, properties: &Properties) -> ApiResult<Box<dyn PushQuery>>;

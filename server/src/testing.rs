@@ -10,6 +10,7 @@ use millrace_engine::api::*;
 use millrace_engine::error::EngineError;
 use millrace_engine::ids::{Offset, Timestamp, TopicId, Tp};
 use millrace_engine::log::{Cleanup, LogError, RawBatch, Record, RecordRef, TopicInfo};
+use millrace_engine::schemas::SchemaRegistry;
 use millrace_sql::ast::Statement;
 use millrace_sql::catalog::*;
 use millrace_sql::error::SqlError;
@@ -169,6 +170,10 @@ impl Api for FakeApi {
         }
         self.ran.lock().push((sql.to_string(), properties.clone()));
         Ok(())
+    }
+
+    fn schema_registry(&self) -> Option<Arc<dyn SchemaRegistry>> {
+        None
     }
 
     fn insert_target(&self, target: &str) -> ApiResult<()> {

@@ -14,6 +14,7 @@ mod json_sr;
 mod kafka;
 mod maps;
 mod number;
+mod printed;
 mod protobuf;
 mod schemas;
 mod sink;
@@ -32,6 +33,7 @@ use millrace_sql::plan::ScanColumn;
 use millrace_sql::types::SqlType;
 
 pub use self::json::DEPTH_MAX as JSON_DEPTH_MAX;
+pub use self::printed::printed;
 use self::schemas::Schemas;
 
 /// All formats, without a schema registry: those that need one refuse records with ids that they

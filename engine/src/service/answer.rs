@@ -14,6 +14,7 @@ use crate::error::EngineError;
 use crate::ids::LaneId;
 use crate::log::{Record, TopicInfo};
 use crate::query::QueryDef;
+use crate::schemas::SchemaRegistry;
 use crate::service::command_log::wait;
 use crate::service::{Inner, Service};
 use crate::worker::LaneReport;
@@ -63,6 +64,10 @@ impl Api for Service {
             None => None,
         };
         Ok(Some(latest.is_none_or(|found| found.is_some()) && by_id.is_none_or(|f| f.is_some())))
+    }
+
+    fn schema_registry(&self) -> Option<Arc<dyn SchemaRegistry>> {
+        self.inner.seams.formats.registry().cloned()
     }
 
     fn push(&self, sql: &str, properties: &Properties) -> ApiResult<Box<dyn PushQuery>> {

@@ -8,6 +8,7 @@ mod info;
 mod inserts;
 mod ksql;
 mod print;
+mod print_schemas;
 pub mod protobuf_rows;
 mod query;
 pub mod records;

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::DateTime;
 use millrace_engine::api::TopicReader;
 use millrace_engine::log::RawBatch;
+use millrace_engine::schemas::SchemaRegistry;
 use millrace_sql::ast::Print;
 
 use super::error::HttpError;
+use super::print_schemas::Schemas;
 use super::state::{Place, Server};
 use super::stream::{BodyWriter, Gone};
 use crate::limits;
@@ -24,6 +26,7 @@ pub struct Printer {
     shown: u64,
     key: Guess,
     value: Guess,
+    schemas: Schemas,
 }
 
 impl Printer {
@@ -31,6 +34,7 @@ impl Printer {
     pub fn new(
         print: &Print,
         reader: Box<dyn TopicReader>,
+        registry: Option<Arc<dyn SchemaRegistry>>,
     ) -> (Printer, Arc<dyn Fn() + Send + Sync>) {
         let stopped = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopped);
@@ -43,6 +47,7 @@ impl Printer {
             shown: 0,
             key: Guess::default(),
             value: Guess::default(),
+            schemas: Schemas::new(registry),
         };
         (printer, Arc::new(move || stop.store(true, Ordering::Release)))
     }
@@ -138,18 +143,16 @@ impl Printer {
     }
 
     fn record(&mut self, out: &mut Vec<u8>, batch: &RawBatch, i: usize) {
-        let (key, value) = (batch.key(i), batch.value(i));
-        if let Some(line) = self.key.learn("Key", key) {
-            out.extend_from_slice(line.as_bytes());
-        }
-        if let Some(line) = self.value.learn("Value", value) {
-            out.extend_from_slice(line.as_bytes());
+        let key = seen(batch.key(i), true, &mut self.schemas);
+        let value = seen(batch.value(i), false, &mut self.schemas);
+        for line in [self.key.learn("Key", key.formats), self.value.learn("Value", value.formats)] {
+            out.extend_from_slice(line.unwrap_or_default().as_bytes());
         }
         let line = format!(
             "rowtime: {}, key: {}, value: {}, partition: {}\n",
             rowtime(batch.records[i].timestamp.0),
-            text(key, true),
-            text(value, false),
+            key.text,
+            value.text,
             batch.tp.partition
         );
         out.extend_from_slice(line.as_bytes());
@@ -165,8 +168,8 @@ struct Guess {
 
 impl Guess {
     /// The line that tells the formats, when the record changed them.
-    fn learn(&mut self, what: &str, bytes: Option<&[u8]>) -> Option<String> {
-        let found = formats(bytes?, what == "Key");
+    fn learn(&mut self, what: &str, found: Option<Vec<String>>) -> Option<String> {
+        let found = found?;
         let known = match &self.formats {
             None => found,
             Some(known) => {
@@ -184,47 +187,50 @@ impl Guess {
     }
 }
 
-/// What `bytes` could be, most telling first; never empty.
-fn formats(bytes: &[u8], key: bool) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Some(text) = plain_text(bytes) {
-        if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-            found.push("JSON".to_string());
-        }
-        found.push("KAFKA_STRING".to_string());
-        return found;
-    }
-    if key && let Some((inner, _, session)) = windowed(bytes) {
-        let inner = formats(inner, false).pop().unwrap_or_default();
-        return match session {
-            true => vec![format!("SESSION({inner})")],
-            false => vec![format!("HOPPING({inner})"), format!("TUMBLING({inner})")],
-        };
-    }
-    match bytes.len() {
-        4 => found.push("KAFKA_INT".to_string()),
-        8 => found.extend(["KAFKA_BIGINT".to_string(), "KAFKA_DOUBLE".to_string()]),
-        _ => found.push("UNRECOGNISED_BYTES".to_string()),
-    }
-    found
+/// What a key or a value could be, and how it is shown.
+struct Seen {
+    /// Most telling first; `None`: there are no bytes to tell by.
+    formats: Option<Vec<String>>,
+    text: String,
 }
 
-/// The value as PRINT shows it.
-fn text(bytes: Option<&[u8]>, key: bool) -> String {
-    let Some(bytes) = bytes else { return "<null>".to_string() };
+fn seen(bytes: Option<&[u8]>, key: bool, schemas: &mut Schemas) -> Seen {
+    let Some(bytes) = bytes else {
+        return Seen { formats: None, text: "<null>".to_string() };
+    };
+    let (formats, text) = look(bytes, key, schemas);
+    Seen { formats: Some(formats), text }
+}
+
+/// Formats, never none, and text.
+fn look(bytes: &[u8], key: bool, schemas: &mut Schemas) -> (Vec<String>, String) {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_string()).collect();
     if let Some(text) = plain_text(bytes) {
-        return text.to_string();
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let formats: &[&str] = if is_json { &["JSON", "KAFKA_STRING"] } else { &["KAFKA_STRING"] };
+        return (names(formats), text.to_string());
     }
-    if key && let Some((inner, bounds, _)) = windowed(bytes) {
-        return format!("[{}@{bounds}]", text(Some(inner), false));
+    let window = if key { windowed(bytes) } else { None };
+    // Decoders of schemas do not mind a window behind the key.
+    let in_window = window.as_ref().is_some_and(|(inner, ..)| schemas.read(inner).is_some());
+    if !in_window && let Some((format, text)) = schemas.read(bytes) {
+        return (names(&[format]), text);
+    }
+    if let Some((inner, bounds, session)) = window {
+        let (mut formats, text) = look(inner, false, schemas);
+        let inner = formats.pop().unwrap_or_default();
+        let kinds: &[&str] = if session { &["SESSION"] } else { &["HOPPING", "TUMBLING"] };
+        let formats = kinds.iter().map(|kind| format!("{kind}({inner})")).collect();
+        return (formats, format!("[{text}@{bounds}]"));
     }
     if let Ok(four) = <[u8; 4]>::try_from(bytes) {
-        return i32::from_be_bytes(four).to_string();
+        return (names(&["KAFKA_INT"]), i32::from_be_bytes(four).to_string());
     }
     if let Ok(eight) = <[u8; 8]>::try_from(bytes) {
-        return i64::from_be_bytes(eight).to_string();
+        return (names(&["KAFKA_BIGINT", "KAFKA_DOUBLE"]), i64::from_be_bytes(eight).to_string());
     }
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let text = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    (names(&["UNRECOGNISED_BYTES"]), text)
 }
 
 /// UTF-8 without control characters, except white space.
@@ -263,11 +269,29 @@ fn rowtime(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use millrace_connectors::registry::MemoryRegistry;
+    use millrace_sql::catalog::{SchemaKind, SchemaText};
+
     use super::*;
 
     fn check(bytes: &[u8], key: bool, expected_formats: &[&str], expected_text: &str) {
-        assert_eq!(formats(bytes, key), expected_formats);
-        assert_eq!(text(Some(bytes), key), expected_text);
+        let mut schemas = Schemas::new(Some(Arc::new(registry())));
+        let (formats, text) = look(bytes, key, &mut schemas);
+        assert_eq!(formats, expected_formats);
+        assert_eq!(text, expected_text);
+    }
+
+    /// Knows a schema of texts, 300.
+    fn registry() -> MemoryRegistry {
+        let registry = MemoryRegistry::default();
+        let text = "\"string\"".to_owned();
+        let schema = SchemaText { kind: SchemaKind::Avro, text, references: Vec::new() };
+        registry.register_as("t-key", 300, schema);
+        registry
+    }
+
+    fn learn(guess: &mut Guess, bytes: Option<&[u8]>) -> Option<String> {
+        guess.learn("Value", seen(bytes, false, &mut Schemas::default()).formats)
     }
 
     #[test]
@@ -286,19 +310,31 @@ mod tests {
         key.extend_from_slice(&20i64.to_be_bytes());
         key.extend_from_slice(&10i64.to_be_bytes());
         check(&key, true, &["SESSION(KAFKA_STRING)"], "[JFK@10/20]");
+        let mut key = b"\0\0\0\x01\x2c\x06JFK".to_vec();
+        check(&key, true, &["AVRO"], "JFK");
+        check(&key, false, &["AVRO"], "JFK");
+        check(b"\0\0\0\x01\x2d\x06JFK", false, &["UNRECOGNISED_BYTES"], "000000012d064a464b");
+        check(
+            &[0, 0, 1, 0x2c, 0, 0, 0, 0],
+            false,
+            &["KAFKA_BIGINT", "KAFKA_DOUBLE"],
+            "1288490188800",
+        );
+        key.extend_from_slice(&1_357_035_300_000i64.to_be_bytes());
+        check(&key, true, &["HOPPING(AVRO)", "TUMBLING(AVRO)"], "[JFK@1357035300000/-]");
     }
 
     #[test]
     fn formats_that_differ_are_mixed() {
         let mut guess = Guess::default();
-        let line = guess.learn("Value", Some(b"1"));
+        let line = learn(&mut guess, Some(b"1"));
         assert_eq!(line.as_deref(), Some("Value format: JSON or KAFKA_STRING\n"));
-        assert_eq!(guess.learn("Value", None), None);
-        let line = guess.learn("Value", Some(b"x"));
+        assert_eq!(learn(&mut guess, None), None);
+        let line = learn(&mut guess, Some(b"x"));
         assert_eq!(line.as_deref(), Some("Value format: KAFKA_STRING\n"));
-        let line = guess.learn("Value", Some(&[0xff]));
+        let line = learn(&mut guess, Some(&[0xff]));
         assert_eq!(line.as_deref(), Some("Value format: MIXED (KAFKA_STRING)\n"));
-        assert_eq!(guess.learn("Value", Some(&[0xff])), None);
+        assert_eq!(learn(&mut guess, Some(&[0xff])), None);
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn open_print(server: &Arc<Server>, part: &Part, print: &Print) -> Result<Opened
         }
         e => HttpError::from_api(&part.text, e),
     })?;
-    let (printer, stopper) = print::Printer::new(print, reader);
+    let (printer, stopper) = print::Printer::new(print, reader, server.api.schema_registry());
     place.started(&format!("print_{}", uuid::Uuid::new_v4()), stopper);
     Ok(Opened::Print(printer, place))
 }
