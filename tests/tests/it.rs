@@ -12,6 +12,8 @@ mod conformance;
 mod docs;
 #[path = "it/embedded.rs"]
 mod embedded;
+#[path = "it/fuzz.rs"]
+mod fuzz;
 #[path = "it/idle.rs"]
 mod idle;
 #[path = "it/kafka.rs"]
@@ -22,6 +24,8 @@ mod kill9;
 mod meeting;
 #[path = "it/registry.rs"]
 mod registry;
+#[path = "it/registry_client.rs"]
+mod registry_client;
 #[path = "it/reliability.rs"]
 mod reliability;
 #[path = "it/simulator.rs"]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millrace_engine::schemas::{Lookup, RegistryError, RegistryResult, SchemaRegistry};
 use millrace_sql::catalog::{RegisteredSchema, SchemaText};
@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::cache::{Asked, Cache};
 use super::http::{Http, RegistryConfig};
-use super::limits::{PROBE_PAUSE, STATEMENT_TIMEOUT};
+use super::limits::{CALL_TIMEOUT, PROBE_PAUSE, STATEMENT_TIMEOUT};
 
 /// A schema registry that is asked over HTTP, by a thread of its own.
 pub struct RegistryClient {
@@ -39,13 +39,21 @@ impl RegistryClient {
     /// # Errors
     /// When the system refuses the thread, or TLS cannot be used.
     pub fn new(config: RegistryConfig) -> Result<Self, String> {
+        Self::with_timeout(config, CALL_TIMEOUT)
+    }
+
+    /// As [`RegistryClient::new`]; one call may take as long as `timeout`.
+    ///
+    /// # Errors
+    /// As [`RegistryClient::new`].
+    pub fn with_timeout(config: RegistryConfig, timeout: Duration) -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("registry")
             .enable_all()
             .build()
             .map_err(|e| format!("cannot start the thread of the schema registry: {e}"))?;
-        let http = Http::new(config)?;
+        let http = Http::new(config, timeout)?;
         let (cache, health) = (Cache::default(), Mutex::default());
         let client = RegistryClient { runtime, shared: Arc::new(Shared { http, cache, health }) };
         client.probe();

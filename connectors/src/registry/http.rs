@@ -2,14 +2,21 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use millrace_engine::schemas::{RegistryError, RegistryResult};
 use millrace_sql::catalog::{RegisteredSchema, SchemaKind, SchemaReference, SchemaText};
 use reqwest::{Client, Method, StatusCode};
-use serde::Deserialize;
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{
+    RawError, RawRegisteredSchema, RegisteredReference, SrCall,
+};
 use serde_json::{Value, json};
 
-use super::limits::{ANSWER_BYTES_MAX, CALL_TIMEOUT, REFERENCE_DEPTH_MAX, REFERENCES_MAX};
+use super::limits::{
+    ANSWER_BYTES_MAX, CALL_RETRY_PAUSE, CALL_TRIES_MAX, REFERENCE_DEPTH_MAX, REFERENCES_MAX,
+};
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
@@ -37,76 +44,59 @@ impl std::fmt::Debug for Credentials {
 
 /// Makes the calls.
 pub struct Http {
+    /// Fetches and registers schemas.
+    settings: SrSettings,
+    /// Does the rest: that crate neither deletes nor asks how the registry is.
     client: Client,
     config: RegistryConfig,
 }
 
-/// An answer about a schema.
-#[derive(Debug, Deserialize)]
-struct SchemaAnswer {
-    #[serde(default)]
-    id: Option<u32>,
-    schema: String,
-    #[serde(default, rename = "schemaType")]
-    schema_type: Option<String>,
-    #[serde(default)]
-    references: Option<Vec<ReferenceAnswer>>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct ReferenceAnswer {
-    name: String,
-    subject: String,
-    version: i32,
-}
-
-#[derive(Debug, Deserialize)]
-struct IdAnswer {
-    id: u32,
-}
-
-#[derive(Debug, Deserialize)]
-struct ErrorAnswer {
-    error_code: i64,
-    #[serde(default)]
-    message: String,
-}
-
 impl Http {
+    /// `timeout`: how long one call may take.
+    ///
     /// # Errors
     /// When the TLS library cannot be used.
-    pub fn new(config: RegistryConfig) -> Result<Self, String> {
-        let client = Client::builder().timeout(CALL_TIMEOUT).build();
-        let client = client.map_err(|e| format!("cannot make HTTP calls: {e}"))?;
-        Ok(Http { client, config })
+    pub fn new(config: RegistryConfig, timeout: Duration) -> Result<Self, String> {
+        let urls = config.urls.iter().map(|url| url.trim_end_matches('/').to_owned());
+        let config = RegistryConfig { urls: urls.collect(), ..config };
+        let (first, others) = config.urls.split_first().ok_or("no URL is configured")?;
+        let mut builder = SrSettings::new_builder(first.clone());
+        others.iter().for_each(|url| {
+            builder.add_url(url.clone());
+        });
+        if let Some(Credentials { user, password }) = &config.credentials {
+            builder.set_basic_authorization(user, Some(password));
+        }
+        let failed = |e: &dyn std::fmt::Display| format!("cannot make HTTP calls: {e}");
+        let settings = builder.set_timeout(timeout).build().map_err(|e| failed(&e))?;
+        let client = Client::builder().timeout(timeout).build().map_err(|e| failed(&e))?;
+        Ok(Http { settings, client, config })
     }
 
     /// Whether anybody answers.
     pub async fn probe(&self) -> RegistryResult<()> {
-        match self.call(Method::GET, "/schemas/types", None).await {
+        match self.call(Method::GET, "/schemas/types").await {
             Ok(_) | Err(RegistryError::Refused { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     pub async fn by_id(&self, id: u32) -> RegistryResult<Option<RegisteredSchema>> {
-        let answer = self.call(Method::GET, &format!("/schemas/ids/{id}"), None).await;
-        let Some(answer) = found::<SchemaAnswer>(answer)? else { return Ok(None) };
+        let answer = found(self.schema_call(SrCall::GetById(id)).await)?;
+        let Some(answer) = answer else { return Ok(None) };
         let schema = self.resolved(answer).await?;
         Ok(Some(RegisteredSchema { id, schema }))
     }
 
     pub async fn latest(&self, subject: &str) -> RegistryResult<Option<RegisteredSchema>> {
-        let path = format!("/subjects/{}/versions/latest", escaped(subject));
-        let answer = self.call(Method::GET, &path, None).await;
-        let Some(answer) = found::<SchemaAnswer>(answer)? else { return Ok(None) };
+        let answer = found(self.schema_call(SrCall::GetLatest(&escaped(subject))).await)?;
+        let Some(answer) = answer else { return Ok(None) };
         let id = answer.id.ok_or_else(|| unreadable("no id"))?;
         let schema = self.resolved(answer).await?;
         Ok(Some(RegisteredSchema { id, schema }))
     }
 
     pub async fn register(&self, subject: &str, schema: &SchemaText) -> RegistryResult<u32> {
-        let path = format!("/subjects/{}/versions", escaped(subject));
         let mut body = json!({ "schema": registered_text(schema) });
         if schema.kind != SchemaKind::Avro {
             body["schemaType"] = json!(schema.kind.name());
@@ -115,47 +105,48 @@ impl Http {
             let reference = |r: &SchemaReference| json!({ "name": r.name, "subject": r.subject, "version": r.version });
             body["references"] = schema.references.iter().map(reference).collect();
         }
-        let answer = self.call(Method::POST, &path, Some(body)).await?;
-        Ok(read::<IdAnswer>(&answer)?.id)
+        let (subject, body) = (escaped(subject), body.to_string());
+        let answer = self.schema_call(SrCall::PostNew(&subject, &body)).await?;
+        answer.id.ok_or_else(|| unreadable("no id"))
     }
 
     /// Deletes a subject for good.
     pub async fn delete(&self, subject: &str) -> RegistryResult<()> {
         let path = format!("/subjects/{}", escaped(subject));
-        found::<Value>(self.call(Method::DELETE, &path, None).await)?;
-        let path = format!("{path}?permanent=true");
-        found::<Value>(self.call(Method::DELETE, &path, None).await)?;
+        found(self.call(Method::DELETE, &path).await)?;
+        found(self.call(Method::DELETE, &format!("{path}?permanent=true")).await)?;
         Ok(())
     }
 
     /// The schema with all that it refers to.
-    async fn resolved(&self, answer: SchemaAnswer) -> RegistryResult<SchemaText> {
+    async fn resolved(&self, answer: RawRegisteredSchema) -> RegistryResult<SchemaText> {
         let kind = kind(answer.schema_type.as_deref())?;
-        let wanted = answer.references.unwrap_or_default();
+        let wanted = answer.references.clone().unwrap_or_default();
         let references = self.references(kind, wanted).await?;
-        Ok(SchemaText { kind, text: answer.schema, references })
+        Ok(SchemaText { kind, text: text(&answer)?, references })
     }
 
     /// Fetches references level by level, then puts them together from the deepest one up.
     async fn references(
         &self,
         kind: SchemaKind,
-        wanted: Vec<ReferenceAnswer>,
+        wanted: Vec<RegisteredReference>,
     ) -> RegistryResult<Vec<SchemaReference>> {
-        let mut fetched: HashMap<(String, i32), SchemaAnswer> = HashMap::new();
+        let mut fetched = Fetched::new();
         let mut level = wanted.clone();
         for _ in 0..REFERENCE_DEPTH_MAX {
             let mut next = Vec::new();
             for reference in level {
-                let key = (reference.subject.clone(), reference.version);
+                let key = (reference.subject, reference.version);
                 if fetched.contains_key(&key) {
                     continue;
                 }
                 if fetched.len() >= REFERENCES_MAX {
                     return Err(unreadable("a schema with too many references"));
                 }
-                let path = format!("/subjects/{}/versions/{}", escaped(&key.0), key.1);
-                let answer: SchemaAnswer = read(&self.call(Method::GET, &path, None).await?)?;
+                let subject = escaped(&key.0);
+                let call = SrCall::GetBySubjectAndVersion(&subject, key.1);
+                let answer = self.schema_call(call).await?;
                 next.extend(answer.references.clone().unwrap_or_default());
                 fetched.insert(key, answer);
             }
@@ -168,17 +159,27 @@ impl Http {
         Err(unreadable("a schema whose references are nested too deep"))
     }
 
-    /// One call; each URL is tried once.
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> RegistryResult<Vec<u8>> {
+    /// A call about a schema; what may pass is tried again.
+    async fn schema_call(&self, call: SrCall<'_>) -> RegistryResult<RawRegisteredSchema> {
+        let mut tries = 1;
+        loop {
+            let Failure { error, passing } = match perform_sr_call(&self.settings, call).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failure(&error),
+            };
+            if !passing || tries >= CALL_TRIES_MAX {
+                return Err(error);
+            }
+            tokio::time::sleep(CALL_RETRY_PAUSE * tries).await;
+            tries += 1;
+        }
+    }
+
+    /// Another call; each URL is tried once.
+    async fn call(&self, method: Method, path: &str) -> RegistryResult<()> {
         let mut failure = RegistryError::Unreachable("no URL is configured".to_string());
         for url in &self.config.urls {
-            let url = format!("{}{path}", url.trim_end_matches('/'));
-            match self.call_one(method.clone(), &url, body.as_ref()).await {
+            match self.call_one(method.clone(), &format!("{url}{path}")).await {
                 Err(error @ RegistryError::Unreachable(_)) => failure = error,
                 decided => return decided,
             }
@@ -186,22 +187,17 @@ impl Http {
         Err(failure)
     }
 
-    async fn call_one(
-        &self,
-        method: Method,
-        url: &str,
-        body: Option<&Value>,
-    ) -> RegistryResult<Vec<u8>> {
+    async fn call_one(&self, method: Method, url: &str) -> RegistryResult<()> {
         let mut request = self.client.request(method, url).header("Accept", CONTENT_TYPE);
         if let Some(Credentials { user, password }) = &self.config.credentials {
             request = request.basic_auth(user, Some(password));
         }
-        if let Some(body) = body {
-            request = request.header("Content-Type", CONTENT_TYPE).body(body.to_string());
-        }
         let unreachable = |e: reqwest::Error| RegistryError::Unreachable(chain(&e));
         let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             bytes.extend_from_slice(&chunk);
@@ -209,7 +205,8 @@ impl Http {
                 return Err(unreadable("an answer that is too long"));
             }
         }
-        if status.is_success() { Ok(bytes) } else { Err(refusal(status, &bytes)) }
+        let words = serde_json::from_slice::<RawError>(&bytes).ok();
+        Err(refusal(status, words.map(|words| (words.error_code, words.message))).error)
     }
 }
 
@@ -231,31 +228,68 @@ fn registered_text(schema: &SchemaText) -> Cow<'_, str> {
     }
 }
 
-/// What the registry says instead of an answer.
-fn refusal(status: StatusCode, body: &[u8]) -> RegistryError {
-    let code = i64::from(status.as_u16());
-    match serde_json::from_slice::<ErrorAnswer>(body) {
-        // A gateway in front of the registry, or a registry that is not well.
-        _ if matches!(code, 502..=504 | 429) => RegistryError::Unreachable(status.to_string()),
-        Ok(ErrorAnswer { error_code, message }) => {
-            let code = if error_code == 0 { code } else { error_code };
-            RegistryError::Refused { code, message }
+/// Why a call failed, and whether it may do better soon.
+struct Failure {
+    error: RegistryError,
+    passing: bool,
+}
+
+/// What stands behind an error of the crate that makes the calls.
+fn failure(error: &SRCError) -> Failure {
+    let source = std::error::Error::source(error);
+    if let Some(words) = source.and_then(|source| source.downcast_ref::<RawError>()) {
+        // The crate tells the status only in its text.
+        let status = error.error.rsplit_once("status ").map_or("", |(_, status)| status);
+        let status = status.get(..3).and_then(|code| code.parse().ok());
+        let status = status.and_then(|code| StatusCode::from_u16(code).ok());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        // Without a code it was no answer of a registry, and the crate made the message up.
+        let words = (words.error_code != 0).then(|| (words.error_code, words.message.clone()));
+        return refusal(status, words);
+    }
+    match source.and_then(|source| source.downcast_ref::<reqwest::Error>()) {
+        Some(cause) if cause.is_decode() => {
+            Failure { error: unreadable(&chain(cause)), passing: false }
         }
-        Err(_) => RegistryError::Refused { code, message: status.to_string() },
+        Some(cause) => {
+            // Who waited for the time-out once does not wait again.
+            let passing = !cause.is_timeout();
+            Failure { error: RegistryError::Unreachable(chain(cause)), passing }
+        }
+        None => Failure { error: unreadable(&error.error), passing: false },
     }
 }
 
+/// What the registry says instead of an answer: its status, its own code and words.
+fn refusal(status: StatusCode, words: Option<(u32, String)>) -> Failure {
+    // A gateway in front of the registry, or a registry that is not well.
+    if matches!(status.as_u16(), 502..=504 | 429) {
+        let error = RegistryError::Unreachable(status.to_string());
+        return Failure { error, passing: true };
+    }
+    let (code, mut message) = words.unwrap_or((status.as_u16().into(), status.to_string()));
+    if status == StatusCode::UNAUTHORIZED {
+        message.push_str("; check ksql.schema.registry.basic.auth.user.info");
+    }
+    let passing = status.is_server_error();
+    Failure { error: RegistryError::Refused { code: code.into(), message }, passing }
+}
+
 /// `None` when the registry has no such thing.
-fn found<T: for<'a> Deserialize<'a>>(answer: RegistryResult<Vec<u8>>) -> RegistryResult<Option<T>> {
+fn found<T>(answer: RegistryResult<T>) -> RegistryResult<Option<T>> {
     match answer {
-        Ok(bytes) => read(&bytes).map(Some),
+        Ok(answer) => Ok(Some(answer)),
         Err(RegistryError::Refused { code: 404 | 40401..=40499, .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn read<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> RegistryResult<T> {
-    serde_json::from_slice(bytes).map_err(|e| unreadable(&e.to_string()))
+fn text(answer: &RawRegisteredSchema) -> RegistryResult<String> {
+    match &answer.schema {
+        Some(text) if text.len() <= ANSWER_BYTES_MAX => Ok(text.clone()),
+        Some(_) => Err(unreadable("a schema that is too long")),
+        None => Err(unreadable("no schema")),
+    }
 }
 
 fn unreadable(why: &str) -> RegistryError {
@@ -274,14 +308,17 @@ fn kind(word: Option<&str>) -> RegistryResult<SchemaKind> {
     }
 }
 
+/// Schemas by subject and version.
+type Fetched = HashMap<(String, u32), RawRegisteredSchema>;
+
 fn assemble(
     kind_of_parent: SchemaKind,
-    wanted: &[ReferenceAnswer],
-    fetched: &HashMap<(String, i32), SchemaAnswer>,
+    wanted: &[RegisteredReference],
+    fetched: &Fetched,
     left: &mut usize,
 ) -> RegistryResult<Vec<SchemaReference>> {
     let mut references = Vec::new();
-    for ReferenceAnswer { name, subject, version } in wanted.iter().cloned() {
+    for RegisteredReference { name, subject, version, .. } in wanted.iter().cloned() {
         let Some(rest) = left.checked_sub(1) else {
             return Err(unreadable("a schema with too many references"));
         };
@@ -294,7 +331,8 @@ fn assemble(
         };
         let inner = answer.references.clone().unwrap_or_default();
         let inner = assemble(kind, &inner, fetched, left)?;
-        let schema = SchemaText { kind, text: answer.schema.clone(), references: inner };
+        let schema = SchemaText { kind, text: text(answer)?, references: inner };
+        let version = i32::try_from(version).unwrap_or(i32::MAX);
         references.push(SchemaReference { name, subject, version, schema });
     }
     Ok(references)

@@ -9,6 +9,3 @@ mod memory;
 pub use self::client::RegistryClient;
 pub use self::http::{Credentials, RegistryConfig};
 pub use self::memory::MemoryRegistry;
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@ pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod registry;
+pub mod stub_registry;
 
 pub use kafka::{Kafka, grow};
 pub use proxy::{Lossy, Proxy};
