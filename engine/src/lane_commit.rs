@@ -103,7 +103,7 @@ impl Lane {
         let mut records = Vec::new();
         for task in self.tasks.values().filter(|task| task.dirty) {
             for input in task.inputs.iter().filter(|input| input.position != input.committed) {
-                let key = progress::position_key(&task.key, input.tp);
+                let key = progress::position_key(&task.key, input.tp, input.twin);
                 let value = progress::encode(&progress::PositionRecord { next: input.position })?;
                 records.push(Record::new(now, Some(key.as_bytes()), Some(&value)));
             }
@@ -121,7 +121,7 @@ impl Lane {
         debug_assert!(self.pending_progress.is_empty(), "one transaction at a time");
         for task in self.tasks.values().filter(|task| task.dirty) {
             for input in task.inputs.iter().filter(|input| input.position != input.committed) {
-                let key = progress::position_key(&task.key, input.tp);
+                let key = progress::position_key(&task.key, input.tp, input.twin);
                 let value = progress::PositionRecord { next: input.position };
                 self.pending_progress.push((key, Some(progress::encode(&value)?)));
             }

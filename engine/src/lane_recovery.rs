@@ -15,7 +15,7 @@ use crate::mutant::{self, Mutant};
 use crate::progress::{self, LaneHeader, PositionRecord, TaskKey, TaskRecord};
 use crate::query::QueryDef;
 use crate::state::{Shape, StoreId};
-use crate::task::Task;
+use crate::task::{Task, TaskInput};
 
 /// Tombstones of changelogs live 7 days; a disk older than half of that is rebuilt (R15).
 pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -358,8 +358,8 @@ impl Lane {
 
     fn lost_positions(&self, task: &Task, targets: &HashMap<Tp, Target>) -> bool {
         let has_state = || targets.values().any(|t| t.task == task.key && t.records > 0);
-        let key = |tp| progress::position_key(&task.key, tp);
-        !task.inputs.iter().any(|input| self.progress.contains_key(&key(input.tp))) && has_state()
+        let key = |input: &TaskInput| progress::position_key(&task.key, input.tp, input.twin);
+        !task.inputs.iter().any(|input| self.progress.contains_key(&key(input))) && has_state()
     }
 
     /// All is restored: give the tasks their progress and let them read.
@@ -393,7 +393,7 @@ impl Lane {
 
     fn restore_task(&self, task: &mut Task) -> Result<()> {
         for input in &mut task.inputs {
-            let key = progress::position_key(&task.key, input.tp);
+            let key = progress::position_key(&task.key, input.tp, input.twin);
             if let Some(bytes) = self.progress.get(&key) {
                 let record: PositionRecord = progress::decode(&key, bytes)?;
                 input.committed = record.next;

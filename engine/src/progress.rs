@@ -26,10 +26,14 @@ impl std::fmt::Display for TaskKey {
 /// Key of the lane header.
 pub const LANE_KEY: &str = "lane";
 
-/// Key of a position: the sub-topology tells apart the two sides of a self-join, the topic id a
-/// recreated topic.
-pub fn position_key(task: &TaskKey, tp: Tp) -> String {
-    format!("position/{}/{}/{}/{}", task.query, task.sub, tp.topic, tp.partition)
+/// Key of a position: the topic id tells apart a recreated topic, the sub-topology and `twin` the sides
+/// of a self-join. `twin` counts the inputs before in the same task that read the same partition.
+pub fn position_key(task: &TaskKey, tp: Tp, twin: usize) -> String {
+    let mut key = format!("position/{}/{}/{}/{}", task.query, task.sub, tp.topic, tp.partition);
+    if twin > 0 {
+        key.push_str(&format!("/{twin}"));
+    }
+    key
 }
 
 /// Key of what a task's operators remember.

@@ -40,6 +40,8 @@ pub struct Task {
 /// One input of a task.
 pub struct TaskInput {
     pub tp: Tp,
+    /// Inputs before in the task that read the same partition: the other side of a self-join.
+    pub twin: usize,
     pub topic: String,
     step: String,
     /// Everything below is taken in.
@@ -103,7 +105,9 @@ impl Task {
         let topology = &query.topology.subs[sub];
         let mut inputs = Vec::with_capacity(topology.inputs.len());
         for (at, input) in topology.inputs.iter().enumerate() {
-            inputs.push(TaskInput::new(&query, &key, at, input)?);
+            let mut input = TaskInput::new(&query, &key, at, input)?;
+            input.twin = inputs.iter().filter(|other: &&TaskInput| other.tp == input.tp).count();
+            inputs.push(input);
         }
         let pipeline = crate::build::pipeline(&query, &key, caches)?;
         let output = OutputWriter::new(&query, &key, formats)?;
@@ -386,6 +390,7 @@ impl TaskInput {
         let start = start.unwrap_or_default();
         Ok(TaskInput {
             tp: Tp::new(facts.id, key.partition),
+            twin: 0,
             topic,
             step,
             position: start,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::types::SqlType;
 
 /// Stream or table: what a record of the topic means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SourceKind {
     /// Every record is a fact of its own.
     Stream,

@@ -62,6 +62,7 @@ impl FactFinder<'_> {
         for at in 0..wish.topology.subs.len() {
             subs.push(self.sub_facts(wish, at, &topics, &mut load)?);
         }
+        align_starts(wish.topology, &mut subs);
         self.make_changelogs(wish, &subs, &mut topics)?;
         let store_base = u32::try_from(command.0 * i64::from(STORES_PER_COMMAND))
             .map_err(|_| EngineError::Config("the command topic is full".to_owned()))?;
@@ -216,6 +217,18 @@ impl FactFinder<'_> {
             }
         }
         load
+    }
+}
+
+/// Inputs over one topic start alike: the sides of a self-join see the same records.
+fn align_starts(topology: &Topology, subs: &mut [SubFacts]) {
+    let mut first: BTreeMap<(&str, SourceKind), Vec<Offset>> = BTreeMap::new();
+    for (sub, facts) in topology.subs.iter().zip(subs) {
+        for (input, starts) in sub.inputs.iter().zip(&mut facts.starts) {
+            let Input::Scan(scan) = input else { continue };
+            let of = (scan.source.topic.as_str(), scan.source.kind);
+            *starts = first.entry(of).or_insert_with(|| starts.clone()).clone();
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! JOIN: which side is keyed by what, and where rows must be sent first.
 
+use super::join_on::On;
+use super::join_rest::{self, Of, Place};
 use super::query::Stage;
 use super::scan::{ScopeNames, Used};
 use super::scope::{Clause, Input, Scope, Synthetic};
@@ -33,8 +35,19 @@ pub(super) struct Step {
     pub synthetic: bool,
     /// The left expression names a row of the right table.
     pub foreign: bool,
+    /// What else must hold of a pair.
+    pub rest: Option<Rest>,
     /// The keys of both sides are windowed like the left one's.
     pub window: Option<KeyWindow>,
+}
+
+/// The rest of a condition, and where it is looked at.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub condition: Expr,
+    pub place: Place,
+    /// The side whose rows may be absent.
+    pub of: Of,
 }
 
 /// Resolves the ON clauses, and gives the scope its synthetic key if the last join has one.
@@ -43,11 +56,14 @@ pub(super) struct Step {
 /// Joins that ksqlDB refuses, or that this version does not do.
 pub(super) fn resolve(scope: &mut Scope, relation: &Relation) -> Result<Joins> {
     let mut joins = Joins::default();
+    let mut conditions = Vec::with_capacity(relation.joins.len());
     for (at, join) in relation.joins.iter().enumerate() {
-        Resolver { scope, join, left: at + 1, joins: &joins }.sides()?;
+        let on = On::of(join, scope, at + 1)?;
+        Resolver { scope, join, on: &on, left: at + 1, joins: &joins }.sides()?;
+        conditions.push(on);
     }
-    for (at, join) in relation.joins.iter().enumerate() {
-        let step = Resolver { scope, join, left: at + 1, joins: &joins }.step()?;
+    for (at, (join, on)) in relation.joins.iter().zip(&conditions).enumerate() {
+        let step = Resolver { scope, join, on, left: at + 1, joins: &joins }.step()?;
         joins.steps.push(step);
     }
     if let Some(last) = joins.steps.last_mut()
@@ -66,7 +82,10 @@ pub(super) fn resolve(scope: &mut Scope, relation: &Relation) -> Result<Joins> {
 impl Joins {
     /// The resolved expressions of all ON clauses.
     pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
-        self.steps.iter().flat_map(|s| [&s.left_on, &s.right_on])
+        self.steps.iter().flat_map(|s| {
+            let rest = s.rest.as_ref().map(|rest| &rest.condition);
+            [&s.left_on, &s.right_on].into_iter().chain(rest)
+        })
     }
 
     /// The plan of all joins.
@@ -78,6 +97,7 @@ impl Joins {
 struct Resolver<'a> {
     scope: &'a Scope,
     join: &'a Join,
+    on: &'a On,
     /// The sources before this index are the left side.
     left: usize,
     joins: &'a Joins,
@@ -108,10 +128,15 @@ impl Resolver<'_> {
         let right_keyed = is_only_key(&right_on, self.right());
         let window = self.scope.inputs[0].source.window;
         if window.is_some() && !(left_keyed && right_keyed) {
-            return Err(windowed_repartition().at(self.join.on.span()));
+            return Err(windowed_repartition().at(self.on.equality.span()));
         }
         self.check_keys(shape, left_keyed, right_keyed, &left_on, &right_on)?;
         let foreign = shape == JoinShape::TableTable && !left_keyed;
+        let rest = self.on.rest.clone().map(|condition| {
+            let kind = kind(self.join.kind);
+            let (place, of) = join_rest::place(&condition, self.scope, self.left, kind, shape)?;
+            Ok(Rest { condition, place, of })
+        });
         let (viable, synthetic) = match foreign {
             true => (self.left_keys(), false),
             false => self.viable(&left_on, &right_on, left_keyed),
@@ -127,19 +152,20 @@ impl Resolver<'_> {
             viable,
             synthetic,
             foreign,
+            rest: rest.transpose()?,
             window,
         })
     }
 
     /// The two sides of the equality, the left one belonging to what stands left of JOIN.
     fn sides(&self) -> Result<(Expr, Expr)> {
-        let ExprKind::Binary { op: BinaryOp::Eq, left, right } = &self.join.on.kind else {
+        let ExprKind::Binary { op: BinaryOp::Eq, left, right } = &self.on.equality.kind else {
             let message = format!(
                 "Unsupported join expression: {}. Only equality of one expression of each side \
                  is supported.",
-                text::sql(&self.join.on)
+                text::sql(&self.on.equality)
             );
-            return Err(SqlError::invalid(message).at(self.join.on.span()));
+            return Err(SqlError::invalid(message).at(self.on.equality.span()));
         };
         let a = self.scope.qualify(left, Clause::JoinOn)?;
         let b = self.scope.qualify(right, Clause::JoinOn)?;
@@ -149,7 +175,7 @@ impl Resolver<'_> {
                 left: Box::new(a.clone()),
                 right: Box::new(b.clone()),
             },
-            self.join.on.span(),
+            self.on.equality.span(),
         );
         let (x, y) = (self.one_source(&a, &on)?, self.one_source(&b, &on)?);
         if x < self.left && y == self.left {
@@ -174,7 +200,7 @@ impl Resolver<'_> {
                 name(y)
             ),
         };
-        Err(SqlError::invalid(message).at(self.join.on.span()))
+        Err(SqlError::invalid(message).at(self.on.equality.span()))
     }
 
     fn one_source(&self, side: &Expr, on: &Expr) -> Result<usize> {
@@ -209,7 +235,7 @@ impl Resolver<'_> {
                     name(right)
                 );
                 Err(SqlError::invalid(message)
-                    .at(self.join.on.span())
+                    .at(self.on.equality.span())
                     .hint("CAST one of the sides"))
             }
         }
@@ -323,7 +349,7 @@ impl Resolver<'_> {
         left_on: &Expr,
         right_on: &Expr,
     ) -> Result<()> {
-        let as_written = match &self.join.on.kind {
+        let as_written = match &self.on.equality.kind {
             ExprKind::Binary { left, .. } => {
                 self.scope.qualify(left, Clause::JoinOn).is_ok_and(|l| l == *left_on)
             }
@@ -333,7 +359,7 @@ impl Resolver<'_> {
         let condition = format!("{} = {}", text::sql(a), text::sql(b));
         let refuse = |what: &str| {
             let message = format!("Invalid join condition: {what}. Got {condition}.");
-            Err(SqlError::invalid(message).at(self.join.on.span()))
+            Err(SqlError::invalid(message).at(self.on.equality.span()))
         };
         match shape {
             JoinShape::StreamTable if !right_keyed => {
@@ -391,7 +417,7 @@ pub(super) fn windowed_repartition() -> SqlError {
 }
 
 /// Indices of the sources that an expression reads, each once.
-fn sources(expr: &Expr, scope: &Scope) -> Vec<usize> {
+pub(super) fn sources(expr: &Expr, scope: &Scope) -> Vec<usize> {
     let mut found = Vec::new();
     tree::visit(expr, &mut |e| {
         if let ExprKind::Column { source: Some(source), name } = &e.kind
@@ -405,7 +431,7 @@ fn sources(expr: &Expr, scope: &Scope) -> Vec<usize> {
     found
 }
 
-fn is_only_key(expr: &Expr, input: &Input) -> bool {
+pub(super) fn is_only_key(expr: &Expr, input: &Input) -> bool {
     let mut keys = input.source.key_columns();
     let (Some(key), None) = (keys.next(), keys.next()) else { return false };
     *expr == super::qualified(&input.alias, &key.name)

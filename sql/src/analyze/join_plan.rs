@@ -3,7 +3,8 @@
 use datafusion::logical_expr::LogicalPlan;
 
 use super::aggregate::{internal_key_format, position};
-use super::join::{self, Joins, Step};
+use super::join::{self, Joins, Rest, Step};
+use super::join_rest::{self, Of, Place};
 use super::keys::KeyRule;
 use super::query::{Stage, projection};
 use super::scan::{JoinKey, ScopeNames, Used, scan};
@@ -113,6 +114,7 @@ impl Joiner<'_> {
         };
         let is_stream = left.is_stream || right.is_stream;
         let source = left.source.clone();
+        let (left, right) = self.looked_at_before(left, right)?;
         let (left_bounds, right_bounds) = (left.bounds.clone(), right.bounds.clone());
         let (mut left_plan, left_key) = self.keyed(left, &self.step.left_on)?;
         let (mut right_plan, right_key) = self.keyed(right, &self.step.right_on)?;
@@ -143,13 +145,52 @@ impl Joiner<'_> {
         });
         Ok(Side {
             bounds: bounds_names,
-            plan: joined,
+            plan: self.looked_at_above(joined)?,
             is_stream,
             key_format: meeting.key_format,
             partitions: meeting.partitions,
             source,
             join_key: Some(key_name),
         })
+    }
+
+    /// The sides without the rows that match nothing in any case.
+    fn looked_at_before(&self, mut left: Side, mut right: Side) -> Result<(Side, Side)> {
+        let Some(Rest { condition, place: Place::Before, of }) = &self.step.rest else {
+            return Ok((left, right));
+        };
+        let side = match of {
+            Of::Left => &mut left,
+            Of::Right => &mut right,
+        };
+        side.plan = join_rest::filtered(side.plan.clone(), condition, self.scope)?;
+        Ok((left, right))
+    }
+
+    /// The join without what is no match by the rest of its condition.
+    fn looked_at_above(&self, joined: LogicalPlan) -> Result<LogicalPlan> {
+        let Some(Rest { condition, place, of }) = &self.step.rest else { return Ok(joined) };
+        match place {
+            Place::Before => Ok(joined),
+            Place::Pairs => join_rest::filtered(joined, condition, self.scope),
+            Place::Absent => {
+                let node_inputs = joined.inputs();
+                let count =
+                    |at: usize| node_inputs.get(at).map_or(0, |p| p.schema().fields().len());
+                let (left, right) = (count(0), count(1));
+                let absent = match of {
+                    Of::Left => 0..left,
+                    Of::Right => left..left + right,
+                };
+                join_rest::without_partner(
+                    joined.clone(),
+                    condition,
+                    self.scope,
+                    &self.name,
+                    absent,
+                )
+            }
+        }
     }
 
     /// The left table's rows, each with the row of the right table that it names.
@@ -176,7 +217,7 @@ impl Joiner<'_> {
             left_partitions,
         };
         Ok(Side {
-            plan: plan::node(joined),
+            plan: self.looked_at_above(plan::node(joined))?,
             is_stream: false,
             key_format: left_format,
             partitions: left_partitions,

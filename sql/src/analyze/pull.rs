@@ -37,7 +37,7 @@ pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Res
     settings.require("ksql.pull.queries.enable", "A pull query")?;
     check_clauses(query)?;
     check_star(query)?;
-    let scope = Scope::new(&query.from, catalog)?;
+    let scope = Scope::new(&query.from, catalog, settings)?;
     let source = scope.inputs[0].source.clone();
     check_columns(query, &scope)?;
     if source.kind == SourceKind::Stream {

@@ -98,7 +98,7 @@ pub(super) fn select(
     settings: &Settings,
     purpose: Purpose<'_>,
 ) -> Result<Selected> {
-    let mut scope = Scope::new(&query.from, catalog)?;
+    let mut scope = Scope::new(&query.from, catalog, settings)?;
     scope.windowed_aggregate = query.window.is_some();
     check_sources(query, &scope, purpose)?;
     check_bounds(query, &scope, purpose)?;
@@ -442,7 +442,7 @@ fn selected(
         aggregate_window: None,
         aggregated: false,
         computed_key: matches!(&stage.rule, KeyRule::Partition(_)),
-        reads: scope.inputs.iter().map(|i| i.source.name.clone()).collect(),
+        reads: scope.reads(),
         leftmost: scope.inputs[0].source.clone(),
         limit: None,
     })

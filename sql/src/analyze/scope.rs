@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::settings::Settings;
 use super::tree;
 use crate::ast::{Expr, ExprKind, Ident, Relation};
 use crate::catalog::{Catalog, Source, SourceKind, pseudo};
@@ -39,6 +40,8 @@ pub(super) struct Scope {
     pub synthetic: Option<Synthetic>,
     /// The query has a WINDOW clause: its bounds may be selected.
     pub windowed_aggregate: bool,
+    /// `millrace.extensions`.
+    pub extensions: bool,
 }
 
 /// Where in the statement a name stands.
@@ -70,14 +73,16 @@ const UNIT_FUNCTIONS: [&str; 6] =
     ["TIMESTAMPADD", "TIMESTAMPSUB", "DATEADD", "DATESUB", "TIMEADD", "TIMESUB"];
 
 impl Scope {
-    pub fn new(relation: &Relation, catalog: &Catalog) -> Result<Scope> {
+    pub fn new(relation: &Relation, catalog: &Catalog, settings: &Settings) -> Result<Scope> {
+        let extensions = settings.extensions();
         let sources =
             std::iter::once(&relation.first).chain(relation.joins.iter().map(|j| &j.right));
         let mut inputs: Vec<Input> = Vec::new();
         for named in sources {
             let source = find_source(catalog, &named.name)?;
             let alias = named.exposed().value.clone();
-            if let Some(same) = inputs.iter().find(|i| i.source.name == source.name) {
+            let same = inputs.iter().find(|i| i.source.name == source.name);
+            if let Some(same) = same.filter(|_| !extensions) {
                 let (a, b) = (&same.source.name, &source.name);
                 let message =
                     format!("Can not join '{a}' to '{b}': self joins are not yet supported.");
@@ -90,7 +95,18 @@ impl Scope {
             }
             inputs.push(Input { alias, source: source.clone() });
         }
-        Ok(Scope { inputs, synthetic: None, windowed_aggregate: false })
+        Ok(Scope { inputs, synthetic: None, windowed_aggregate: false, extensions })
+    }
+
+    /// Names of the sources, each once, in order of first mention.
+    pub fn reads(&self) -> Vec<String> {
+        let mut reads: Vec<String> = Vec::new();
+        for name in self.inputs.iter().map(|input| &input.source.name) {
+            if !reads.contains(name) {
+                reads.push(name.clone());
+            }
+        }
+        reads
     }
 
     pub fn is_join(&self) -> bool {

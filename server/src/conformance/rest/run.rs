@@ -363,7 +363,7 @@ impl Run<'_> {
         let mut positions = HashMap::new();
         for (key, next) in latest {
             let parts: Vec<&str> = key.split('/').collect();
-            let [_, query, _, topic, partition] = parts[..] else { continue };
+            let [_, query, _, topic, partition, ..] = parts[..] else { continue };
             let topic = topic.to_owned().try_into().map_err(|_| format!("no topic id in {key}"))?;
             let partition = partition.parse().map_err(|_| format!("no partition in {key}"))?;
             let at = positions.entry((query.to_owned(), Tp::new(topic, partition))).or_insert(next);
