@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, Union};
 use millrace_sql::catalog::{Source, SourceKind};
 use millrace_sql::plan::{
     AggregateNode, FlatMapNode, ForeignJoinNode, JoinNode, JoinShape, QueryPlan, RepartitionNode,
@@ -167,6 +167,9 @@ impl Topology {
             Some(sink) => (&sink.input, Output::Sink(Box::new(sink.clone()))),
             None => (&plan.plan, Output::Reader),
         };
+        if let (LogicalPlan::Union(union), Output::Sink(sink)) = (input, &output) {
+            return builder.union(union, sink);
+        }
         let mut last = builder.add(&mut piece, input)?;
         if let Output::Sink(sink) = &output
             && let Some(step) = &sink.materialize
@@ -230,6 +233,17 @@ impl Piece {
 }
 
 impl Builder {
+    /// Each input in sub-topologies of its own: all write the sink, none waits for another.
+    fn union(mut self, union: &Union, sink: &SinkNode) -> Result<Topology> {
+        for input in &union.inputs {
+            let mut piece = Piece::default();
+            self.add(&mut piece, input)?;
+            let sink = SinkNode { input: input.as_ref().clone(), ..sink.clone() };
+            self.finish(piece, Output::Sink(Box::new(sink)));
+        }
+        Ok(self.topology())
+    }
+
     fn add(&mut self, piece: &mut Piece, plan: &LogicalPlan) -> Result<usize> {
         if let Some(scan) = as_node::<ScanNode>(plan) {
             return Ok(add_scan(piece, scan));

@@ -72,7 +72,7 @@ impl Calls {
         if !clauses.group_by.is_empty() {
             return Ok(());
         }
-        if let Purpose::Persistent { verb, .. } = purpose {
+        if let Some(verb) = purpose.verb() {
             let names: Vec<String> = self.list.iter().map(|c| call_text(c, scope)).collect();
             return Err(SqlError::invalid(format!(
                 "{verb} statement does not support aggregate function [{}] without a GROUP BY \
@@ -441,7 +441,7 @@ impl<'a> Builder<'a> {
         if let Some(key_format) = rekey {
             input = plan::node(RepartitionNode {
                 input,
-                step: "Aggregate-GroupBy".to_string(),
+                step: format!("{}Aggregate-GroupBy", self.scope.prefix),
                 key: group.clone(),
                 key_format: key_format.clone(),
                 partitions: stage.partitions,
@@ -458,7 +458,7 @@ impl<'a> Builder<'a> {
         columns.extend(self.calls.iter().map(|(_, c)| (c.name.clone(), c.returns.clone())));
         Ok(plan::node(AggregateNode {
             input,
-            step: "Aggregate".to_string(),
+            step: format!("{}Aggregate", self.scope.prefix),
             group,
             calls: self.calls.into_iter().map(|(_, call)| call).collect(),
             window: clauses.window,

@@ -99,6 +99,11 @@ fn in_query(query: &mut Query, types: &Types) -> Result<()> {
             SelectItem::All { .. } => {}
         }
     }
+    query.union_all.iter_mut().try_for_each(|query| in_query(query, types))?;
+    let rights = query.from.joins.iter_mut().map(|join| &mut join.right);
+    let sources = std::iter::once(&mut query.from.first).chain(rights);
+    let mut subqueries = sources.filter_map(|source| source.subquery.as_deref_mut());
+    subqueries.try_for_each(|query| in_query(query, types))?;
     let lists = query.group_by.iter_mut().chain(&mut query.partition_by);
     let clauses = query.filter.iter_mut().chain(&mut query.having);
     let joins = query.from.joins.iter_mut().map(|join| &mut join.on);

@@ -35,7 +35,7 @@ struct Side {
 
 pub(super) fn plan(joins: &Joins, scope: &Scope, used: &Used) -> Result<Stage> {
     let count = joins.steps.len();
-    let prefix = |at: usize| "L_".repeat(count - 1 - at);
+    let prefix = |at: usize| format!("{}{}", scope.prefix, "L_".repeat(count - 1 - at));
     let mut left = source_side(scope, 0, used, format!("{}KafkaTopic_Left", prefix(0)))?;
     for (at, step) in joins.steps.iter().enumerate() {
         let prefix = prefix(at);

@@ -40,17 +40,22 @@ impl KeyRule {
         }
     }
 
+    /// True if the projection lacks a key column.
+    pub fn is_missing(&self, items: &[Item]) -> bool {
+        let wanted = match self {
+            KeyRule::Join { .. } => 1,
+            _ => self.expressions().len(),
+        };
+        self.find(items).len() < wanted
+    }
+
     /// Like [`KeyRule::find`], for a query that writes `sink`.
     ///
     /// # Errors
     /// When the projection lacks a key column, or has one twice.
     pub fn require(&self, items: &[Item], sink: &str, scope: &Scope) -> Result<Vec<usize>> {
         let found = self.find(items);
-        let wanted = match self {
-            KeyRule::Join { .. } => 1,
-            _ => self.expressions().len(),
-        };
-        if found.len() < wanted {
+        if self.is_missing(items) {
             return Err(self.missing(items, sink, scope));
         }
         for at in &found {

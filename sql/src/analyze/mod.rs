@@ -18,6 +18,7 @@ use crate::types::SqlType;
 mod aggregate;
 mod aggregate_state;
 mod alter;
+mod checks;
 mod create;
 mod custom_types;
 mod drop;
@@ -44,12 +45,14 @@ mod schemas;
 mod scope;
 mod settings;
 mod sink;
+mod subquery;
 #[cfg(test)]
 mod tests;
 mod text;
 mod times;
 mod tree;
 pub(crate) mod typing;
+mod union;
 mod windows;
 mod with;
 
@@ -183,6 +186,7 @@ pub fn analyze(
     settings: &Settings,
 ) -> Result<Analyzed> {
     let expanded = custom_types::expand(statement, &catalog.types)?;
+    subquery::check_switch(statement, settings)?;
     match expanded.as_ref().unwrap_or(statement) {
         Statement::Query(query) => analyze_query(query, catalog, settings),
         Statement::CreateSource(create) => create::create_source(create, text, catalog, settings),

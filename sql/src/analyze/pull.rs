@@ -13,7 +13,7 @@ use super::scan::{ScopeNames, declared};
 use super::scope::{Clause, Input, Scope};
 use super::settings::Settings;
 use super::typing::typed;
-use super::{Analyzed, aggregate, internal_error, predicate, text, times, tree};
+use super::{Analyzed, aggregate, internal_error, predicate, subquery, text, times, tree, union};
 use crate::ast::{Expr, ExprKind, Literal, Query, SelectItem};
 use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
@@ -35,9 +35,15 @@ pub struct PullPlan {
 /// Clauses that a pull query does not have, and tables that keep no store.
 pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Result<Analyzed> {
     settings.require("ksql.pull.queries.enable", "A pull query")?;
+    union::refuse(query)?;
+    if subquery::is_in(query) {
+        let message = "A pull query over a subquery is not supported.";
+        let hint = "add EMIT CHANGES, or make the subquery a stream or table";
+        return Err(SqlError::invalid(message).at(query.loc.0).hint(hint));
+    }
     check_clauses(query)?;
     check_star(query)?;
-    let scope = Scope::new(&query.from, catalog, settings)?;
+    let scope = Scope::new(&query.from, catalog, settings, "")?;
     let source = scope.inputs[0].source.clone();
     check_columns(query, &scope)?;
     if source.kind == SourceKind::Stream {

@@ -22,6 +22,8 @@ pub fn scalable_source<'a>(
     let scalable = settings.is_on("ksql.query.push.v2.enabled", false)
         && query.emit == Some(Emit::Changes)
         && query.from.joins.is_empty()
+        && query.from.first.subquery.is_none()
+        && query.union_all.is_empty()
         && query.group_by.is_empty()
         && query.window.is_none()
         && query.having.is_none()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::{Expr as DfExpr, Filter, LogicalPlan, Projection};
 
+use super::checks::{check_bounds, check_sources, check_ungrouped, reserved};
 use super::flat_map::{self, Flat};
 use super::items::{self, Item};
 use super::keys::KeyRule;
@@ -12,10 +13,10 @@ use super::names::Generator;
 use super::scan::{JoinKey, ScopeNames, StageNames, Used, scan};
 use super::scope::{Clause, Scope};
 use super::typing::{Names, prefixed, typed};
-use super::{aggregate, column, internal_error, join, predicate, text, times, windows};
-use crate::ast::{Emit, Expr, ExprKind, Literal, Query, SelectItem};
+use super::{aggregate, column, internal_error, join, predicate, text, times, union, windows};
+use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
+use crate::catalog::pseudo;
 use crate::catalog::{Catalog, Column, ColumnRole, FormatSpec, KeyWindow, Source, SourceKind};
-use crate::catalog::{FormatKind, pseudo};
 use crate::error::{Result, SqlError, SqlErrorKind};
 use crate::expr::Typed;
 use crate::plan::{ResultKind, Window};
@@ -34,6 +35,26 @@ pub(super) enum Purpose<'a> {
     Push,
     /// A bounded scan of a stream.
     PullStream,
+    /// A subquery: like a persistent query, but a stream may leave its key behind.
+    Inner {
+        name: &'a str,
+    },
+}
+
+impl Purpose<'_> {
+    /// The statement, where a grouping is not implied.
+    pub fn verb(&self) -> Option<&str> {
+        match self {
+            Purpose::Persistent { verb, .. } => Some(verb),
+            Purpose::Inner { .. } => Some("A subquery's"),
+            Purpose::Push | Purpose::PullStream => None,
+        }
+    }
+
+    /// The result is a source for others.
+    pub fn is_persistent(self) -> bool {
+        matches!(self, Purpose::Persistent { .. } | Purpose::Inner { .. })
+    }
 }
 
 /// A planned SELECT.
@@ -59,6 +80,9 @@ pub(super) struct Selected {
     pub reads: Vec<String>,
     /// The source whose formats and partitions the result inherits.
     pub leftmost: Arc<Source>,
+    /// By what the rows of the plan lie in partitions, and how many.
+    pub key_format: FormatSpec,
+    pub partitions: u32,
     pub limit: Option<u64>,
 }
 
@@ -98,7 +122,19 @@ pub(super) fn select(
     settings: &Settings,
     purpose: Purpose<'_>,
 ) -> Result<Selected> {
-    let mut scope = Scope::new(&query.from, catalog, settings)?;
+    union::refuse(query)?;
+    select_in(query, catalog, settings, purpose, "")
+}
+
+/// [`select`] without UNION ALL, with names of steps that begin with `prefix`.
+pub(super) fn select_in(
+    query: &Query,
+    catalog: &Catalog,
+    settings: &Settings,
+    purpose: Purpose<'_>,
+    prefix: &str,
+) -> Result<Selected> {
+    let mut scope = Scope::new(&query.from, catalog, settings, prefix)?;
     scope.windowed_aggregate = query.window.is_some();
     check_sources(query, &scope, purpose)?;
     check_bounds(query, &scope, purpose)?;
@@ -151,61 +187,6 @@ impl Clauses {
     }
 }
 
-fn check_sources(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
-    let persistent = matches!(purpose, Purpose::Persistent { .. });
-    for input in &scope.inputs {
-        let source = &input.source;
-        if persistent && source.window.is_some() && source.kind == SourceKind::Table {
-            let message = "KSQL does not support persistent queries on windowed tables.";
-            return Err(SqlError::invalid(message).at(query.from.first.name.span()));
-        }
-    }
-    let clause = match (scope.is_join(), query.group_by.is_empty()) {
-        (true, _) => "JOIN",
-        (_, false) => "GROUP BY",
-        _ => return Ok(()),
-    };
-    let kafka: Vec<&str> = scope
-        .inputs
-        .iter()
-        .filter(|i| i.source.value_format.kind == FormatKind::Kafka)
-        .map(|i| i.source.name.as_str())
-        .collect();
-    if kafka.is_empty() {
-        return Ok(());
-    }
-    Err(SqlError::invalid(format!(
-        "Source(s) {} are using the 'KAFKA' value format. This format does not yet support \
-         {clause}.",
-        kafka.join(", ")
-    )))
-}
-
-/// A persistent query cannot select window bounds that nothing has, even to say that they are not
-/// there.
-fn check_bounds(query: &Query, scope: &Scope, purpose: Purpose<'_>) -> Result<()> {
-    let windowed =
-        scope.windowed_aggregate || scope.inputs.iter().any(|i| i.source.window.is_some());
-    if windowed || !matches!(purpose, Purpose::Persistent { .. }) {
-        return Ok(());
-    }
-    for item in &query.items {
-        let SelectItem::Expr { expr, alias } = item else { continue };
-        let ExprKind::Column { name, .. } = &expr.kind else { continue };
-        let shown = alias.as_ref().unwrap_or(name);
-        if [pseudo::WINDOWSTART, pseudo::WINDOWEND].contains(&shown.value.as_str()) {
-            return Err(reserved(&shown.value).at(expr.span()));
-        }
-    }
-    Ok(())
-}
-
-fn reserved(name: &str) -> SqlError {
-    SqlError::invalid(format!(
-        "Reserved column name in select: `{name}`. Please remove or alias the column."
-    ))
-}
-
 fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses> {
     let names = ScopeNames(scope);
     let taken: Vec<&str> = scope
@@ -241,20 +222,6 @@ fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses>
     })
 }
 
-fn check_ungrouped(query: &Query, clauses: &Clauses) -> Result<()> {
-    if let Some(having) = &clauses.having {
-        let message = "HAVING requires a GROUP BY clause.";
-        return Err(SqlError::invalid(message).at(having.span()));
-    }
-    match &query.window {
-        Some(window) => {
-            let message = "WINDOW clause requires a GROUP BY clause.";
-            Err(SqlError::invalid(message).at(window.loc.0))
-        }
-        None => Ok(()),
-    }
-}
-
 fn source_stage(scope: &Scope, joins: &join::Joins, used: &Used, grouped: bool) -> Result<Stage> {
     if scope.is_join() {
         return joins.plan(scope, used);
@@ -263,7 +230,7 @@ fn source_stage(scope: &Scope, joins: &join::Joins, used: &Used, grouped: bool) 
     let is_table = input.source.kind == SourceKind::Table;
     let keys = input.source.key_columns().map(|c| super::qualified(&input.alias, &c.name));
     Ok(Stage {
-        plan: scan(scope, 0, used, "KsqlTopic".to_string(), is_table && grouped)?,
+        plan: scan(scope, 0, used, format!("{}KsqlTopic", scope.prefix), is_table && grouped)?,
         kind: if is_table { ResultKind::Table } else { ResultKind::Stream },
         rule: KeyRule::Columns(keys.collect()),
         join_key: None,
@@ -362,22 +329,28 @@ pub(super) fn output(
     names: &dyn Names,
     purpose: Purpose<'_>,
 ) -> Result<Selected> {
-    let Purpose::Persistent { sink, .. } = purpose else {
-        return output_all(stage, clauses, scope, names);
+    let (sink, inner) = match purpose {
+        Purpose::Persistent { sink, .. } => (sink, false),
+        Purpose::Inner { name } => (name, stage.kind == ResultKind::Stream),
+        Purpose::Push | Purpose::PullStream => return output_all(stage, clauses, scope, names),
     };
     let in_key = |i: &Item| stage.window.is_some() && is_bound(i);
     let items: Vec<Item> = clauses.items.iter().filter(|i| !in_key(i)).cloned().collect();
     // As in ksqlDB what an item is comes before whether it may be there.
     items.iter().try_for_each(|item| value_of(item, names).map(|_| ()))?;
     let key = match &stage.rule {
-        KeyRule::Columns(keys) if clauses.free_key && stage.kind == ResultKind::Stream => {
+        KeyRule::Columns(keys)
+            if !inner && clauses.free_key && stage.kind == ResultKind::Stream =>
+        {
             (0..items.len()).filter(|i| keys.contains(&items[*i].expr)).collect()
         }
+        // Nobody asks where the rows of a keyless stream lie.
+        rule if inner && rule.is_missing(&items) => Vec::new(),
         rule => rule.require(&items, sink, scope)?,
     };
     check_names(&items, names)?;
     let values: Vec<usize> = (0..items.len()).filter(|i| !key.contains(i)).collect();
-    if values.is_empty() {
+    if values.is_empty() && !matches!(purpose, Purpose::Inner { .. }) {
         return Err(SqlError::invalid("The projection contains no value columns."));
     }
     let mut columns = Vec::new();
@@ -443,7 +416,9 @@ fn selected(
         aggregated: false,
         computed_key: matches!(&stage.rule, KeyRule::Partition(_)),
         reads: scope.reads(),
-        leftmost: scope.inputs[0].source.clone(),
+        leftmost: scope.inputs[0].leftmost().clone(),
+        key_format: stage.key_format.clone(),
+        partitions: stage.partitions,
         limit: None,
     })
 }

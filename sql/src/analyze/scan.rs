@@ -7,7 +7,7 @@ use datafusion::logical_expr::LogicalPlan;
 use super::flat_map::Flat;
 use super::scope::{ColumnRef, Scope};
 use super::typing::Names;
-use super::{internal_error, tree};
+use super::{internal_error, subquery, tree};
 use crate::ast::{Expr, ExprKind};
 use crate::catalog::{ColumnRole, Source};
 use crate::error::Result;
@@ -93,8 +93,12 @@ pub(super) fn scan(
         columns.extend([ScanColumn::WindowStart, ScanColumn::WindowEnd]);
     }
     columns.extend(declared(&source, false).into_iter().filter(is_used));
+    // A subquery has none of these: no name resolves to them.
     let pseudo = [ScanColumn::Rowtime, ScanColumn::Rowpartition, ScanColumn::Rowoffset];
     columns.extend(pseudo.into_iter().filter(is_used));
+    if let Some(inner) = &scope.inputs[input].inner {
+        return subquery::read(inner, scope, input, columns);
+    }
     let named: Vec<_> = columns
         .iter()
         .map(|column| {

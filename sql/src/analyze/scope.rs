@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::settings::Settings;
+use super::subquery::{self, Inner};
 use super::tree;
-use crate::ast::{Expr, ExprKind, Ident, Relation};
+use crate::ast::{AliasedSource, Expr, ExprKind, Ident, Relation};
 use crate::catalog::{Catalog, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
 use crate::functions;
@@ -17,6 +18,8 @@ use crate::types::SqlType;
 pub(super) struct Input {
     pub alias: String,
     pub source: Arc<Source>,
+    /// `source` is what this subquery gives, and in no catalog.
+    pub inner: Option<Arc<Inner>>,
 }
 
 /// A column of one of the sources.
@@ -42,6 +45,8 @@ pub(super) struct Scope {
     pub windowed_aggregate: bool,
     /// `millrace.extensions`.
     pub extensions: bool,
+    /// What the names of the query's steps begin with.
+    pub prefix: String,
 }
 
 /// Where in the statement a name stands.
@@ -73,35 +78,63 @@ const UNIT_FUNCTIONS: [&str; 6] =
     ["TIMESTAMPADD", "TIMESTAMPSUB", "DATEADD", "DATESUB", "TIMEADD", "TIMESUB"];
 
 impl Scope {
-    pub fn new(relation: &Relation, catalog: &Catalog, settings: &Settings) -> Result<Scope> {
-        let extensions = settings.extensions();
+    pub fn new(
+        relation: &Relation,
+        catalog: &Catalog,
+        settings: &Settings,
+        prefix: &str,
+    ) -> Result<Scope> {
+        let (extensions, prefix) = (settings.extensions(), prefix.to_string());
+        let mut scope = Scope {
+            inputs: Vec::new(),
+            synthetic: None,
+            windowed_aggregate: false,
+            extensions,
+            prefix,
+        };
         let sources =
             std::iter::once(&relation.first).chain(relation.joins.iter().map(|j| &j.right));
-        let mut inputs: Vec<Input> = Vec::new();
         for named in sources {
-            let source = find_source(catalog, &named.name)?;
-            let alias = named.exposed().value.clone();
-            let same = inputs.iter().find(|i| i.source.name == source.name);
-            if let Some(same) = same.filter(|_| !extensions) {
-                let (a, b) = (&same.source.name, &source.name);
-                let message =
-                    format!("Can not join '{a}' to '{b}': self joins are not yet supported.");
-                let hint = format!("register the topic of '{a}' under a second name");
-                return Err(SqlError::invalid(message).at(named.name.span()).hint(hint));
-            }
-            if inputs.iter().any(|i| i.alias == alias) {
-                let message = format!("The name or alias '{alias}' is used more than once.");
-                return Err(SqlError::invalid(message).at(named.exposed().span()));
-            }
-            inputs.push(Input { alias, source: source.clone() });
+            let input = scope.input(named, catalog, settings)?;
+            scope.inputs.push(input);
         }
-        Ok(Scope { inputs, synthetic: None, windowed_aggregate: false, extensions })
+        Ok(scope)
+    }
+
+    fn input(
+        &self,
+        named: &AliasedSource,
+        catalog: &Catalog,
+        settings: &Settings,
+    ) -> Result<Input> {
+        let alias = named.exposed().value.clone();
+        let (source, inner) = match &named.subquery {
+            Some(query) => {
+                let prefix = format!("{}Q{}_", self.prefix, self.inputs.len() + 1);
+                let (source, inner) =
+                    subquery::plan(query, &named.name, catalog, settings, &prefix)?;
+                (Arc::new(source), Some(Arc::new(inner)))
+            }
+            None => (find_source(catalog, &named.name)?.clone(), None),
+        };
+        let same = self.inputs.iter().find(|i| i.source.name == source.name);
+        if let Some(same) = same.filter(|_| !self.extensions) {
+            let (a, b) = (&same.source.name, &source.name);
+            let message = format!("Can not join '{a}' to '{b}': self joins are not yet supported.");
+            let hint = format!("register the topic of '{a}' under a second name");
+            return Err(SqlError::invalid(message).at(named.name.span()).hint(hint));
+        }
+        if self.inputs.iter().any(|i| i.alias == alias) {
+            let message = format!("The name or alias '{alias}' is used more than once.");
+            return Err(SqlError::invalid(message).at(named.exposed().span()));
+        }
+        Ok(Input { alias, source, inner })
     }
 
     /// Names of the sources, each once, in order of first mention.
     pub fn reads(&self) -> Vec<String> {
         let mut reads: Vec<String> = Vec::new();
-        for name in self.inputs.iter().map(|input| &input.source.name) {
+        for name in self.inputs.iter().flat_map(Input::reads) {
             if !reads.contains(name) {
                 reads.push(name.clone());
             }
@@ -282,10 +315,11 @@ impl Input {
         if let Some(i) = self.source.columns.iter().position(|c| c.name == name) {
             return Some(ScanColumn::Declared(i));
         }
+        let of_records = self.inner.is_none();
         match name {
-            pseudo::ROWTIME => Some(ScanColumn::Rowtime),
-            pseudo::ROWPARTITION => Some(ScanColumn::Rowpartition),
-            pseudo::ROWOFFSET => Some(ScanColumn::Rowoffset),
+            pseudo::ROWTIME if of_records => Some(ScanColumn::Rowtime),
+            pseudo::ROWPARTITION if of_records => Some(ScanColumn::Rowpartition),
+            pseudo::ROWOFFSET if of_records => Some(ScanColumn::Rowoffset),
             pseudo::WINDOWSTART if self.source.window.is_some() => Some(ScanColumn::WindowStart),
             pseudo::WINDOWEND if self.source.window.is_some() => Some(ScanColumn::WindowEnd),
             _ => None,
@@ -308,6 +342,18 @@ impl Input {
             ScanColumn::Declared(i) => self.source.columns[*i].ty.clone(),
             ScanColumn::Rowpartition => SqlType::Integer,
             _ => SqlType::Bigint,
+        }
+    }
+
+    /// The source whose formats a result inherits.
+    pub fn leftmost(&self) -> &Arc<Source> {
+        self.inner.as_ref().map_or(&self.source, |inner| &inner.leftmost)
+    }
+
+    fn reads(&self) -> &[String] {
+        match &self.inner {
+            Some(inner) => &inner.reads,
+            None => std::slice::from_ref(&self.source.name),
         }
     }
 

@@ -8,7 +8,7 @@ use super::query::{Purpose, Selected, select};
 use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::with::{self, Formats, With};
-use super::{Analyzed, NewQuery, TopicWish, exists, formats, replace};
+use super::{Analyzed, NewQuery, TopicWish, exists, formats, replace, union};
 use crate::ast::CreateAs;
 use crate::catalog::{Catalog, ColumnRole, FormatKind, FormatSpec, SchemaSpec, Source, SourceKind};
 use crate::error::{Result, SqlError};
@@ -36,7 +36,7 @@ pub(super) fn create_as(
     let with = With::new(&create.properties, with::CREATE_AS)?;
     let key_format = with.format("KEY_FORMAT")?;
     let purpose = Purpose::Persistent { sink: &create.name.value, verb };
-    let selected = select(&create.query, catalog, settings, purpose)?;
+    let selected = union::select_all(&create.query, catalog, settings, purpose)?;
     check_kind(create, &selected)?;
     let formats = formats_of(&with, key_format, &create.name.value, &selected, settings)?;
     formats::check(&selected.columns, &formats.key, &formats.value)?;

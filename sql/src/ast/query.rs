@@ -2,6 +2,7 @@
 
 use super::expr::Expr;
 use super::names::{Ident, Loc};
+use crate::error::SqlError;
 
 /// A SELECT, alone or inside CREATE .. AS and INSERT INTO.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,9 +17,30 @@ pub struct Query {
     /// Empty: no PARTITION BY.
     pub partition_by: Vec<Expr>,
     pub having: Option<Expr>,
+    /// Further SELECTs after UNION ALL; they have no EMIT, no LIMIT and none of these.
+    pub union_all: Vec<Query>,
     pub emit: Option<Emit>,
     pub limit: Option<u64>,
+    pub extension: Extension,
     pub loc: Loc,
+}
+
+impl Query {
+    /// What FROM names, from left to right.
+    pub fn sources(&self) -> impl Iterator<Item = &AliasedSource> {
+        std::iter::once(&self.from.first).chain(self.from.joins.iter().map(|join| &join.right))
+    }
+}
+
+/// What ksqlDB says of a query that its grammar does not have. All values compare equal: it is no part
+/// of the meaning.
+#[derive(Debug, Clone, Default)]
+pub struct Extension(pub Option<Box<SqlError>>);
+
+impl PartialEq for Extension {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// One entry of the SELECT list.
@@ -52,6 +74,8 @@ pub struct Relation {
 pub struct AliasedSource {
     pub name: Ident,
     pub alias: Option<Ident>,
+    /// The query that `name` stands for; `alias` is absent then.
+    pub subquery: Option<Box<Query>>,
 }
 
 impl AliasedSource {

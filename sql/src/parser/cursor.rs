@@ -1,5 +1,6 @@
 //! The tokens of one statement, a place among them, and the errors that point there.
 
+use super::subquery::Extensions;
 use crate::ast::{Ident, Interval, IntervalUnit, Loc};
 use crate::error::{Result, Span, SqlError, line_column};
 use crate::lexer::{Keyword, Symbol, Token, TokenKind};
@@ -27,12 +28,21 @@ pub(super) struct Parser<'a> {
     pub(super) test_runner: bool,
     /// Height of the tallest expression since this was last set to 0 ([`Parser::grow`]).
     pub(super) tallest: u32,
+    pub(super) extensions: Extensions,
 }
 
 impl<'a> Parser<'a> {
     /// `tokens` must not be empty.
     pub(super) fn new(sql: &'a str, tokens: &'a [Token]) -> Self {
-        Parser { sql, tokens, at: 0, depth: 0, test_runner: false, tallest: 0 }
+        Parser {
+            sql,
+            tokens,
+            at: 0,
+            depth: 0,
+            test_runner: false,
+            tallest: 0,
+            extensions: Extensions::default(),
+        }
     }
 
     // Looking.
@@ -274,6 +284,20 @@ impl<'a> Parser<'a> {
         let (line, column) = line_column(self.sql, self.peek().span.start);
         let near = self.shown();
         self.fail(format!("Syntax error at or near '{near}' at line {line}:{column}"))
+    }
+
+    /// [`Parser::near`] one token on.
+    pub(super) fn near_next(&mut self) -> SqlError {
+        let at = self.at;
+        self.advance();
+        let error = self.near();
+        self.at = at;
+        error
+    }
+
+    /// True at this word that is no keyword, in any case.
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        self.peek().kind == TokenKind::Word(None) && self.shown().eq_ignore_ascii_case(word)
     }
 
     /// `line L:C: Syntax Error` and the detail on a line of its own, as ksqlDB words it.

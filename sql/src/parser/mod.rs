@@ -9,10 +9,12 @@ mod literal;
 mod primary;
 mod query;
 mod source;
+mod subquery;
 mod types;
 mod variables;
 
 pub use self::cursor::{HEIGHT_MAX, NESTING_MAX, STACK_BYTES};
+pub use self::subquery::{SUBQUERIES_MAX, SUBQUERY_DEPTH_MAX};
 pub use self::variables::Variables;
 
 use self::cursor::Parser;
@@ -146,10 +148,15 @@ fn one(sql: &str, tokens: &[Token], test_runner: bool) -> Result<Statement> {
 }
 
 impl Parser<'_> {
+    /// Statements nest: what is large stays out of the frame of [`Parser::statement`].
+    fn query_statement(&mut self) -> Result<Statement> {
+        Ok(Statement::Query(Box::new(self.query()?)))
+    }
+
     fn statement(&mut self) -> Result<Statement> {
         let TokenKind::Word(Some(word)) = self.peek().kind else { return Err(self.unknown()) };
-        if word == Keyword::Select {
-            return Ok(Statement::Query(Box::new(self.query()?)));
+        if matches!(word, Keyword::Select | Keyword::With) {
+            return self.query_statement();
         }
         if !STARTS.contains(&word) {
             return Err(self.unknown());

@@ -2,14 +2,15 @@
 
 use super::cursor::Parser;
 use crate::ast::{
-    AliasedSource, Emit, Expr, Interval, Join, JoinType, Query, Relation, SelectItem, WindowClause,
-    WindowSpec, Within,
+    AliasedSource, Emit, Expr, Extension, Interval, Join, JoinType, Query, Relation, SelectItem,
+    WindowClause, WindowSpec, Within,
 };
 use crate::error::Result;
 use crate::lexer::{Keyword, Symbol, TokenKind};
 
 impl Parser<'_> {
-    pub(super) fn query(&mut self) -> Result<Query> {
+    /// A SELECT up to HAVING.
+    pub(super) fn select(&mut self) -> Result<Query> {
         let start = self.loc();
         self.expect(Keyword::Select)?;
         let items = self.comma_list(Self::select_item)?;
@@ -23,10 +24,20 @@ impl Parser<'_> {
         let group_by = self.expr_list(Keyword::Group)?;
         let partition_by = self.expr_list(Keyword::Partition)?;
         let having = self.clause(Keyword::Having)?;
-        let emit = self.emit()?;
-        let limit = self.limit()?;
-        let loc = self.since(start);
-        Ok(Query { items, from, window, filter, group_by, partition_by, having, emit, limit, loc })
+        Ok(Query {
+            items,
+            from,
+            window,
+            filter,
+            group_by,
+            partition_by,
+            having,
+            union_all: Vec::new(),
+            emit: None,
+            limit: None,
+            extension: Extension::default(),
+            loc: self.since(start),
+        })
     }
 
     fn select_item(&mut self) -> Result<SelectItem> {
@@ -67,20 +78,23 @@ impl Parser<'_> {
     }
 
     fn aliased_source(&mut self) -> Result<AliasedSource> {
+        if self.is_symbol(Symbol::LParen) {
+            return self.subquery();
+        }
         let name = self.ident()?;
         let alias = match self.accept(Keyword::As) || self.is_bare_alias() {
             true => Some(self.ident()?),
             false => None,
         };
-        Ok(AliasedSource { name, alias })
+        self.named(AliasedSource { name, alias, subquery: None })
     }
 
-    /// EMIT and PARTITION may be names, but not where they open a clause.
-    fn is_bare_alias(&self) -> bool {
+    /// EMIT, PARTITION and UNION may be names, but not where they open a clause.
+    pub(super) fn is_bare_alias(&self) -> bool {
         let opens_emit = self.is(Keyword::Emit)
             && (self.is_at(1, Keyword::Changes) || self.is_at(1, Keyword::Final));
         let opens_partition = self.is(Keyword::Partition) && self.is_at(1, Keyword::By);
-        self.is_name_at(0) && !opens_emit && !opens_partition
+        self.is_name_at(0) && !opens_emit && !opens_partition && !self.is_union()
     }
 
     /// Takes the words up to JOIN; `None` when no join follows.
@@ -238,7 +252,7 @@ impl Parser<'_> {
         commas && !goes_on
     }
 
-    fn emit(&mut self) -> Result<Option<Emit>> {
+    pub(super) fn emit(&mut self) -> Result<Option<Emit>> {
         if !self.accept(Keyword::Emit) {
             return Ok(None);
         }

@@ -155,7 +155,11 @@ impl Parser<'_> {
         self.expect(Keyword::Into)?;
         let name = self.ident()?;
         if self.is(Keyword::With) || self.is(Keyword::Select) {
-            let properties = self.properties()?;
+            // WITH before a name is the query's own.
+            let properties = match self.is(Keyword::With) && self.is_name_at(1) {
+                true => Properties::default(),
+                false => self.properties()?,
+            };
             let query = self.query()?;
             return Ok(Statement::InsertInto(Box::new(InsertInto { name, properties, query })));
         }

@@ -213,7 +213,9 @@ fn enclosed(inner: BoxedStrategy<Box<Expr>>) -> BoxedStrategy<ExprKind> {
 }
 
 fn aliased_source() -> BoxedStrategy<AliasedSource> {
-    (name(), option::of(name())).prop_map(|(name, alias)| AliasedSource { name, alias }).boxed()
+    (name(), option::of(name()))
+        .prop_map(|(name, alias)| AliasedSource { name, alias, subquery: None })
+        .boxed()
 }
 
 fn join() -> BoxedStrategy<Join> {
@@ -281,7 +283,20 @@ pub(crate) fn query() -> BoxedStrategy<Query> {
         .prop_map(|((items, first, joins, window), tail)| {
             let (filter, group_by, partition_by, having, emit, limit) = tail;
             let (from, loc) = (Relation { first, joins }, Loc::default());
-            Query { items, from, window, filter, group_by, partition_by, having, emit, limit, loc }
+            Query {
+                items,
+                from,
+                window,
+                filter,
+                group_by,
+                partition_by,
+                having,
+                union_all: Vec::new(),
+                emit,
+                limit,
+                extension: Extension::default(),
+                loc,
+            }
         })
         .boxed()
 }

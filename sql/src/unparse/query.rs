@@ -34,6 +34,9 @@ impl Display for Query {
         if let Some(having) = &self.having {
             write!(f, "\nHAVING {having}")?;
         }
+        for query in &self.union_all {
+            write!(f, "\nUNION ALL\n{query}")?;
+        }
         match self.emit {
             Some(Emit::Changes) => f.write_str("\nEMIT CHANGES")?,
             Some(Emit::Final) => f.write_str("\nEMIT FINAL")?,
@@ -60,6 +63,9 @@ impl Display for SelectItem {
 
 impl Display for AliasedSource {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(query) = &self.subquery {
+            return write!(f, "(\n{query}\n) {}", self.name);
+        }
         match &self.alias {
             Some(alias) => write!(f, "{} {alias}", self.name),
             None => self.name.fmt(f),

@@ -12,6 +12,7 @@ mod drive;
 mod faults;
 mod inputs;
 mod oracle;
+mod oracle_extensions;
 mod oracle_joins;
 mod run;
 mod setup;

@@ -4,7 +4,7 @@ use millrace_connectors::embedded::core::chunk::RECORD_HEAD_BYTES;
 
 use super::compare::Expected;
 use super::inputs::{Input, Shape};
-use super::{oracle, oracle_joins};
+use super::{oracle, oracle_extensions, oracle_joins};
 
 /// One kind of operator, or a chain.
 pub struct Workload {
@@ -60,7 +60,7 @@ pub fn all() -> &'static [Workload] {
     &ALL
 }
 
-static ALL: [Workload; 21] = [
+static ALL: [Workload; 26] = [
     Workload {
         name: "filter",
         queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
@@ -192,6 +192,55 @@ static ALL: [Workload; 21] = [
         preload: false,
         record_bytes_max: None,
         oracle: oracle_joins::table_table,
+    },
+    Workload {
+        name: "self-join",
+        queries: &["CREATE STREAM OUT AS SELECT A.K AS K, A.V AS V, B.V AS W FROM S A \
+                        JOIN S B WITHIN 1 SECONDS GRACE PERIOD 1 SECONDS \
+                        ON A.K = B.K AND A.V < B.V EMIT CHANGES;"],
+        shape: shape(&["s"], false),
+        preload: true,
+        record_bytes_max: None,
+        oracle: oracle_extensions::self_join,
+    },
+    Workload {
+        name: "subquery-count",
+        queries: &[
+            "CREATE TABLE OUT AS SELECT G, COUNT(*) AS N FROM (SELECT G FROM S WHERE V > 30) M \
+                        GROUP BY G EMIT CHANGES;",
+        ],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle::chain,
+    },
+    Workload {
+        name: "groups-of-groups",
+        queries: &["CREATE TABLE OUT AS WITH M AS (SELECT G, COUNT(*) AS C FROM S GROUP BY G) \
+                        SELECT C - C / 3 * 3 AS K, COUNT(*) AS N, SUM(C) AS W FROM M \
+                        GROUP BY C - C / 3 * 3 HAVING COUNT(*) > 0 EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_extensions::groups_of_groups,
+    },
+    Workload {
+        name: "union-all",
+        queries: &["CREATE STREAM OUT AS SELECT K, V FROM S UNION ALL SELECT K, V FROM R \
+                        UNION ALL SELECT K, V + 1000 AS V FROM S WHERE V > 50 EMIT CHANGES;"],
+        shape: shape(&["s", "r"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_extensions::union_all,
+    },
+    Workload {
+        name: "table-table-rest",
+        queries: &["CREATE TABLE OUT AS SELECT T.K AS K, T.V AS V, U.V AS W FROM T \
+                        LEFT JOIN U ON T.V < U.V AND T.K = U.K EMIT CHANGES;"],
+        shape: shape(&["t", "u"], false),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_extensions::left_if_greater,
     },
     Workload {
         name: "foreign-inner",

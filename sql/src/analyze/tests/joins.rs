@@ -156,10 +156,6 @@ fn kinds_of_joins_are_checked() {
     );
     check_err("SELECT * FROM T JOIN T2 ON T.ID = T2.CITY EMIT CHANGES;", "types don't match");
     check_err(
-        "SELECT * FROM S A JOIN S B WITHIN 1 HOUR ON A.ID = B.ID EMIT CHANGES;",
-        "Can not join 'S' to 'S': self joins are not yet supported.",
-    );
-    check_err(
         "SELECT * FROM S JOIN W WITHIN 1 HOUR ON S.ID = W.ID EMIT CHANGES;",
         "Can not join windowed source to non-windowed source.\n`S` is not windowed\n`W` is SESSION \
          windowed",

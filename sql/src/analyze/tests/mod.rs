@@ -1,6 +1,7 @@
 //! Data-driven tests: statements that set the scene, one statement, and what it becomes.
 
 mod create;
+mod extensions;
 mod flat;
 mod group;
 mod inserts;
