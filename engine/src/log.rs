@@ -151,7 +151,7 @@ pub struct Record {
     pub timestamp: Timestamp,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Vec<Header>,
 }
 
 /// A borrowed record.
@@ -160,7 +160,7 @@ pub struct RecordRef<'a> {
     pub timestamp: Timestamp,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-    pub headers: &'a [(&'a str, &'a [u8])],
+    pub headers: &'a [HeaderRef<'a>],
 }
 
 impl Record {
@@ -234,7 +234,7 @@ impl RawBatch {
     }
 
     /// Headers of record `i` in order.
-    pub fn headers(&self, i: usize) -> Vec<(String, Vec<u8>)> {
+    pub fn headers(&self, i: usize) -> Vec<Header> {
         self.records[i].headers.get(&self.data).map(read_headers).unwrap_or_default()
     }
 
@@ -262,40 +262,67 @@ pub fn push_bytes(data: &mut Vec<u8>, bytes: Option<&[u8]>) -> Span {
     Span::new(start, bytes.len())
 }
 
-/// Appends headers as (u32 name length, name, u32 value length, value)*, little endian.
-pub fn push_headers(data: &mut Vec<u8>, headers: &[(&str, &[u8])]) -> Span {
+/// A header: name and value, which may be NULL.
+pub type Header = (String, Option<Vec<u8>>);
+/// A borrowed [`Header`].
+pub type HeaderRef<'a> = (&'a str, Option<&'a [u8]>);
+
+/// Length of a header's value that is NULL.
+const NULL_LENGTH: u32 = u32::MAX;
+
+/// Borrows headers.
+pub fn borrow_headers(headers: &[Header]) -> Vec<HeaderRef<'_>> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect()
+}
+
+/// Appends one header as [`push_headers`] does.
+pub fn push_header(data: &mut Vec<u8>, name: &[u8], value: Option<&[u8]>) {
+    data.extend_from_slice(&(name.len() as u32).to_le_bytes());
+    data.extend_from_slice(name);
+    data.extend_from_slice(&value.map_or(NULL_LENGTH, |value| value.len() as u32).to_le_bytes());
+    data.extend_from_slice(value.unwrap_or_default());
+}
+
+/// Appends headers as (u32 name length, name, u32 value length, value)*, little endian. A value of
+/// NULL has the length `u32::MAX` and no bytes.
+pub fn push_headers(data: &mut Vec<u8>, headers: &[HeaderRef<'_>]) -> Span {
     if headers.is_empty() {
         return Span::ABSENT;
     }
     let start = data.len();
     for (name, value) in headers {
-        for part in [name.as_bytes(), value] {
-            data.extend_from_slice(&(part.len() as u32).to_le_bytes());
-            data.extend_from_slice(part);
-        }
+        push_header(data, name.as_bytes(), *value);
     }
     Span::new(start, data.len() - start)
 }
 
 /// Reads what [`push_headers`] wrote.
-pub fn read_headers(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub fn read_headers(bytes: &[u8]) -> Vec<Header> {
     let headers = split_headers(bytes).into_iter();
     headers
-        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
+        .map(|(name, value)| {
+            (String::from_utf8_lossy(name).into_owned(), value.map(<[u8]>::to_vec))
+        })
         .collect()
 }
 
 /// Names and values of what [`push_headers`] wrote.
-pub fn split_headers(mut bytes: &[u8]) -> Vec<(&[u8], &[u8])> {
+pub fn split_headers(mut bytes: &[u8]) -> Vec<(&[u8], Option<&[u8]>)> {
+    // A part, or NULL; none when the bytes end.
     let mut take = || {
         let (len, rest) = bytes.split_first_chunk::<4>()?;
-        let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+        let len = u32::from_le_bytes(*len);
+        if len == NULL_LENGTH {
+            bytes = rest;
+            return Some(None);
+        }
+        let (part, rest) = rest.split_at_checked(len as usize)?;
         bytes = rest;
-        Some(part)
+        Some(Some(part))
     };
     let mut headers = Vec::new();
     while let (Some(name), Some(value)) = (take(), take()) {
-        headers.push((name, value));
+        headers.push((name.unwrap_or_default(), value));
     }
     headers
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{EngineError, Result};
 use crate::ids::{Timestamp, Tp};
-use crate::log::{RecordRef, SendError, Span, Writer, push_bytes, split_headers};
+use crate::log::{HeaderRef, RecordRef, SendError, Span, Writer, push_bytes, split_headers};
 use crate::progress::TaskKey;
 use crate::state::StoreId;
 
@@ -115,7 +115,7 @@ impl Outbox {
             let names = headers.iter().map(|(name, _)| String::from_utf8_lossy(name));
             let names: Vec<_> = names.collect();
             let headers = names.iter().zip(&headers).map(|(name, (_, v))| (name.as_ref(), *v));
-            let headers: Vec<(&str, &[u8])> = headers.collect();
+            let headers: Vec<HeaderRef<'_>> = headers.collect();
             let record = RecordRef { timestamp: entry.timestamp, key, value, headers: &headers };
             match writer.send(entry.to, &record) {
                 Ok(()) => {

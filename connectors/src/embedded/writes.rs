@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use millrace_engine::ids::{Offset, Tp};
-use millrace_engine::log::{AppendIf, LogError, Lost, Record, RecordRef};
+use millrace_engine::log::{
+    AppendIf, HeaderRef, LogError, Lost, Record, RecordRef, borrow_headers,
+};
 
 use super::core::chunk::{CHUNK_BYTES_MAX, ChunkBuilder, record_bytes};
 use super::core::entry::PartPatch;
@@ -82,7 +84,7 @@ impl Shared {
         let bytes_max = self.record_bytes_max(tp).ok_or_else(|| gone(tp))?;
         let mut runs = vec![ChunkBuilder::default()];
         for record in records {
-            let headers = borrowed(record);
+            let headers = borrow_headers(&record.headers);
             let record = reference(record, &headers);
             let bytes = record_bytes(&record);
             if bytes > bytes_max {
@@ -106,7 +108,7 @@ impl Shared {
     }
 
     pub fn append_if(&self, id: &str, tp: Tp, end: Offset, record: &Record) -> AppendIf {
-        let headers = borrowed(record);
+        let headers = borrow_headers(&record.headers);
         let record = reference(record, &headers);
         let Some(bytes_max) = self.record_bytes_max(tp) else {
             return AppendIf::Failed(gone(tp));
@@ -182,11 +184,7 @@ fn too_large(bytes: usize, bytes_max: usize) -> LogError {
     ))
 }
 
-fn borrowed(record: &Record) -> Vec<(&str, &[u8])> {
-    record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
-}
-
-fn reference<'a>(record: &'a Record, headers: &'a [(&'a str, &'a [u8])]) -> RecordRef<'a> {
+fn reference<'a>(record: &'a Record, headers: &'a [HeaderRef<'a>]) -> RecordRef<'a> {
     RecordRef {
         timestamp: record.timestamp,
         key: record.key.as_deref(),

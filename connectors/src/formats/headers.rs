@@ -3,10 +3,11 @@
 use arrow::array::ArrayRef;
 use millrace_engine::codec::builder::{ColumnBuilder, Data};
 use millrace_engine::error::EngineError;
+use millrace_engine::log::Header;
 use millrace_sql::types::SqlType;
 
 /// Headers of a record in order.
-pub type Headers = [(String, Vec<u8>)];
+pub type Headers = [Header];
 
 /// A column of all headers, or of the last one of a name.
 #[derive(Debug)]
@@ -40,8 +41,8 @@ impl HeaderColumn {
     pub fn push(&mut self, headers: &Headers) {
         let Some(name) = &self.name else { return push_all(&mut self.builder, headers) };
         match headers.iter().rev().find(|header| header.0 == *name) {
-            Some((_, value)) => push_bytes(&mut self.builder, value),
-            None => self.builder.push_null(),
+            Some((_, Some(value))) => push_bytes(&mut self.builder, value),
+            _ => self.builder.push_null(),
         }
     }
 
@@ -57,7 +58,10 @@ fn push_all(column: &mut ColumnBuilder, headers: &Headers) {
             && let [key, content] = fields.as_mut_slice()
         {
             push_bytes(key, name.as_bytes());
-            push_bytes(content, value);
+            match value {
+                Some(value) => push_bytes(content, value),
+                None => content.push_null(),
+            }
         }
         items.push_valid();
     }

@@ -7,7 +7,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Field as ArrowField, Schema};
 use millrace_engine::format::{Decoded, EncodedRows, Formats, RejectKind};
 use millrace_engine::ids::{Offset, Timestamp, TopicId, Tp};
-use millrace_engine::log::{RawBatch, RecordRef};
+use millrace_engine::log::{HeaderRef, RawBatch, RecordRef};
 use millrace_sql::catalog::{
     Column, ColumnRole, FormatKind, FormatSpec, KeyWindow, Source, SourceKind, TimestampSpec,
 };
@@ -46,10 +46,8 @@ fn json_source(keys: &str, values: &str) -> Source {
     source(keys, values, FormatKind::Json, FormatKind::Json)
 }
 
-type Header<'a> = (&'a str, &'a [u8]);
-
 /// Key, value, timestamp, headers.
-type Raw<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, i64, &'a [Header<'a>]);
+type Raw<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, i64, &'a [HeaderRef<'a>]);
 
 /// A batch of (key, value, timestamp, headers) in partition 3, offsets 100, 102, 104, ...
 fn raw(records: &[Raw<'_>]) -> RawBatch {
@@ -178,8 +176,13 @@ fn header_columns() {
         |name: &str, ty, of| Column { name: name.into(), ty, role: ColumnRole::Headers(of) };
     source.columns.push(headers("H", all.ty, None));
     source.columns.push(headers("X", SqlType::Bytes, Some("x".into())));
-    let many: [Header<'_>; 3] = [("x", b"\x01"), ("y", b""), ("x", b"\x02")];
-    let raw = raw(&[(None, Some(b"{}"), 1, &many), (None, Some(b"{}"), 2, &[])]);
+    let many: [HeaderRef<'_>; 3] = [("x", Some(b"\x01")), ("y", Some(b"")), ("x", Some(b"\x02"))];
+    let null: [HeaderRef<'_>; 2] = [("x", Some(b"\x01")), ("x", None)];
+    let raw = raw(&[
+        (None, Some(b"{}"), 1, &many),
+        (None, Some(b"{}"), 2, &[]),
+        (None, Some(b"{}"), 3, &null),
+    ]);
     let decoded = decode(&source, &[Declared(1), Declared(2)], &raw);
     let want = [
         concat!(
@@ -187,6 +190,7 @@ fn header_columns() {
             r#"{"KEY":"x","VALUE":"Ag=="}],"X":"Ag=="}"#
         ),
         r#"{"H":[],"X":null}"#,
+        r#"{"H":[{"KEY":"x","VALUE":"AQ=="},{"KEY":"x","VALUE":null}],"X":null}"#,
     ];
     assert_eq!(rows(&decoded.rows), want);
     assert!(StandardFormats.encoder(&source).is_err());

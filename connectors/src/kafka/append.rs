@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_engine::ids::{Offset, Tp};
-use millrace_engine::log::{AppendIf, LogError, Lost, Record, RecordRef, SendError, Writer};
+use millrace_engine::log::{
+    AppendIf, HeaderRef, LogError, Lost, Record, RecordRef, SendError, Writer, borrow_headers,
+};
 use parking_lot::Mutex;
 
 use super::endings::Verdict;
@@ -108,7 +110,7 @@ impl Appender {
         };
         drop(producer);
         for record in records {
-            let headers = borrow(record);
+            let headers = borrow_headers(&record.headers);
             let record = as_ref(record, &headers);
             let refused = |e| LogError::Other(format!("topic {}: {e}", seen.name));
             topic.check(&record).map_err(refused)?;
@@ -193,7 +195,7 @@ pub(super) fn append_if_now(
         Ok(ends) if ends[0].hw != end => return AppendIf::Moved(ends[0].hw),
         Ok(_) => {}
     }
-    let headers = borrow(record);
+    let headers = borrow_headers(&record.headers);
     if let Err(error) = send_now(inner, &mut writer, tp, &as_ref(record, &headers)) {
         return AppendIf::Failed(error);
     }
@@ -245,11 +247,7 @@ fn send_now(
     }
 }
 
-fn borrow(record: &Record) -> Vec<(&str, &[u8])> {
-    record.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
-}
-
-fn as_ref<'a>(record: &'a Record, headers: &'a [(&'a str, &'a [u8])]) -> RecordRef<'a> {
+fn as_ref<'a>(record: &'a Record, headers: &'a [HeaderRef<'a>]) -> RecordRef<'a> {
     let (key, value) = (record.key.as_deref(), record.value.as_deref());
     RecordRef { timestamp: record.timestamp, key, value, headers }
 }

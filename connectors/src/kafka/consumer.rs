@@ -7,7 +7,7 @@ use std::task::Poll;
 use millrace_engine::ids::{Offset, Timestamp, Tp};
 use millrace_engine::log::{
     Cursor, LogError, PollLimits, Position, RawBatch, RawRecord, ReadClass, ReadError, Span,
-    push_bytes,
+    push_bytes, push_header,
 };
 use rdkafka_sys as sys;
 
@@ -440,12 +440,7 @@ fn push(batch: &mut RawBatch, message: &Message<'_>) -> usize {
     let value = push_bytes(&mut batch.data, message.value());
     let start = batch.data.len();
     let data = &mut batch.data;
-    let some = message.headers(|name, value| {
-        for part in [name, value] {
-            data.extend_from_slice(&(part.len() as u32).to_le_bytes());
-            data.extend_from_slice(part);
-        }
-    });
+    let some = message.headers(|name, value| push_header(data, name, value));
     let headers = match some {
         true => Span::new(start, batch.data.len() - start),
         false => Span::ABSENT,

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use millrace_engine::ids::TopicId;
-use millrace_engine::log::{LogError, RecordRef, SendError};
+use millrace_engine::log::{HeaderRef, LogError, RecordRef, SendError};
 use rdkafka_sys as sys;
 use sys::rd_kafka_vtype_t as V;
 use sys::rd_kafka_vu_s__bindgen_ty_1 as U;
@@ -140,7 +140,8 @@ impl Topic {
 
 /// Bytes of a record, with what a batch adds to it.
 fn size(record: &RecordRef<'_>) -> usize {
-    let headers = record.headers.iter().map(|(name, value)| name.len() + value.len());
+    let length = |bytes: &Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = record.headers.iter().map(|(name, value)| name.len() + length(value));
     let (key, value) = (record.key.map_or(0, <[u8]>::len), record.value.map_or(0, <[u8]>::len));
     let lengths = record.headers.len() * HEADER_OVERHEAD_BYTES;
     key + value + headers.sum::<usize>() + lengths + RECORD_OVERHEAD_BYTES
@@ -158,7 +159,7 @@ fn memory(bytes: Option<&[u8]>) -> sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_
 struct Headers(NonNull<sys::rd_kafka_headers_t>);
 
 impl Headers {
-    fn of(all: &[(&str, &[u8])]) -> Result<Option<Headers>, NativeError> {
+    fn of(all: &[HeaderRef<'_>]) -> Result<Option<Headers>, NativeError> {
         if all.is_empty() {
             return Ok(None);
         }
@@ -169,7 +170,11 @@ impl Headers {
             // SAFETY: the object is alive; name and value are copied, by their lengths.
             let added = unsafe {
                 let (start, len) = (name.as_ptr().cast(), name.len() as isize);
-                let (bytes, size) = (value.as_ptr().cast(), value.len() as isize);
+                // No bytes at all are NULL; an empty value has a place.
+                let (bytes, size) = match value {
+                    Some(value) => (value.as_ptr().cast(), value.len() as isize),
+                    None => (std::ptr::null(), 0),
+                };
                 sys::rd_kafka_header_add(headers.0.as_ptr(), start, len, bytes, size)
             };
             NativeError::check(added)?;

@@ -122,7 +122,7 @@ impl Message<'_> {
     }
 
     /// Calls `each` with the headers in order; whether there were any.
-    pub fn headers(&self, mut each: impl FnMut(&[u8], &[u8])) -> bool {
+    pub fn headers(&self, mut each: impl FnMut(&[u8], Option<&[u8]>)) -> bool {
         let mut headers = std::ptr::null_mut();
         // SAFETY: the message is valid and keeps the headers; names end with zero, values have the
         // length that came with them.
@@ -140,7 +140,7 @@ impl Message<'_> {
                     break;
                 }
                 let name = std::ffi::CStr::from_ptr(name).to_bytes();
-                each(name, bytes(value.cast_mut(), size).unwrap_or_default());
+                each(name, bytes(value.cast_mut(), size));
             }
         }
         true

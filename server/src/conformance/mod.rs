@@ -14,7 +14,6 @@ mod registry;
 pub mod report;
 pub mod rest;
 mod run;
-pub mod schema_records;
 mod script;
 mod script_assert;
 mod session;

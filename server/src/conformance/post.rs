@@ -1,5 +1,6 @@
 //! What the catalog and the topics must be at the end of a case.
 
+use millrace_engine::schemas::subject;
 use millrace_sql::ast::{ColumnMarker, Statement};
 use millrace_sql::catalog::{ColumnRole, FormatKind, FormatSpec, KeyWindow, Source, SourceKind};
 use millrace_sql::parser;
@@ -196,6 +197,15 @@ fn check_topic(expected: &Value, name: &str, session: &Session) -> Result<(), St
             return Err(format!("expected the {side} {want}, but it is {got}"));
         }
     }
+    check_window(expected, source)?;
+    for (side, is_key) in [("keySchema", true), ("valueSchema", false)] {
+        if let Some(want) = expected.get(side).filter(|want| !want.is_null()) {
+            let registry = session.formats().registry().ok_or("there is no registry")?;
+            let found = registry.latest(&subject(name, is_key)).map_err(|e| e.to_string())?;
+            let found = found.ok_or(format!("no {side} is registered"))?;
+            same_schema(want, &found.schema.text).map_err(|e| format!("{side}: {e}"))?;
+        }
+    }
     let partitions = match source.query {
         Some(_) => SINK_PARTITIONS,
         None => source.partitions.into(),
@@ -206,6 +216,31 @@ fn check_topic(expected: &Value, name: &str, session: &Session) -> Result<(), St
         }
         _ => Ok(()),
     }
+}
+
+/// The window of a topic's keys, whose size a case gives in seconds.
+fn check_window(expected: &Value, source: &Source) -> Result<(), String> {
+    let want = expected.get("keyFormat").and_then(|f| f.get("windowInfo"));
+    let member = |name: &str| want.and_then(|info| info.get(name));
+    let want_kind = member("type").and_then(Value::as_str);
+    let want_ms = member("size").and_then(Value::as_f64).map(|seconds| (seconds * 1000.0) as i64);
+    let (kind, size_ms) = window_of(source);
+    if (want_kind, want_ms) == (kind, size_ms) {
+        return Ok(());
+    }
+    Err(format!(
+        "expected the window {want_kind:?} of {want_ms:?} ms, but it is {kind:?} of {size_ms:?}"
+    ))
+}
+
+/// Schemas of JSON are compared as JSON, others by their text.
+fn same_schema(want: &Value, got: &str) -> Result<(), String> {
+    let same = match (want, serde_json::from_str::<Value>(got)) {
+        (Value::String(text), Err(_)) => text == got,
+        (want, Ok(got)) => *want == got,
+        _ => false,
+    };
+    if same { Ok(()) } else { Err(format!("expected {want}, but it is {got}")) }
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {

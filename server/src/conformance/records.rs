@@ -110,10 +110,8 @@ impl TopicSerde {
             (_, None, Some(_)) => return Err("a window, but the topic is not windowed".into()),
         };
         let value = self.value.encode(&record.value).map_err(|e| format!("value: {e}"))?;
-        let headers = record.headers.iter();
-        let headers = headers.map(|(name, v)| (name.clone(), v.clone().unwrap_or_default()));
         let timestamp = Timestamp(record.timestamp.unwrap_or(0));
-        Ok(Record { timestamp, key, value, headers: headers.collect() })
+        Ok(Record { timestamp, key, value, headers: record.headers.clone() })
     }
 
     /// What a record says.
@@ -127,13 +125,12 @@ impl TopicSerde {
             let (inner, bounds) = split_window(kind, bytes).ok_or("the key has no window")?;
             (key, window) = (Some(inner), Some(bounds));
         }
-        let headers = record.headers.iter().map(|(name, v)| (name.clone(), Some(v.clone())));
         Ok(ActualRecord {
             key: self.key.decode(key).map_err(|e| format!("key: {e}"))?,
             window,
             value: self.value.decode(record.value.as_deref()).map_err(|e| format!("value: {e}"))?,
             timestamp: record.timestamp.0,
-            headers: headers.collect(),
+            headers: record.headers.clone(),
         })
     }
 }

@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::util::display::array_value_to_string;
 use millrace_engine::format::Formats;
 use millrace_engine::ids::{Offset, TopicId, Tp};
-use millrace_engine::log::{RawBatch, Record, RecordRef};
+use millrace_engine::log::{RawBatch, Record, RecordRef, borrow_headers};
 use millrace_engine::service::insert;
 use millrace_sql::analyze::{self, Analyzed, Settings};
 use millrace_sql::ast::{AssertValues, CreateSource, Ident, InsertValues, Statement};
@@ -110,8 +110,7 @@ impl Asserted<'_> {
             (0..self.source.columns.len()).map(ScanColumn::Declared).collect();
         let mut decoder = formats.decoder(self.source, &all).map_err(|e| e.to_string())?;
         let mut raw = RawBatch::new(Tp::new(TopicId::default(), 0));
-        let headers: Vec<(&str, &[u8])> =
-            self.record.headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())).collect();
+        let headers = borrow_headers(&self.record.headers);
         let record = RecordRef {
             timestamp: self.record.timestamp,
             key: self.record.key.as_deref(),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use millrace_engine::ids::{Offset, Timestamp, TopicId, Tp};
 use millrace_engine::log::{
-    AppendIf, Cleanup, Cursor, Ending, Ends, Log, Outcome, PollLimits, RawBatch, ReadClass, Record,
-    RecordRef, TopicInfo, TopicSpec, TxnState, Writer,
+    AppendIf, Cleanup, Cursor, Ending, Ends, Header, HeaderRef, Log, Outcome, PollLimits, RawBatch,
+    ReadClass, Record, RecordRef, TopicInfo, TopicSpec, TxnState, Writer,
 };
 
 use super::{Hooks, Subject};
@@ -32,7 +32,7 @@ pub struct Read {
     pub timestamp: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Vec<Header>,
 }
 
 impl Ctx {
@@ -149,7 +149,7 @@ impl Ctx {
         tp: Tp,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[(&str, &[u8])],
+        headers: &[HeaderRef<'_>],
     ) {
         let record = RecordRef { timestamp: IN_2013, key, value, headers };
         self.until("room in the producer's queue", || match writer.send(tp, &record) {

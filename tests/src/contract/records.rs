@@ -1,7 +1,7 @@
 //! Records: what goes in comes out.
 
 use millrace_engine::ids::{Offset, Timestamp, Tp};
-use millrace_engine::log::{AppendIf, Record, RecordRef, SendError};
+use millrace_engine::log::{AppendIf, HeaderRef, Record, RecordRef, SendError};
 
 use super::ctx::{Ctx, IN_2013};
 use super::{Case, Need, case};
@@ -70,8 +70,9 @@ fn absent_is_not_empty(ctx: &Ctx) {
 
 fn headers_keep_order_and_repeat(ctx: &Ctx) {
     let tp = ctx.tp("t");
-    let headers: [(&str, &[u8]); 4] = [("b", b"1"), ("a", b""), ("b", b"2"), ("", b"x")];
-    let owned: Vec<_> = headers.iter().map(|(n, v)| ((*n).to_owned(), v.to_vec())).collect();
+    let headers: [HeaderRef<'_>; 5] =
+        [("b", Some(b"1")), ("a", Some(b"")), ("b", Some(b"2")), ("", Some(b"x")), ("null", None)];
+    let owned = headers.map(|(n, v)| (n.to_owned(), v.map(<[u8]>::to_vec))).to_vec();
     let mut writer = ctx.writer("w");
     ctx.send_record(&mut *writer, tp, None, Some(b"v"), &headers);
     ctx.commit(writer);

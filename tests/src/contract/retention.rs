@@ -144,7 +144,7 @@ fn compaction_again_and_again(ctx: &Ctx) {
         for key in 0..10 {
             let (key, value) = (format!("k{key}"), format!("{round}"));
             let (key, value) = (Some(key.as_bytes()), Some(value.as_bytes()));
-            ctx.send_record(&mut *writer, tp, key, value, &[("h", b"x")]);
+            ctx.send_record(&mut *writer, tp, key, value, &[("h", Some(b"x"))]);
         }
         writer = if round % 4 == 3 { ctx.abort(writer) } else { ctx.commit(writer) };
         if round % 5 == 0 {

@@ -125,7 +125,8 @@ fn length(bytes: Option<&[u8]>) -> u32 {
 
 /// Encoded size of a record, which is what the limit of a topic is compared with.
 pub fn record_bytes(record: &RecordRef<'_>) -> usize {
-    let headers: usize = record.headers.iter().map(|(name, v)| 8 + name.len() + v.len()).sum();
+    let headers: usize =
+        record.headers.iter().map(|(n, v)| 8 + n.len() + v.map_or(0, <[u8]>::len)).sum();
     let body = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
     RECORD_HEAD_BYTES + body + headers
 }

@@ -37,7 +37,6 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// A running server.
 pub struct Node {
     pub log: Arc<dyn Log>,
-    pub formats: Arc<dyn Formats>,
     pub registry: Arc<MemoryRegistry>,
     pub server: Arc<Server>,
     base: String,
@@ -56,7 +55,7 @@ impl Node {
         let log: Arc<dyn Log> = Arc::new(log()?);
         let registry = Arc::new(MemoryRegistry::default());
         let formats: Arc<dyn Formats> = Arc::new(RegistryFormats::new(registry.clone()));
-        let api = service(&config, log.clone(), formats.clone(), &address)?;
+        let api = service(&config, log.clone(), formats, &address)?;
         await_start(&api).await?;
         let server = Server::new(api, config, address.clone());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -67,7 +66,7 @@ impl Node {
         });
         let http = Client::builder(TokioExecutor::new()).build_http();
         let base = format!("http://{address}");
-        Ok(Node { log, formats, registry, server, base, http, stop: Some(stop), serving })
+        Ok(Node { log, registry, server, base, http, stop: Some(stop), serving })
     }
 
     /// Ends the server and the engine.

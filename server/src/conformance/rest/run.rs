@@ -1,6 +1,7 @@
 //! One case, start to end.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,7 @@ use millrace_engine::log::{
 };
 use millrace_engine::names::Names;
 use millrace_engine::progress::{self, PositionRecord};
-use millrace_engine::schemas::{SchemaRegistry, subject};
-use millrace_engine::service::schemas::with_schemas;
+use millrace_engine::schemas::SchemaRegistry;
 use millrace_sql::ast::{Literal, Properties, Statement};
 use millrace_sql::catalog::{self, Catalog, Source};
 use millrace_sql::parser;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::super::case::{self, TestRecord, TopicDef};
 use super::super::compare;
-use super::super::schema_records::AnySerde;
+use super::super::records::TopicSerde;
 use super::case::RestCase;
 use super::node::{Node, whole};
 use super::{check, proto};
@@ -257,8 +257,7 @@ impl Run<'_> {
         for input in &self.case.case.inputs {
             let source = catalog.sources.values().find(|s| s.topic == input.topic);
             let source = source.ok_or_else(|| format!("no source over {}", input.topic))?;
-            let source = self.with_schemas(source);
-            let record = AnySerde::new(self.node.formats.as_ref(), &source).encode(input)?;
+            let record = self.serde(source).encode(input)?;
             let topic = self.topic(&input.topic)?;
             let inner = match (&record.key, input.window) {
                 (Some(key), Some(w)) => {
@@ -281,14 +280,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The source as it is written with the latest schemas of its topic.
-    fn with_schemas(&self, source: &Source) -> Source {
-        let subjects = [true, false].map(|is_key| subject(&source.topic, is_key));
-        let latest = |subject: String| {
-            let found = self.node.registry.latest(&subject).ok().flatten()?;
-            Some((subject, found))
-        };
-        with_schemas(source, &subjects.into_iter().filter_map(latest).collect())
+    fn serde(&self, source: &Source) -> TopicSerde {
+        let registry: Arc<dyn SchemaRegistry> = self.node.registry.clone();
+        TopicSerde::of(source, true).with_registry(&source.topic, &registry)
     }
 
     fn topic(&self, name: &str) -> Result<TopicInfo, String> {
@@ -409,7 +403,7 @@ impl Run<'_> {
         let source = catalog.sources.values().find(|s| s.topic == name);
         let source = source.ok_or("there is no source over it")?;
         let topic = self.topic(name)?;
-        let serde = AnySerde::new(self.node.formats.as_ref(), source);
+        let serde = self.serde(source);
         let any_zero_time = self.case.case.inputs.is_empty();
         for partition in 0..topic.partitions {
             for batch in self.read(Tp::new(topic.id, partition))? {
