@@ -98,10 +98,11 @@ fn overload(signature: &str, doc: &FunctionDoc) -> Value {
     let arguments: Vec<Value> = split_arguments(arguments)
         .into_iter()
         .enumerate()
-        .map(|(i, ty)| {
+        .map(|(i, argument)| {
+            let (ty, name) = split_name(argument);
             let variadic = ty.ends_with("...");
             json!({
-                "name": format!("arg{}", i + 1),
+                "name": name.map_or_else(|| format!("arg{}", i + 1), str::to_owned),
                 "type": ty.trim_end_matches("..."),
                 "description": "",
                 "isVariadic": variadic,
@@ -113,6 +114,14 @@ fn overload(signature: &str, doc: &FunctionDoc) -> Value {
         "returnType": returns.trim(),
         "description": doc.description,
     })
+}
+
+/// Type and name of `ARRAY<T> list`; the name may be missing.
+fn split_name(argument: &str) -> (&str, Option<&str>) {
+    match argument.rsplit_once(' ') {
+        Some((ty, name)) if !name.ends_with(['>', ')', ']', '.']) => (ty.trim_end(), Some(name)),
+        _ => (argument, None),
+    }
 }
 
 /// At commas that stand in no bracket.
@@ -224,6 +233,11 @@ mod tests {
         assert_eq!(got["arguments"][2]["isVariadic"], true);
         assert_eq!(got["returnType"], "ARRAY<INT>");
         assert_eq!(overload("() -> BIGINT", &DOC)["arguments"], json!([]));
+        let got = overload("(MAP<STRING, T> entries, DECIMAL(p, s)) -> T", &DOC);
+        let named =
+            |i: usize| (got["arguments"][i]["name"].clone(), got["arguments"][i]["type"].clone());
+        assert_eq!(named(0), (json!("entries"), json!("MAP<STRING, T>")));
+        assert_eq!(named(1), (json!("arg2"), json!("DECIMAL(p, s)")));
     }
 
     #[test]
