@@ -71,7 +71,7 @@ fn numbers<const N: usize>(bytes: &[u8]) -> Wire<[i64; N]> {
         let tag = input.varint()?;
         match (tag & 7, usize::try_from(tag >> 3).unwrap_or(0)) {
             (0, number @ 1..) if number <= N => values[number - 1] = input.varint()? as i64,
-            (wire, _) => super::read::skip(&mut input, wire, tag >> 3, 0)?,
+            (wire, _) => super::skip::skip(&mut input, wire, tag >> 3, 0)?,
         }
     }
     Ok(values)
@@ -148,7 +148,7 @@ pub fn read_decimal(bytes: &[u8], precision: u8, scale: u8) -> Wire<i128> {
         match (tag >> 3, tag & 7) {
             (1, 2) => unscaled = big_endian(input.varint_bytes()?),
             (3, 0) => from = input.varint()? as i32,
-            (number, wire) => super::read::skip(&mut input, wire, number, 0)?,
+            (number, wire) => super::skip::skip(&mut input, wire, number, 0)?,
         }
     }
     let from = u32::try_from(from).ok();

@@ -9,6 +9,7 @@ mod known;
 mod plan;
 mod read;
 mod schema;
+mod skip;
 
 pub use self::decode::ProtobufDecoder;
 pub use self::describe::describe;
