@@ -1,5 +1,5 @@
 //! A real schema registry: from the published jars with a local JDK, or one that runs already. It
-//! speaks Confluent's protocol and forgets everything when it ends.
+//! speaks Confluent's protocol and keeps what it knows in a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,8 +19,18 @@ const PATH: &str = "/apis/ccompat/v7";
 /// A running registry. Dropping it kills it.
 pub struct Registry {
     pub url: String,
-    _process: Option<Guarded>,
-    _data: Option<tempfile::TempDir>,
+    /// `None`: it is not ours.
+    own: Option<Own>,
+}
+
+/// A registry that was started here.
+struct Own {
+    java: String,
+    jars: PathBuf,
+    port: u16,
+    data: tempfile::TempDir,
+    /// `None` while it is stopped.
+    process: Option<Guarded>,
 }
 
 impl Registry {
@@ -28,10 +38,35 @@ impl Registry {
     /// What is missing and what to do about it.
     pub fn start() -> Result<Registry, String> {
         if let Ok(url) = std::env::var(URL_VARIABLE) {
-            return Ok(Registry { url, _process: None, _data: None });
+            return Ok(Registry { url, own: None });
         }
         let (java, jars, port) = (java()?, jars()?, free_ports(1)?[0]);
         let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
+        let mut own = Own { java, jars, port, data, process: None };
+        own.start()?;
+        // As Confluent's registry: readers of the new schema can read what is there.
+        http::put(port, &format!("{PATH}/config"), r#"{"compatibility":"BACKWARD"}"#)?;
+        let url = format!("http://127.0.0.1:{port}{PATH}");
+        Ok(Registry { url, own: Some(own) })
+    }
+
+    /// Kills it; false: it is not ours.
+    pub fn stop(&mut self) -> bool {
+        self.own.as_mut().map(|own| own.process = None).is_some()
+    }
+
+    /// Starts it again where it was, with all that it knew.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_again(&mut self) -> Result<(), String> {
+        self.own.as_mut().map_or(Ok(()), Own::start)
+    }
+}
+
+impl Own {
+    fn start(&mut self) -> Result<(), String> {
+        let Own { java, jars, port, data, process } = self;
         let dir = data.path().display();
         let args = [
             "-Xmx512m".to_owned(),
@@ -44,24 +79,22 @@ impl Registry {
             "-Dquarkus.management.port=0".to_owned(),
             format!("-Dapicurio.storage.snapshot.location={dir}"),
             format!("-Dapicurio.import.work-dir={dir}"),
+            format!("-Dapicurio.datasource.url=jdbc:h2:file:{dir}/registry"),
             "-jar".to_owned(),
             jars.join("quarkus-run.jar").display().to_string(),
         ];
         let log = data.path().join("out.log");
-        let process = Guarded::start(&java, &args, &log)?;
+        let started = process.insert(Guarded::start(java, &args, &log)?);
         let start = Instant::now();
-        while http::get(port, &format!("{PATH}/subjects")).is_err() {
-            if start.elapsed() > START_TIME_MAX || !process.runs() {
+        while http::get(*port, &format!("{PATH}/subjects")).is_err() {
+            if start.elapsed() > START_TIME_MAX || !started.runs() {
                 let said = std::fs::read_to_string(&log).unwrap_or_default();
                 let lines: Vec<&str> = said.lines().rev().take(20).collect();
                 return Err(format!("the registry did not start:\n{}", lines.join("\n")));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        // As Confluent's registry: readers of the new schema can read what is there.
-        http::put(port, &format!("{PATH}/config"), r#"{"compatibility":"BACKWARD"}"#)?;
-        let url = format!("http://127.0.0.1:{port}{PATH}");
-        Ok(Registry { url, _process: Some(process), _data: Some(data) })
+        Ok(())
     }
 }
 
