@@ -94,7 +94,9 @@ pub fn describe_function(name: &str, statement: &str) -> Result<Value, HttpError
 /// From `(STRING, INT...) -> STRING`.
 fn overload(signature: &str, doc: &FunctionDoc) -> Value {
     let (arguments, returns) = signature.rsplit_once("->").unwrap_or((signature, ""));
-    let arguments = arguments.trim().trim_start_matches('(').trim_end_matches(')');
+    let arguments = arguments.trim();
+    let arguments = arguments.strip_prefix('(').unwrap_or(arguments);
+    let arguments = arguments.strip_suffix(')').unwrap_or(arguments);
     let arguments: Vec<Value> = split_arguments(arguments)
         .into_iter()
         .enumerate()
