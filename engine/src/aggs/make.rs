@@ -15,6 +15,7 @@ use super::kernel::{Kernel, Slotted};
 use super::list::{CollectList, CollectSet};
 use super::moments::{Correlation, Deviation, Real, Whole};
 use super::number::{AvgDouble, AvgInt, Count, SumDecimal, SumDouble, SumInt};
+use super::of_table::{ExtremeOfTable, TopKOfTable};
 use super::offset::{End, ManyByOffset, OneByOffset};
 use super::sum_list::SumList;
 use super::topk::TopK;
@@ -48,12 +49,26 @@ pub fn make(call: &AggregateCall) -> Made {
         "STDDEV_SAMPLE" => deviation(call, true),
         "SUM_LIST" => sum_list(call),
         "COUNT_DISTINCT" => boxed(CountDistinct::new(argument(call)?)),
-        "TOPK" => top_k(call),
-        "TOPKDISTINCT" => boxed(TopK::new(argument(call)?, kept_rows(call, 0)?, true)),
+        "TOPK" => boxed(top_k(call)?),
+        "TOPKDISTINCT" => boxed(top_k_distinct(call)?),
         other => match fixtures::make(call)? {
             Some(made) => Ok(made),
             None => Err(SqlError::not_supported(format!("the aggregate function {other}")).into()),
         },
+    }
+}
+
+/// The implementation of `call` over a table, whose values may be taken back.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_for_table(call: &AggregateCall) -> Made {
+    match call.function.as_str() {
+        "MIN" => extreme_of_table(call, false),
+        "MAX" => extreme_of_table(call, true),
+        "TOPK" => boxed(TopKOfTable(top_k(call)?)),
+        "TOPKDISTINCT" => boxed(TopKOfTable(top_k_distinct(call)?)),
+        _ => make(call),
     }
 }
 
@@ -139,11 +154,21 @@ impl ForClass for Extremes {
 }
 
 fn extreme(call: &AggregateCall, max: bool) -> Made {
+    ordered(call)?;
+    by_class(call, Extremes { max })
+}
+
+fn extreme_of_table(call: &AggregateCall, max: bool) -> Made {
+    boxed(ExtremeOfTable::new(Encoded::new(ordered(call)?), max))
+}
+
+/// The type of an argument that MIN and MAX take.
+fn ordered(call: &AggregateCall) -> Result<&SqlType> {
     match argument(call)? {
         SqlType::Boolean | SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_) => {
             Err(refused(call))
         }
-        _ => by_class(call, Extremes { max }),
+        ty => Ok(ty),
     }
 }
 
@@ -191,10 +216,14 @@ fn by_offset(call: &AggregateCall, end: End) -> Made {
     boxed(ManyByOffset::new(argument(call)?, end, kept_rows(call, 0)?, ignore_nulls))
 }
 
-fn top_k(call: &AggregateCall) -> Made {
+fn top_k_distinct(call: &AggregateCall) -> Result<TopK> {
+    Ok(TopK::new(argument(call)?, kept_rows(call, 0)?, true))
+}
+
+fn top_k(call: &AggregateCall) -> Result<TopK> {
     let k = kept_rows(call, 0)?;
     if call.arg_types.len() <= 1 {
-        return boxed(TopK::new(argument(call)?, k, false));
+        return Ok(TopK::new(argument(call)?, k, false));
     }
     let returned = call.returns.to_arrow();
     let DataType::List(item) = &returned else { return Err(refused(call)) };
@@ -203,7 +232,7 @@ fn top_k(call: &AggregateCall) -> Made {
     if !fields.iter().map(|field| field.data_type().clone()).eq(wanted) {
         return Err(refused(call));
     }
-    boxed(TopK::wide(&call.arg_types, k, fields.clone()))
+    Ok(TopK::wide(&call.arg_types, k, fields.clone()))
 }
 
 /// A positive whole number among the constant parameters.

@@ -21,11 +21,12 @@ mod list;
 mod make;
 mod moments;
 mod number;
+mod of_table;
 mod offset;
 mod sum_list;
 mod topk;
 
-pub use make::make;
+pub use make::{make, make_for_table};
 
 /// Rows to be applied, in order.
 #[derive(Debug, Clone, Copy)]
@@ -86,11 +87,15 @@ pub fn supports_undo(call: &AggregateCall) -> bool {
             | "CORRELATION"
             | "COUNT"
             | "HISTOGRAM"
+            | "MAX"
+            | "MIN"
             | "STDDEV_SAMP"
             | "STDDEV_SAMPLE"
             | "SUM"
             | "SUM_LIST"
             | "TEST_UDAF"
+            | "TOPK"
+            | "TOPKDISTINCT"
     )
 }
 

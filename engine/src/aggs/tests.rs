@@ -1,6 +1,7 @@
 //! Every function by cases: the value after each row; and laws that all of them keep.
 
 mod examples;
+mod of_table;
 
 use std::sync::Arc;
 

@@ -19,8 +19,8 @@ use crate::error::Result;
 /// one that came first stands first.
 pub(super) struct TopK {
     sort: Encoded,
-    k: usize,
-    distinct: bool,
+    pub k: usize,
+    pub distinct: bool,
     wide: Option<Wide>,
 }
 
@@ -72,6 +72,17 @@ pub(super) struct Input {
     all: Option<KeyBuffer>,
 }
 
+impl Input {
+    /// The sorted value and all arguments of a row, unless it is NULL.
+    pub fn value(&self, row: usize) -> Option<(&[u8], &[u8])> {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return None;
+        }
+        let sort = self.sort.get(row);
+        Some((sort, self.all.as_ref().map_or(sort, |all| all.get(row))))
+    }
+}
+
 impl Kernel for TopK {
     /// Descending.
     type Cell = Vec<Entry>;
@@ -92,11 +103,9 @@ impl Kernel for TopK {
         Ok(Input { nulls: sort.nulls, sort: sort.values, all })
     }
     fn add(&self, cell: &mut Vec<Entry>, input: &Input, row: usize, _: i64) -> Result<()> {
-        if input.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-            return Ok(());
+        if let Some((sort, all)) = input.value(row) {
+            self.insert(cell, sort, all);
         }
-        let sort = input.sort.get(row);
-        self.insert(cell, sort, input.all.as_ref().map_or(sort, |all| all.get(row)));
         Ok(())
     }
     fn merge(&self, into: &mut Vec<Entry>, from: Vec<Entry>) -> Result<()> {

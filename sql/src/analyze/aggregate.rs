@@ -3,7 +3,7 @@
 
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 
-use super::aggregate_state::{has_nested_values, limit_of};
+use super::aggregate_state::{has_nested_values, limit_of, takes_back};
 use super::keys::KeyRule;
 use super::names::Generator;
 use super::query::{self, Clauses, Purpose, Selected, Stage};
@@ -372,7 +372,7 @@ impl<'a> Builder<'a> {
         let args: Vec<Typed> = args.collect::<Result<_>>()?;
         let signature = functions::resolve_aggregate(&name.value, &args);
         let mut signature = signature.map_err(|e| e.at(call.span()))?;
-        if table_input && !signature.table_ok {
+        if table_input && !takes_back(&name.value, &signature, self.scope) {
             let message = format!(
                 "The aggregation function(s) ({}) cannot be applied to a table source. Only \
                  functions that can take a value back can.",

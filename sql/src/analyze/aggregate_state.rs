@@ -6,6 +6,15 @@ use super::scope::Scope;
 use super::settings::Settings;
 use crate::catalog::FormatKind;
 use crate::error::{Result, SqlError};
+use crate::functions::AggregateSignature;
+
+/// Whether values of a table can be taken back from a call: in ksqlDB only where the result tells
+/// enough, with extensions also where all values can be kept.
+pub(super) fn takes_back(function: &str, signature: &AggregateSignature, scope: &Scope) -> bool {
+    const KEEP_ALL: [&str; 4] = ["MIN", "MAX", "TOPK", "TOPKDISTINCT"];
+    let keeps = KEEP_ALL.iter().any(|name| name.eq_ignore_ascii_case(function));
+    signature.table_ok || (keeps && scope.extensions)
+}
 
 /// Whether the format that ksqlDB keeps the running values in, the first source's, has more than
 /// plain values.

@@ -64,3 +64,16 @@ pub fn union_all(inputs: &[Input], _: bool) -> Expected {
     }
     Expected::Bag(rows)
 }
+
+/// The least and the greatest value of each group that has rows.
+pub fn table_extremes(inputs: &[Input], _: bool) -> Expected {
+    let mut groups: BTreeMap<Vec<u8>, Vec<i64>> = BTreeMap::new();
+    for input in last(inputs, "t").into_values() {
+        groups.entry(input.group.clone().into_bytes()).or_default().extend(input.value);
+    }
+    let row = |(key, values): (_, Vec<i64>)| {
+        let (least, most) = (values.iter().min().copied(), values.iter().max().copied());
+        (key, json(&[("N", least), ("W", most)]))
+    };
+    Expected::Table(groups.into_iter().map(row).collect())
+}

@@ -60,7 +60,7 @@ pub fn all() -> &'static [Workload] {
     &ALL
 }
 
-static ALL: [Workload; 26] = [
+static ALL: [Workload; 27] = [
     Workload {
         name: "filter",
         queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
@@ -223,6 +223,17 @@ static ALL: [Workload; 26] = [
         preload: false,
         record_bytes_max: None,
         oracle: oracle_extensions::groups_of_groups,
+    },
+    Workload {
+        name: "table-extremes",
+        queries: &[
+            "CREATE TABLE OUT AS SELECT G, MIN(V) AS N, TOPK(V, 1)[1] AS W FROM T GROUP BY G \
+                        HAVING COUNT(*) > 0 EMIT CHANGES;",
+        ],
+        shape: shape(&["t"], false),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_extensions::table_extremes,
     },
     Workload {
         name: "union-all",

@@ -54,7 +54,8 @@ impl Spec {
 
     /// One implementation per call, without slots.
     pub fn aggs(&self) -> Result<Vec<Box<dyn StreamAgg>>> {
-        self.calls.iter().map(aggs::make).collect()
+        let make = if self.table_input { aggs::make_for_table } else { aggs::make };
+        self.calls.iter().map(make).collect()
     }
 
     /// The columns of groups whose key bytes are `keys`.

@@ -118,8 +118,8 @@ fn tables_are_grouped_with_what_can_be_undone() {
         ],
     );
     check_err(
-        "CREATE TABLE O AS SELECT A, MAX(ID) AS N FROM T GROUP BY A;",
-        "(MAX) cannot be applied to a table source.",
+        "CREATE TABLE O AS SELECT A, LATEST_BY_OFFSET(ID) AS N FROM T GROUP BY A;",
+        "(LATEST_BY_OFFSET) cannot be applied to a table source.",
     );
 }
 
