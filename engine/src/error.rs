@@ -17,6 +17,9 @@ pub enum EngineError {
     Send(#[from] SendError),
     #[error("the transaction was lost: {0:?}")]
     Lost(Lost),
+    /// The log gave a transaction up and named nobody.
+    #[error("the transaction was aborted: {0}")]
+    Unexplained(String),
     #[error("{0}")]
     Config(String),
     /// State that cannot be understood: damaged files.
@@ -59,7 +62,7 @@ impl EngineError {
             EngineError::Send(SendError::TooLarge { .. }) => Kind::Config,
             EngineError::Send(SendError::Dead(_)) => Kind::Fenced,
             EngineError::Lost(Lost::Fenced(_)) => Kind::Fenced,
-            EngineError::Lost(_) => Kind::Retry,
+            EngineError::Lost(_) | EngineError::Unexplained(_) => Kind::Retry,
             EngineError::Config(_) => Kind::Config,
             EngineError::State(_) | EngineError::Disk(_) => Kind::State,
             EngineError::Bug(_) => Kind::Bug,

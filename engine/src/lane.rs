@@ -20,6 +20,7 @@ use crate::ids::{LaneId, Offset, TopicId, Tp};
 use crate::lane_commit::Sent;
 use crate::lane_recovery::Recovery;
 pub use crate::lane_recovery::TOMBSTONE_LIFE;
+use crate::lane_trial::Trials;
 use crate::lane_upkeep::Upkeep;
 use crate::limits::Limits;
 use crate::log::{Ending, Log, PollLimits, Writer};
@@ -96,6 +97,8 @@ pub struct Lane {
     pub(crate) fenced_at: Option<Duration>,
     /// Failures of the state since the last commit.
     pub(crate) state_failures: u32,
+    /// Who is suspected of breaking transactions.
+    pub(crate) trials: Trials,
     /// Commit at the next occasion, and take nothing in.
     pub(crate) hurried: bool,
     /// Commands applied here, and the registry's generation that was last looked at.
@@ -192,6 +195,7 @@ impl Lane {
             upkeep: Upkeep::default(),
             fenced_at: None,
             state_failures: 0,
+            trials: Trials::default(),
             hurried: false,
             command: -1,
             generation: 0,
@@ -373,7 +377,9 @@ impl Lane {
             self.phase = Phase::Sending { writer };
             return Ok(true);
         }
-        if self.txn.since.is_none() && self.registry.generation() != self.generation {
+        if self.txn.since.is_none()
+            && (self.trial_moves_on() || self.registry.generation() != self.generation)
+        {
             // R5: commands are applied only when no transaction is open.
             return self.apply_commands(writer);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::{EngineError, Kind, Result};
 use crate::ids::{Offset, Timestamp, Tp};
-use crate::lane::{Lane, Phase, Txn};
+use crate::lane::{Lane, Phase};
 use crate::lane_recovery::Recovery;
 use crate::log::{Ending, LogError, Outcome, Record, TxnState, Writer};
 use crate::mutant::{self, Mutant};
@@ -32,6 +32,7 @@ impl Lane {
         let limits = &self.world.limits;
         let Some(since) = self.txn.since else { return self.txn.header_due };
         self.hurried
+            || self.trial_is_due()
             || self.world.clock.elapsed().saturating_sub(since) >= limits.commit_interval
             || self.txn.records >= limits.transaction_records_max
             || self.txn.bytes + self.state.open_bytes() >= limits.transaction_bytes_max
@@ -241,6 +242,7 @@ impl Lane {
                 tracing::warn!(lane = self.id.0, reason, "the transaction must be aborted");
                 match self.eject_writers_of(&culprits, &reason) {
                     true => Ok(false),
+                    false if culprits.is_empty() => Err(EngineError::Unexplained(reason)),
                     false => Err(EngineError::Log(LogError::Other(reason))),
                 }
             }
@@ -263,6 +265,9 @@ impl Lane {
                 let reason = "the log aborted the transaction";
                 match self.eject_writers_of(&culprits, reason) {
                     true => Ok(self.start_over(writer)),
+                    false if culprits.is_empty() => {
+                        Err(EngineError::Unexplained(reason.to_owned()))
+                    }
                     false => Err(EngineError::Log(LogError::Other(reason.to_owned()))),
                 }
             }
@@ -291,10 +296,13 @@ impl Lane {
         }
         self.header.commit = number;
         self.header.command = self.command;
-        self.txn = Txn::default();
+        let with_work = std::mem::take(&mut self.txn).since.is_some();
         self.stats.commits += 1;
         self.stats.failure = None;
-        self.backoff = self.world.limits.retry_backoff;
+        if with_work || !self.trials.suspects() {
+            self.backoff = self.world.limits.retry_backoff;
+        }
+        self.judge(with_work);
         self.spill_if_due()?;
         self.state_failures = 0;
         Ok(())

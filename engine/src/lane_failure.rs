@@ -91,6 +91,7 @@ impl Lane {
         self.backoff = (self.backoff * 2).min(self.world.limits.retry_backoff_max);
         // Dropping the phase drops the writer: poisoned, it must not be used again (I6).
         self.phase = Phase::Backoff { until };
+        self.suspect(error);
         self.forget();
         if error.kind() == Kind::State {
             self.mend_state(error);

@@ -102,6 +102,7 @@ impl Lane {
         self.generation = self.registry.generation();
         self.command = self.registry.command();
         self.header_due();
+        self.readmit();
         let wanted = self.wanted();
         // A query that was replaced has other tasks of the same keys, which go on from this commit.
         let goes_on = |(key, task): &(&TaskKey, &Task)| {
@@ -209,6 +210,7 @@ impl Lane {
         // Others learn from it who has the lane now, and what is applied here.
         self.header_due();
         self.forget_dropped();
+        self.readmit();
         let wanted = self.wanted().into_iter().collect();
         recovery.tasks = self.make_tasks(wanted)?;
         recovery.stage = Stage::Cleanse;
@@ -411,7 +413,8 @@ impl Lane {
     /// Tasks that this lane should run.
     fn wanted(&self) -> BTreeMap<TaskKey, Arc<QueryDef>> {
         let mut wanted = BTreeMap::new();
-        for query in self.registry.runnable() {
+        let runnable = self.registry.runnable().into_iter();
+        for query in runnable.filter(|query| self.trials.admits(&query.id)) {
             for key in self.own_tasks(&query) {
                 wanted.insert(key, query.clone());
             }

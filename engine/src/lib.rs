@@ -15,6 +15,7 @@ mod lane_cleanse;
 mod lane_commit;
 mod lane_failure;
 mod lane_recovery;
+mod lane_trial;
 mod lane_upkeep;
 pub mod limits;
 pub mod log;

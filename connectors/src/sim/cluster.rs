@@ -1,5 +1,6 @@
 //! The broker of a simulation, and what a test does to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,18 @@ pub struct SimCluster {
     pub(super) groups: Mutex<Groups>,
     clock: Arc<SimClock>,
     late: Mutex<Vec<LateEnd>>,
+    refused: Mutex<BTreeMap<TopicId, Refusal>>,
+}
+
+/// How transactions end that touch a topic which the log refuses; it never says which topic it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Told before the end: the transaction can only be aborted.
+    AtPoll,
+    /// The commit aborts.
+    AtCommit,
+    /// The commit ends the producer.
+    Fatal,
 }
 
 /// The end of a transaction that is still on its way.
@@ -38,8 +51,8 @@ impl SimCluster {
         let clock = Arc::new(SimClock::default());
         let seams = (clock.clone() as _, Arc::new(SeededEntropy::new(seed)) as _);
         let shared = Shared::new((Core::default(), None), None, seams, Options::default());
-        let (groups, late) = Default::default();
-        Arc::new(SimCluster { shared: Arc::new(shared), faults, groups, clock, late })
+        let (groups, late, refused) = Default::default();
+        Arc::new(SimCluster { shared: Arc::new(shared), faults, groups, clock, late, refused })
     }
 
     /// A handle for a node; a restarted node gets a new one.
@@ -96,6 +109,19 @@ impl SimCluster {
         } else {
             let _ = self.shared.abort(&end.id, end.epoch);
         }
+    }
+
+    /// Refuses transactions that touch `topic` from now on, or no more.
+    pub fn refuse(&self, topic: TopicId, how: Option<Refusal>) {
+        let mut refused = self.refused.lock();
+        match how {
+            Some(how) => refused.insert(topic, how),
+            None => refused.remove(&topic),
+        };
+    }
+
+    pub(super) fn refusal(&self, topic: TopicId) -> Option<Refusal> {
+        self.refused.lock().get(&topic).copied()
     }
 
     /// Applies retention now.

@@ -18,6 +18,6 @@ mod writer;
 mod tests;
 
 pub use clock::SimClock;
-pub use cluster::SimCluster;
+pub use cluster::{Refusal, SimCluster};
 pub use faults::{Fault, Faults, NoFaults, Op, Point, Rates, Scripted, SeededFaults};
 pub use node::SimLog;

@@ -6,7 +6,7 @@ use std::task::Poll;
 use millrace_engine::ids::{TopicId, Tp};
 use millrace_engine::log::{Ending, Lost, Outcome, RecordRef, SendError, TxnState, Writer};
 
-use super::cluster::{LateEnd, SimCluster};
+use super::cluster::{LateEnd, Refusal, SimCluster};
 use super::faults::{Fault, Op, Point};
 use super::node::Node;
 use crate::embedded::LocalWriter;
@@ -18,12 +18,15 @@ pub struct SimWriter {
     inner: LocalWriter,
     /// Polls that show records as not acknowledged.
     slow: u32,
+    /// The transaction touched a topic that the log refuses.
+    refused: Option<Refusal>,
 }
 
 impl SimWriter {
     pub(super) fn new(cluster: &Arc<SimCluster>, node: &Arc<Node>, mut inner: LocalWriter) -> Self {
         inner.abandon();
-        SimWriter { cluster: cluster.clone(), node: node.clone(), inner, slow: 0 }
+        let (cluster, node) = (cluster.clone(), node.clone());
+        SimWriter { cluster, node, inner, slow: 0, refused: None }
     }
 
     fn fault(&self, op: Op, tp: Option<Tp>) -> Fault {
@@ -74,6 +77,7 @@ impl Writer for SimWriter {
             }
             _ => self.strike(fault),
         }
+        self.refused = self.refused.or(self.cluster.refusal(to.topic));
         self.inner.send(to, record)
     }
 
@@ -102,7 +106,13 @@ impl Writer for SimWriter {
             return TxnState::Open { unacked: self.inner.held() };
         }
         self.slow = 0;
-        self.inner.poll()
+        match (self.inner.poll(), self.refused) {
+            (TxnState::Open { .. }, Some(Refusal::AtPoll)) => {
+                let reason = "records were purged".to_owned();
+                TxnState::MustAbort { culprits: Vec::new(), reason }
+            }
+            (state, _) => state,
+        }
     }
 
     fn commit(self: Box<Self>) -> Box<dyn Ending> {
@@ -197,13 +207,21 @@ impl SimEnding {
     fn send_late(&self, writer: &mut SimWriter) {
         writer.inner.flush();
         let (id, epoch) = writer.inner.incarnation();
-        writer.cluster.send_late(LateEnd { id, epoch, commit: self.commit });
+        let commit = self.commit && writer.refused.is_none();
+        writer.cluster.send_late(LateEnd { id, epoch, commit });
     }
 }
 
 fn finish(mut writer: Box<SimWriter>, commit: bool) -> Outcome {
     if !commit {
         return aborted(writer, Vec::new());
+    }
+    match writer.refused {
+        Some(Refusal::Fatal) => {
+            return Outcome::Lost(Lost::Fatal("records were purged".to_owned()));
+        }
+        Some(_) => return aborted(writer, Vec::new()),
+        None => {}
     }
     match writer.inner.finish_commit() {
         Ok(done) => Outcome::Committed { writer, ends: done.ends },
@@ -213,6 +231,7 @@ fn finish(mut writer: Box<SimWriter>, commit: bool) -> Outcome {
 }
 
 fn aborted(mut writer: Box<SimWriter>, culprits: Vec<TopicId>) -> Outcome {
+    writer.refused = None;
     match writer.inner.finish_abort() {
         Ok(()) => Outcome::Aborted { writer, culprits },
         Err(lost) => Outcome::Lost(lost),

@@ -169,13 +169,9 @@ impl Fleet {
 
     /// Why the service is not well; empty when it is.
     pub fn troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
+        let errors = self.errors().into_iter();
+        let mut troubles: Vec<String> = errors.map(|(query, e)| format!("{query}: {e}")).collect();
         for (at, node) in self.nodes.iter().enumerate() {
-            for query in node.registry.all() {
-                for (_, error) in query.status.errors() {
-                    troubles.push(format!("node {at}, query {}: {error}", query.id));
-                }
-            }
             for (id, lane) in &node.lanes {
                 if !lane.is_idle() {
                     let (running, stats) = (lane.is_running(), lane.stats());
@@ -185,6 +181,16 @@ impl Fleet {
             }
         }
         troubles
+    }
+
+    /// Queries that were stopped on some node, and why.
+    pub fn errors(&self) -> Vec<(String, String)> {
+        let queries = self.nodes.iter().flat_map(|node| node.registry.all());
+        let errors = queries.flat_map(|query| {
+            let all = query.status.errors().into_iter();
+            all.map(|(_, error)| (query.id.clone(), error)).collect::<Vec<_>>()
+        });
+        errors.collect()
     }
 
     /// Nodes learn of commands in their own time.

@@ -14,11 +14,13 @@ mod inputs;
 mod oracle;
 mod oracle_extensions;
 mod oracle_joins;
+mod refused;
 mod run;
 mod setup;
 mod workloads;
 
 pub use compare::{Expected, Row};
 pub use faults::Watched;
+pub use refused::run_refused;
 pub use run::{Plan, Ran, run};
 pub use workloads::{Workload, all, find};

@@ -18,7 +18,7 @@ use super::setup::{self, Service, ready};
 use super::workloads::Workload;
 
 /// Time that passes in one turn.
-const TURN: Duration = Duration::from_millis(25);
+pub(super) const TURN: Duration = Duration::from_millis(25);
 /// Of a thousand turns, so many move a lane; and where lanes are fought for.
 const MOVES_PER_MILLE: u64 = 6;
 const CONTESTED_MOVES_PER_MILLE: u64 = 30;
@@ -150,7 +150,7 @@ fn check_refused(
 }
 
 /// Feeds a few records a turn, while things go wrong.
-fn feed(
+pub(super) fn feed(
     fleet: &mut Fleet,
     outside: &Arc<SimLog>,
     inputs: &[Input],
@@ -212,6 +212,13 @@ fn drain(fleet: &mut Fleet) -> Option<String> {
     for _ in 0..fleet.service.queries.len() {
         fleet.command();
     }
+    let troubles = rest(fleet).err().into_iter().chain(fleet.troubles());
+    let troubles: Vec<String> = troubles.collect();
+    (!troubles.is_empty()).then(|| troubles.join("\n"))
+}
+
+/// Waits until nothing is done any more; why it did not come to that.
+pub(super) fn rest(fleet: &mut Fleet) -> Result<(), String> {
     let (mut idle, mut commits) = (0, u64::MAX);
     for _ in 0..DRAIN_TURNS_MAX {
         fleet.turn(TURN);
@@ -219,14 +226,13 @@ fn drain(fleet: &mut Fleet) -> Option<String> {
         idle = if fleet.is_idle() && now == commits { idle + 1 } else { 0 };
         commits = now;
         if idle == IDLE_TURNS {
-            let troubles = fleet.troubles();
-            return (!troubles.is_empty()).then(|| troubles.join("\n"));
+            return Ok(());
         }
     }
-    Some(format!("it never came to rest\n{}", fleet.troubles().join("\n")))
+    Err(format!("it never came to rest\n{}", fleet.troubles().join("\n")))
 }
 
-fn read_all(outside: &Arc<SimLog>) -> BTreeMap<String, Vec<Vec<Row>>> {
+pub(super) fn read_all(outside: &Arc<SimLog>) -> BTreeMap<String, Vec<Vec<Row>>> {
     let topics = ready(outside.list()).expect("the outside can look");
     topics
         .into_iter()

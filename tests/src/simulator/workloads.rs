@@ -18,7 +18,7 @@ pub struct Workload {
     oracle: fn(&[Input], bool) -> Expected,
 }
 
-const SOURCES: [&str; 4] = [
+pub(super) const SOURCES: [&str; 4] = [
     "CREATE STREAM S (K VARCHAR KEY, G VARCHAR, V BIGINT) \
      WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2);",
     "CREATE STREAM R (K VARCHAR KEY, G VARCHAR, V BIGINT) \
@@ -46,7 +46,7 @@ impl Workload {
     }
 }
 
-const fn shape(topics: &'static [&'static str], jitter: bool) -> Shape {
+pub(super) const fn shape(topics: &'static [&'static str], jitter: bool) -> Shape {
     Shape { topics, jitter }
 }
 

@@ -98,6 +98,29 @@ fn contested_lanes_agree_with_the_oracle() {
     println!("lanes moved: {:?}", struck.get("Lane Moved"));
 }
 
+/// Topics that the log refuses without a word cost their own queries only.
+#[test]
+fn those_who_break_transactions_are_found() {
+    let (from, to) = match number("SIM_SEED") {
+        Some(seed) => (seed, seed + 1),
+        None => (0, seeds() / 4),
+    };
+    let failures = (from..to).filter_map(|seed| {
+        // Every other run without anything else going wrong.
+        let rates = if seed % 2 == 0 { Rates::NONE } else { Rates::default() };
+        let plan = Plan::drawn(seed, watched(seed, rates));
+        let plan = Plan { chaos: seed % 2 == 1, ..plan };
+        simulator::run_refused(&plan).map(|why| {
+            format!(
+                "seed {seed}: {why}\n  SIM_SEED={seed} cargo test -p millrace-tests --test it \
+                 simulator::those_who_break_transactions_are_found"
+            )
+        })
+    });
+    let failures: Vec<String> = failures.collect();
+    assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
 /// Seeds that found something. A lane that had been fenced took the next owner's state for proof
 /// that its own positions were lost; a restored join gave up rows that had met a partner.
 const FOUND: &[(&str, u64)] = &[
