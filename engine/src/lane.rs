@@ -18,6 +18,7 @@ use crate::error::{EngineError, Result};
 use crate::format::Formats;
 use crate::ids::{LaneId, Offset, TopicId, Tp};
 use crate::lane_commit::Sent;
+use crate::lane_failure::Unsettled;
 use crate::lane_recovery::Recovery;
 pub use crate::lane_recovery::TOMBSTONE_LIFE;
 use crate::lane_trial::Trials;
@@ -99,6 +100,10 @@ pub struct Lane {
     pub(crate) state_failures: u32,
     /// Who is suspected of breaking transactions.
     pub(crate) trials: Trials,
+    /// What was found deleted before it was read, unless another owner had read it.
+    pub(crate) doubted: Option<(Tp, Offset)>,
+    /// Counts of a transaction of which it is not known whether it committed.
+    pub(crate) unsettled: Option<Unsettled>,
     /// Commit at the next occasion, and take nothing in.
     pub(crate) hurried: bool,
     /// Commands applied here, and the registry's generation that was last looked at.
@@ -196,6 +201,8 @@ impl Lane {
             fenced_at: None,
             state_failures: 0,
             trials: Trials::default(),
+            unsettled: None,
+            doubted: None,
             hurried: false,
             command: -1,
             generation: 0,
@@ -399,6 +406,7 @@ impl Lane {
         let polled = self.reader.poll(&poll, &mut self.tasks)?;
         if !polled.failures.is_empty() {
             for failure in polled.failures {
+                self.doubt(&failure.error)?;
                 for query in failure.queries {
                     self.cannot_read(&query, &failure.error);
                 }

@@ -195,10 +195,10 @@ impl Lane {
         let Refused { owner, to, bytes, bytes_max } = refused;
         match owner {
             Owner::Task(key) => {
-                let Some(task) = self.tasks.get(&key) else { return Ok(false) };
+                let Some(task) = self.tasks.get_mut(&key) else { return Ok(false) };
                 let topic = task.query.topic_name(to.topic).unwrap_or("?");
                 let entry = LogEntry::too_large(&key.query, (topic, to), bytes, bytes_max);
-                task.query.count_rejects(1);
+                task.counts.rejects += 1;
                 self.push_log(&entry);
                 Ok(false)
             }

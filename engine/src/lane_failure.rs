@@ -1,10 +1,21 @@
 //! What a lane does about failures: take the query to blame out, or drop the writer, wait and
 //! recover; and mend the state when it was that.
 
+use std::sync::Arc;
+
 use crate::error::{EngineError, Kind, Result};
 use crate::ids::{TopicId, Tp};
 use crate::lane::{Lane, Phase};
-use crate::log::ReadError;
+use crate::log::{Lost, ReadError};
+use crate::progress::LaneHeader;
+use crate::query::{Counts, QueryDef};
+
+/// What a transaction did whose end is not known.
+pub(crate) struct Unsettled {
+    commit: u64,
+    epoch: u64,
+    counts: Vec<(Arc<QueryDef>, Counts)>,
+}
 
 impl Lane {
     /// A task's error stops its query, not the lane.
@@ -19,6 +30,21 @@ impl Lane {
     pub(crate) fn eject(&mut self, query: &str, reason: &str) {
         tracing::error!(lane = self.id.0, query, reason, "query stopped");
         self.registry.query_failed(query, reason, self.world.clock.as_ref(), &self.world.limits);
+    }
+
+    /// Records that are gone before they were read may have been read by another owner of the lane,
+    /// which is one that purges what is read. It is believed only if they are missed from the
+    /// progress, too, when it is read again after that owner was fenced.
+    ///
+    /// # Errors
+    /// When the lane must look again.
+    pub(crate) fn doubt(&mut self, error: &ReadError) -> Result<()> {
+        let ReadError::OutOfRange { tp, at, .. } = error else { return Ok(()) };
+        if self.doubted.replace((*tp, *at)) == Some((*tp, *at)) {
+            return Ok(());
+        }
+        let why = format!("{error}: another owner may have read it");
+        Err(EngineError::Lost(Lost::Fenced(why)))
     }
 
     /// An input of a query cannot be read any more. What was deleted does not come back, so the query
@@ -92,9 +118,31 @@ impl Lane {
         // Dropping the phase drops the writer: poisoned, it must not be used again (I6).
         self.phase = Phase::Backoff { until };
         self.suspect(error);
+        self.unsettle();
         self.forget();
         if error.kind() == Kind::State {
             self.mend_state(error);
+        }
+    }
+
+    /// Keeps what the transaction that was being ended counts for, if it did commit.
+    fn unsettle(&mut self) {
+        let commit = self.txn.number;
+        if commit != self.header.commit + 1 {
+            return;
+        }
+        let dirty = self.tasks.values().filter(|task| task.dirty);
+        let counts = dirty.map(|task| (Arc::clone(&task.query), task.counts.clone())).collect();
+        self.unsettled = Some(Unsettled { commit, epoch: self.header.epoch, counts });
+    }
+
+    /// The lane's last header tells whether that transaction committed.
+    pub(crate) fn settle(&mut self, last: &LaneHeader) {
+        let Some(unsettled) = self.unsettled.take() else { return };
+        if (last.commit, last.epoch) == (unsettled.commit, unsettled.epoch) {
+            for (query, counts) in &unsettled.counts {
+                query.status.add(counts);
+            }
         }
     }
 

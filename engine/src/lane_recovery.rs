@@ -14,6 +14,7 @@ use crate::log::{Cursor, Ends, LogError, Lost, PollLimits, RawBatch, ReadClass, 
 use crate::mutant::{self, Mutant};
 use crate::progress::{self, LaneHeader, PositionRecord, TaskKey, TaskRecord};
 use crate::query::QueryDef;
+use crate::state::history::window_of;
 use crate::state::{Shape, StoreId};
 use crate::task::{Task, TaskInput};
 
@@ -196,6 +197,7 @@ impl Lane {
                 header.commit
             )));
         }
+        self.settle(&header);
         self.header = LaneHeader { epoch: header.epoch + 1, ..header };
         Ok(())
     }
@@ -289,11 +291,13 @@ impl Lane {
             Some(meta) if meta.changelog == tp.topic && meta.applied >= ends.start && !too_old => {
                 meta.applied
             }
-            Some(_) => {
-                self.state.drop_store(target.store, target.shape);
+            known => {
+                if known.is_some() {
+                    self.state.drop_store(target.store, target.shape);
+                }
+                self.state.begin(target.store, target.shape, tp.topic, ends.start);
                 ends.start
             }
-            None => ends.start,
         }
     }
 
@@ -326,10 +330,17 @@ impl Lane {
     }
 
     fn replay_batch(&mut self, target: &mut Target, raw: &RawBatch) {
+        let mut latest = None;
         for i in 0..raw.records.len() {
             if let Some(key) = raw.key(i) {
                 self.state.replay(target.store, target.shape, key, raw.value(i));
+                latest = latest.max(Some(window_of(key)));
             }
+        }
+        if let (Some(first), Some(window), Shape::WindowFirst) =
+            (raw.records.first(), latest, target.shape)
+        {
+            self.state.wrote(target.store, first.offset, window);
         }
         target.records += raw.records.len() as u64;
         self.stats.restored_records += raw.records.len() as u64;

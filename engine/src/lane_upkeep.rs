@@ -1,15 +1,14 @@
 //! What a lane does for others now and then, best effort: tells consumer groups where its queries
-//! stand, and drops records of repartition topics that have been read.
+//! stand, and drops records that nobody needs any more: of repartition topics what was read, of
+//! windowed changelogs what is older than the first live window.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ids::{Offset, Tp};
+use crate::ids::{Offset, TopicId, Tp};
 use crate::lane::Lane;
+use crate::mutant::{self, Mutant};
 use crate::topology::Input;
-
-/// Pause between two rounds.
-const UPKEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// What was told last.
 #[derive(Debug, Default)]
@@ -18,6 +17,8 @@ pub(crate) struct Upkeep {
     /// Commits of the lane at the last round.
     commits: u64,
     told: BTreeMap<(String, Tp), Offset>,
+    /// Where changelogs were told to begin.
+    purged: BTreeMap<Tp, Offset>,
 }
 
 impl Lane {
@@ -27,20 +28,22 @@ impl Lane {
         if now < self.upkeep.next || self.upkeep.commits == self.stats.commits {
             return;
         }
-        (self.upkeep.next, self.upkeep.commits) = (now + UPKEEP_EVERY, self.stats.commits);
+        (self.upkeep.next, self.upkeep.commits) =
+            (now + self.world.limits.upkeep_interval, self.stats.commits);
         let mut moved: BTreeMap<&str, Vec<(Tp, Offset)>> = BTreeMap::new();
         let mut read = Vec::new();
         for task in self.tasks.values() {
             let sub = &task.query.topology.subs[task.key.sub as usize];
             for (input, kind) in task.inputs.iter().zip(&sub.inputs) {
-                let at = (input.tp, input.committed);
+                // Behind control records there is nothing to read, though it is not committed.
+                let at = if task.dirty { input.committed } else { input.position };
                 let told = (task.key.query.clone(), input.tp);
-                if self.upkeep.told.insert(told, input.committed) == Some(input.committed) {
+                if self.upkeep.told.insert(told, at) == Some(at) {
                     continue;
                 }
-                moved.entry(&task.key.query).or_default().push(at);
+                moved.entry(&task.key.query).or_default().push((input.tp, at));
                 if matches!(kind, Input::Repartition(_)) {
-                    read.push(at);
+                    read.push((input.tp, input.committed));
                 }
             }
         }
@@ -51,7 +54,29 @@ impl Lane {
             // Nobody waits for it; what is missed now goes with the next round.
             let _ = self.world.log.purge(&read);
         }
+        self.purge_changelogs();
         let tasks = &self.tasks;
         self.upkeep.told.retain(|(query, _), _| tasks.keys().any(|key| key.query == *query));
+    }
+
+    /// R14: what was written before all that is live. A disk that stands further back is rebuilt.
+    fn purge_changelogs(&mut self) {
+        let mutant = mutant::active() == Some(Mutant::PurgeLive);
+        let mut dead: BTreeMap<TopicId, Vec<(Tp, Offset)>> = BTreeMap::new();
+        for (tp, store) in &self.changelogs {
+            let needed = self.state.needed_from(*store);
+            let applied = self.state.applied(*store).map(|meta| meta.applied);
+            let to = if mutant { applied } else { needed };
+            let Some(to) = to.filter(|to| *to > Offset(0)) else { continue };
+            if self.upkeep.purged.insert(*tp, to) != Some(to) {
+                dead.entry(tp.topic).or_default().push((*tp, to));
+            }
+        }
+        self.upkeep.purged.retain(|tp, _| self.changelogs.contains_key(tp));
+        for below in dead.values_mut() {
+            below.sort_unstable();
+            // Topics that an older version made refuse it, and keep what they have.
+            let _ = self.world.log.purge(below);
+        }
     }
 }

@@ -36,6 +36,8 @@ pub struct Limits {
     /// Pause of a lane that failed and recovers, first and last of the doubling series.
     pub retry_backoff: Duration,
     pub retry_backoff_max: Duration,
+    /// Pause between two rounds of telling positions and of purging internal topics.
+    pub upkeep_interval: Duration,
     /// Entries of a query's error list.
     pub query_errors_max: usize,
     /// Rows that a pull query may answer with.
@@ -69,6 +71,7 @@ impl Default for Limits {
             committed_memory_age_max: Duration::from_secs(30),
             retry_backoff: Duration::from_millis(200),
             retry_backoff_max: Duration::from_secs(15),
+            upkeep_interval: Duration::from_secs(10),
             query_errors_max: 10,
             pull_rows_max: 1_000_000,
             pull_memory_bytes: 256 << 20,
@@ -99,6 +102,7 @@ impl Limits {
             ("committed.memory.age.max.ms", ms(self.committed_memory_age_max)),
             ("retry.backoff.ms", ms(self.retry_backoff)),
             ("retry.backoff.max.ms", ms(self.retry_backoff_max)),
+            ("upkeep.interval.ms", ms(self.upkeep_interval)),
             ("query.errors.max", self.query_errors_max.to_string()),
             ("pull.rows.max", self.pull_rows_max.to_string()),
             ("pull.memory.bytes", self.pull_memory_bytes.to_string()),

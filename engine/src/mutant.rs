@@ -15,6 +15,8 @@ pub enum Mutant {
     ProgressBeforeInit,
     /// A poll that gives nothing is taken as the end of a restore.
     EndOfPartition,
+    /// Changelogs of windows are purged up to where they are applied, live windows and all.
+    PurgeLive,
 }
 
 /// The mutant that this process runs, if any.
@@ -28,6 +30,7 @@ pub fn active() -> Option<Mutant> {
         Ok("state-before-commit") => Some(Mutant::StateBeforeCommit),
         Ok("progress-before-init") => Some(Mutant::ProgressBeforeInit),
         Ok("end-of-partition") => Some(Mutant::EndOfPartition),
+        Ok("purge-live") => Some(Mutant::PurgeLive),
         _ => None,
     })
 }

@@ -82,16 +82,6 @@ impl QueryDef {
         })
     }
 
-    /// Counts records taken in.
-    pub fn count_in(&self, records: usize) {
-        QueryShared::count(&self.status.records_in, records as u64);
-    }
-
-    /// Counts records that ended in the processing log.
-    pub fn count_rejects(&self, records: usize) {
-        QueryShared::count(&self.status.rejects, records as u64);
-    }
-
     /// True if the store is one of this query's.
     pub fn has_store(&self, store: StoreId) -> bool {
         let base = self.facts.store_base;
@@ -159,7 +149,17 @@ pub fn met_names(
     columns
 }
 
-/// Status and counters of a query, shared between its lanes and whoever asks.
+/// What a task did in a transaction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub records_in: u64,
+    pub records_out: u64,
+    pub late_records: u64,
+    /// Records that ended in the processing log.
+    pub rejects: u64,
+}
+
+/// Status of a query and counters of what it committed, shared between its lanes and whoever asks.
 #[derive(Default)]
 pub struct QueryShared {
     pub records_in: AtomicU64,
@@ -224,7 +224,11 @@ impl QueryShared {
         self.inner.lock().failure = None;
     }
 
-    pub fn count(counter: &AtomicU64, by: u64) {
-        counter.fetch_add(by, Ordering::Relaxed);
+    /// Counts what was committed.
+    pub fn add(&self, counts: &Counts) {
+        self.records_in.fetch_add(counts.records_in, Ordering::Relaxed);
+        self.records_out.fetch_add(counts.records_out, Ordering::Relaxed);
+        self.late_records.fetch_add(counts.late_records, Ordering::Relaxed);
+        self.rejects.fetch_add(counts.rejects, Ordering::Relaxed);
     }
 }

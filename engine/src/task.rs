@@ -14,7 +14,7 @@ use crate::output::OutputWriter;
 use crate::pipeline::{Aside, Emitted, Pipeline};
 use crate::processing_log::{LogEntry, Origin};
 use crate::progress::{TaskKey, TaskRecord};
-use crate::query::{QueryDef, QueryShared};
+use crate::query::{Counts, QueryDef};
 use crate::repartition::RepartitionWriter;
 use crate::state::lane::LaneState;
 use crate::topology::Input;
@@ -33,6 +33,8 @@ pub struct Task {
     pub dirty: bool,
     /// Progress of the operators as of the last commit.
     committed: TaskRecord,
+    /// What was done since the last commit.
+    pub counts: Counts,
     /// Since when (on the clock) the task waits for an empty input.
     waiting_since: Option<Duration>,
 }
@@ -125,6 +127,7 @@ impl Task {
             output,
             dirty: false,
             committed: TaskRecord::default(),
+            counts: Counts::default(),
             waiting_since: None,
             query,
         })
@@ -152,16 +155,23 @@ impl Task {
             input.caught_up = false;
         }
         self.dirty = false;
+        self.counts = Counts::default();
         self.waiting_since = None;
     }
 
-    /// The transaction with this task's work has committed.
+    /// The transaction with this task's work has committed. A position that only moved behind control
+    /// records was not written with it: it does not count as committed, and nothing may be purged
+    /// up to it.
     pub fn committed(&mut self) {
+        if !self.dirty {
+            return;
+        }
         for input in &mut self.inputs {
             debug_assert!(input.position >= input.committed, "I3: positions are monotone");
             input.committed = input.position;
         }
         self.committed = self.progress();
+        self.query.status.add(&std::mem::take(&mut self.counts));
         self.dirty = false;
     }
 
@@ -224,8 +234,8 @@ impl Task {
             self.pipeline.push(at, batch, state, coalesce, &mut emitted)?;
             self.emit(emitted, outbox, &mut worked.log)?;
         }
-        self.query.count_in(worked.records);
-        QueryShared::count(&self.query.status.rejects, worked.log.len() as u64);
+        self.counts.records_in += worked.records as u64;
+        self.counts.rejects += worked.log.len() as u64;
         Ok(worked)
     }
 
@@ -239,6 +249,7 @@ impl Task {
         self.pipeline.flush(state, self.query.facts.coalesce, &mut emitted)?;
         let mut log = Vec::new();
         self.emit(emitted, outbox, &mut log)?;
+        self.counts.rejects += log.len() as u64;
         Ok(log)
     }
 
@@ -327,8 +338,7 @@ impl Task {
         outbox: &mut crate::outbox::Outbox,
         log: &mut Vec<LogEntry>,
     ) -> Result<()> {
-        let status = &self.query.status;
-        QueryShared::count(&status.late_records, emitted.late_records);
+        self.counts.late_records += emitted.late_records;
         for reject in emitted.rejects {
             log.push(LogEntry {
                 query: self.query.id.clone(),
@@ -347,7 +357,7 @@ impl Task {
             writer.write(&batch, outbox)?;
         }
         for batch in emitted.batches {
-            QueryShared::count(&status.records_out, batch.len() as u64);
+            self.counts.records_out += batch.len() as u64;
             for (row, reason) in self.output.write(&batch, outbox)? {
                 log.push(LogEntry {
                     query: self.query.id.clone(),

@@ -14,7 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::ids::LaneId;
 use crate::lane::Lane;
 use crate::log::Log;
-use crate::state::lane::CommittedView;
+use crate::state::view::CommittedView;
 use crate::state::{Shape, StoreId};
 
 /// What others ask of a worker.

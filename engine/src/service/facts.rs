@@ -13,6 +13,7 @@ use crate::log::{Cleanup, EnsureError, Log, TopicInfo, TopicSpec};
 use crate::names::Names;
 use crate::query::QueryDef;
 use crate::service::command_log::wait;
+use crate::state::Shape;
 use crate::topology::{Input, Output, Topology};
 
 /// How long a call to the log may take while a statement waits.
@@ -158,7 +159,10 @@ impl FactFinder<'_> {
         for store in &wish.topology.stores {
             let name = self.names.changelog_topic(wish.query, &store.name);
             let partitions = subs[store.sub].partitions;
-            let mut spec = internal(name.clone(), partitions, Cleanup::Compact, wish);
+            // R14: of windows, what is older than the first live one is purged.
+            let purged = store.windowed && store.shape == Shape::WindowFirst;
+            let cleanup = if purged { Cleanup::CompactDelete } else { Cleanup::Compact };
+            let mut spec = internal(name.clone(), partitions, cleanup, wish);
             // R15: longer than a disk may be away.
             let life_ms = crate::lane::TOMBSTONE_LIFE.as_millis();
             spec.config.push(("delete.retention.ms".to_owned(), life_ms.to_string()));
@@ -251,7 +255,14 @@ pub fn sink_spec(sink: &Source, replicas: Option<u32>, retention_ms: Option<i64>
 fn internal(name: String, partitions: u32, cleanup: Cleanup, wish: &Wish<'_>) -> TopicSpec {
     // R14: event time is not wall time, so internal topics never expire by it.
     let (replicas, retention_ms) = (wish.replicas, Some(-1));
-    TopicSpec { name, partitions, replicas, cleanup, retention_ms, config: Vec::new() }
+    // Nor by size, whatever the broker's default is.
+    let config = match cleanup {
+        Cleanup::Compact => Vec::new(),
+        Cleanup::Delete | Cleanup::CompactDelete => {
+            vec![("retention.bytes".to_owned(), "-1".to_owned())]
+        }
+    };
+    TopicSpec { name, partitions, replicas, cleanup, retention_ms, config }
 }
 
 /// The topic of that name.

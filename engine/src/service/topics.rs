@@ -43,7 +43,9 @@ pub fn make(
         retention_ms: Some(-1),
         config: config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
     };
-    let command = spec(names.command_topic(), 1, Cleanup::Delete, &[]);
+    // Nor by size, whatever the broker's default is: it is the catalog.
+    let whole = [("retention.bytes", "-1")];
+    let command = spec(names.command_topic(), 1, Cleanup::Delete, &whole);
     // R16: read whole at every recovery, so kept small.
     let small = [("segment.bytes", "33554432"), ("min.cleanable.dirty.ratio", "0.05")];
     let progress = spec(names.progress_topic(), lanes, Cleanup::Compact, &small);

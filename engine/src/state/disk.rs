@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::ids::{Offset, TopicId};
+use crate::state::history::History;
 use crate::state::{Shape, StoreId};
 
 /// A store of committed state.
@@ -68,6 +69,9 @@ pub struct StoreMeta {
     pub changelog: TopicId,
     /// Everything below is applied.
     pub applied: Offset,
+    /// What of it matters, of a store of windows; `None`: that is not known from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 /// Version of [`DiskMeta::format`] that this code writes and reads.

@@ -9,6 +9,8 @@ use crate::ids::{Offset, TopicId};
 use crate::state::disk::{
     DISK_FORMAT, DiskBatch, DiskMeta, DiskStore, PREFIX_LEN, StoreMeta, end_of_store, full_key,
 };
+use crate::state::history::{History, window_of};
+use crate::state::view::CommittedView;
 use crate::state::{Shape, StateView, StoreId};
 
 /// Bytes that one entry of a layer costs beside its key and value.
@@ -16,23 +18,23 @@ const ENTRY_OVERHEAD_BYTES: usize = 128;
 
 /// A changed value with the event time of its changelog record.
 #[derive(Debug, Clone)]
-struct Change {
+pub(super) struct Change {
     value: Option<Vec<u8>>,
     time_ms: i64,
 }
 
 /// Changes of one store partition in one layer.
 #[derive(Debug)]
-struct StoreLayer {
+pub(super) struct StoreLayer {
     shape: Shape,
-    changes: BTreeMap<Vec<u8>, Change>,
+    pub(super) changes: BTreeMap<Vec<u8>, Change>,
     /// Keys below are gone in the layers underneath (and were, when set, in this one).
-    expired: Vec<u8>,
+    pub(super) expired: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
-struct Layer {
-    stores: BTreeMap<StoreId, StoreLayer>,
+pub(super) struct Layer {
+    pub(super) stores: BTreeMap<StoreId, StoreLayer>,
     bytes: usize,
 }
 
@@ -48,8 +50,8 @@ pub struct ChangeRef<'a> {
 /// State of one lane.
 pub struct LaneState {
     open: Layer,
-    committed: Layer,
-    disk: Box<dyn DiskStore>,
+    pub(super) committed: Layer,
+    pub(super) disk: Box<dyn DiskStore>,
     meta: DiskMeta,
     /// Stores that were dropped since the last write to disk.
     dropped: Vec<(StoreId, Shape)>,
@@ -134,6 +136,7 @@ impl LaneState {
     /// of its changelog below the offset is applied.
     pub fn apply(&mut self, commit: u64, time_ms: i64, ends: &[(StoreId, TopicId, Offset)]) {
         for (store, layer) in std::mem::take(&mut self.open).stores {
+            self.note(store, &layer);
             self.committed.merge(store, layer);
         }
         self.meta.commit = commit;
@@ -141,6 +144,46 @@ impl LaneState {
         for (store, changelog, applied) in ends {
             self.advance(*store, *changelog, *applied);
         }
+    }
+
+    /// Notes what a transaction wrote to a changelog, before the end of it is known.
+    fn note(&mut self, store: StoreId, layer: &StoreLayer) {
+        if layer.shape != Shape::WindowFirst {
+            return;
+        }
+        let latest = layer.changes.last_key_value().map(|(key, _)| window_of(key));
+        if let Some(window) = latest {
+            let from = self.applied(store).map_or(Offset(0), |meta| meta.applied);
+            self.wrote(store, from, window);
+        }
+        if let Some(meta) = self.meta.stores.get_mut(&store.to_string())
+            && let Some(history) = &mut meta.history
+            && !layer.expired.is_empty()
+        {
+            history.expired(&layer.expired);
+        }
+    }
+
+    /// The changelog of a store has records of windows up to `window` at `from` or later.
+    pub fn wrote(&mut self, store: StoreId, from: Offset, window: u64) {
+        let meta = self.meta.stores.get_mut(&store.to_string());
+        if let Some(history) = meta.and_then(|meta| meta.history.as_mut()) {
+            history.wrote(from, window);
+        }
+    }
+
+    /// Nothing that is live was written to the store's changelog below this offset; `None`: that is
+    /// not known.
+    pub fn needed_from(&self, store: StoreId) -> Option<Offset> {
+        let meta = self.applied(store)?;
+        Some(meta.history.as_ref()?.needed_from(meta.applied))
+    }
+
+    /// Begins to follow a store that has nothing of its changelog yet, from `start` on.
+    pub fn begin(&mut self, store: StoreId, shape: Shape, changelog: TopicId, start: Offset) {
+        let history = (shape == Shape::WindowFirst).then(History::default);
+        let meta = StoreMeta { changelog, applied: start, history };
+        self.meta.stores.insert(store.to_string(), meta);
     }
 
     /// One record of a changelog, while restoring.
@@ -154,7 +197,9 @@ impl LaneState {
 
     /// Everything of the store's changelog below `applied` is in the state.
     pub fn advance(&mut self, store: StoreId, changelog: TopicId, applied: Offset) {
-        self.meta.stores.insert(store.to_string(), StoreMeta { changelog, applied });
+        let meta = self.meta.stores.entry(store.to_string());
+        let meta = meta.or_insert(StoreMeta { changelog, applied, history: None });
+        (meta.changelog, meta.applied) = (changelog, applied);
     }
 
     /// Forgets a store: its query is gone, or it must be rebuilt from its changelog.
@@ -194,7 +239,7 @@ impl LaneState {
 
     /// A view of committed state only, for pull queries.
     pub fn committed_view(&self) -> CommittedView<'_> {
-        CommittedView(self)
+        CommittedView::new(self)
     }
 
     fn read(
@@ -219,11 +264,11 @@ impl LaneState {
         open.then_some(&self.open).into_iter().chain(std::iter::once(&self.committed))
     }
 
-    fn is_dropped(&self, store: StoreId) -> bool {
+    pub(super) fn is_dropped(&self, store: StoreId) -> bool {
         self.dropped.iter().any(|(gone, _)| *gone == store)
     }
 
-    fn read_many(
+    pub(super) fn read_many(
         &self,
         store: StoreId,
         shape: Shape,
@@ -252,7 +297,7 @@ impl LaneState {
     }
 
     /// Merges the layers and the disk in key order.
-    fn merge_scan(
+    pub(super) fn merge_scan(
         &self,
         store: StoreId,
         shape: Shape,
@@ -396,67 +441,11 @@ impl StateView for LaneState {
     }
 }
 
-/// Committed state of a lane, read-only.
-pub struct CommittedView<'a>(&'a LaneState);
-
-impl CommittedView<'_> {
-    pub fn get_many(
-        &self,
-        store: StoreId,
-        shape: Shape,
-        keys: &[&[u8]],
-    ) -> Result<Vec<Option<Vec<u8>>>> {
-        self.0.read_many(store, shape, keys, false)
-    }
-
-    pub fn scan(
-        &self,
-        store: StoreId,
-        shape: Shape,
-        range: (&[u8], &[u8]),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<()> {
-        self.0.merge_scan(store, shape, range, false, visit)
-    }
-
-    /// The first key in `from <= key < to` that is or was there: a hint where to look, at the cost
-    /// of one step in each layer.
-    pub fn seek(
-        &self,
-        store: StoreId,
-        shape: Shape,
-        (from, to): (&[u8], &[u8]),
-    ) -> Result<Option<Vec<u8>>> {
-        let LaneState { committed, disk, .. } = self.0;
-        let (mut first, mut floor): (Option<Vec<u8>>, &[u8]) = (None, &[]);
-        if let Some(layer) = committed.stores.get(&store) {
-            let mut changes = layer.changes.range::<[u8], _>(bounds(from, to));
-            first = changes.next().map(|(key, _)| key.clone());
-            floor = &layer.expired;
-        }
-        if self.0.is_dropped(store) {
-            return Ok(first);
-        }
-        let start = full_key(store, from.max(floor));
-        let end = if to.is_empty() { end_of_store(store) } else { full_key(store, to) };
-        if start < end {
-            disk.scan(shape, &start, &end, &mut |key, _| {
-                let key = &key[PREFIX_LEN..];
-                if first.as_deref().is_none_or(|first| key < first) {
-                    first = Some(key.to_vec());
-                }
-                false
-            })?;
-        }
-        Ok(first)
-    }
-}
-
 fn entry_bytes(key: &[u8], change: &Change) -> usize {
     key.len() + change.value.as_ref().map_or(0, Vec::len) + ENTRY_OVERHEAD_BYTES
 }
 
-fn bounds<'a>(from: &'a [u8], to: &'a [u8]) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
+pub(super) fn bounds<'a>(from: &'a [u8], to: &'a [u8]) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {
     if to.is_empty() {
         return (Bound::Included(from), Bound::Unbounded);
     }

@@ -4,9 +4,11 @@
 //! prefix of store id and partition. Changes of the open transaction never reach disk (I1, I2).
 
 pub mod disk;
+pub mod history;
 pub mod lane;
 pub mod memory;
 pub mod rocks;
+pub mod view;
 
 use std::fmt;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use millrace_connectors::formats::StandardFormats;
@@ -191,6 +192,23 @@ impl Fleet {
             all.map(|(_, error)| (query.id.clone(), error)).collect::<Vec<_>>()
         });
         errors.collect()
+    }
+
+    /// All nodes die and start again with empty disks.
+    pub fn lose_disks(&mut self) {
+        self.nodes.iter().for_each(|node| node.log.kill());
+        self.disks.clear();
+    }
+
+    /// Counters of a query over all nodes that run: records taken in, and rows sent out.
+    pub fn counted(&self, query: usize) -> (u64, u64) {
+        let id = &self.service.query(query).id;
+        let found = self.nodes.iter().filter_map(|node| node.registry.get(id));
+        found.fold((0, 0), |(rows_in, rows_out), query| {
+            let status = &query.status;
+            let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            (rows_in + counter(&status.records_in), rows_out + counter(&status.records_out))
+        })
     }
 
     /// Nodes learn of commands in their own time.

@@ -14,6 +14,7 @@ mod inputs;
 mod oracle;
 mod oracle_extensions;
 mod oracle_joins;
+mod purged;
 mod refused;
 mod run;
 mod setup;
@@ -21,6 +22,7 @@ mod workloads;
 
 pub use compare::{Expected, Row};
 pub use faults::Watched;
+pub use purged::run_purged;
 pub use refused::run_refused;
 pub use run::{Plan, Ran, run};
 pub use workloads::{Workload, all, find};

@@ -56,6 +56,8 @@ pub struct Ran {
     pub inputs: Vec<Input>,
     /// All topics by name, per partition, as a read-committed reader sees them.
     pub topics: BTreeMap<String, Vec<Vec<Row>>>,
+    /// Records that the first query took in and rows that it sent out, as its nodes counted them.
+    pub counted: (u64, u64),
     /// What is not as it should be; `None`: all is well.
     pub failure: Option<String>,
 }
@@ -73,6 +75,7 @@ impl Plan {
             // Joins are compared with the order of event time: never go on without an input.
             input_wait_max: Duration::from_secs(1_000_000),
             committed_memory_bytes_max: one_of(&[200, 3000, 1 << 20]) as usize,
+            upkeep_interval: Duration::from_millis([50, 300, 10_000][seed as usize % 3]),
             committed_memory_age_max: Duration::from_millis(one_of(&[100, 700, 100_000])),
             retry_backoff: Duration::from_millis(50),
             retry_backoff_max: Duration::from_millis(400),
@@ -129,7 +132,8 @@ pub fn run(workload: &Workload, plan: &Plan) -> Ran {
         want.differs(topics.get("OUT").map_or(&[], Vec::as_slice))
     });
     let failure = failure.or_else(|| check_refused(workload, &inputs, &topics));
-    Ran { inputs, topics, failure }
+    let counted = fleet.counted(0);
+    Ran { inputs, topics, counted, failure }
 }
 
 /// Each row that the sink's topic did not take is one entry of the processing log.
@@ -207,7 +211,7 @@ fn append(outside: &SimLog, inputs: &[Input]) {
 }
 
 /// Lets everything come to rest; why it did not.
-fn drain(fleet: &mut Fleet) -> Option<String> {
+pub(super) fn drain(fleet: &mut Fleet) -> Option<String> {
     fleet.calm();
     for _ in 0..fleet.service.queries.len() {
         fleet.command();
