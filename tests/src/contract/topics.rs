@@ -1,7 +1,7 @@
 //! Topics: made, compared, listed, deleted by identity.
 
 use millrace_engine::ids::{Offset, TopicId, Tp};
-use millrace_engine::log::{Cleanup, EnsureError, LogError, LogEvent, TopicSpec};
+use millrace_engine::log::{Cleanup, EnsureError, LogError, LogEvent, Record, TopicSpec};
 
 use super::ctx::Ctx;
 use super::{Case, Need, case};
@@ -17,6 +17,7 @@ pub const CASES: &[Case] = &[
     case("delete_of_nothing_is_fine", Need::Nothing, delete_of_nothing_is_fine),
     case("ends_of_a_gone_topic", Need::Nothing, ends_of_a_gone_topic),
     case("purge_moves_the_start", Need::Nothing, purge_moves_the_start),
+    case("purge_of_a_compacted_topic", Need::Nothing, purge_of_a_compacted_topic),
     case("deletion_is_an_event", Need::Nothing, deletion_is_an_event),
     case("growth_is_an_event", Need::Grow, growth_is_an_event),
 ];
@@ -135,6 +136,16 @@ fn purge_moves_the_start(ctx: &Ctx) {
     ctx.ready(|| ctx.log().purge(&[(a, Offset(1))])).expect("purge");
     assert_eq!(ctx.ends(a).start, Offset(2));
     ctx.check_values(b, &["4"]);
+}
+
+/// As changelogs of windows are made.
+fn purge_of_a_compacted_topic(ctx: &Ctx) {
+    let spec = TopicSpec { cleanup: Cleanup::CompactDelete, ..ctx.spec("t", 1) };
+    let tp = Tp::new(ctx.ensure(&spec).id, 0);
+    let record = |key: &str| Record::new(super::ctx::IN_2013, Some(key.as_bytes()), Some(b"v"));
+    ctx.append_records(tp, &["a", "b", "c"].map(record));
+    ctx.ready(|| ctx.log().purge(&[(tp, Offset(2))])).expect("purge");
+    assert_eq!((ctx.ends(tp).start, ctx.read(tp).len()), (Offset(2), 1));
 }
 
 fn deletion_is_an_event(ctx: &Ctx) {
