@@ -3,5 +3,6 @@
 pub mod embedded;
 pub mod formats;
 pub mod kafka;
+pub mod olap;
 pub mod registry;
 pub mod sim;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use millrace_sql::catalog::Catalog;
 use millrace_sql::error::SqlError;
+use millrace_sql::olap::OlapSink;
 use millrace_sql::types::SqlType;
 use serde_json::Value;
 
@@ -59,6 +60,12 @@ pub trait Api: Send + Sync {
 
     /// Persistent and push queries with their true state.
     fn queries(&self) -> Vec<QueryStatus>;
+
+    /// Sinks with their true state: all, or the one of that name.
+    fn sinks(&self, only: Option<&str>) -> ApiResult<Vec<SinkStatus>> {
+        let _ = only;
+        Ok(Vec::new())
+    }
 
     /// All topics of the log.
     fn topics(&self) -> ApiResult<Vec<TopicInfo>>;
@@ -176,6 +183,25 @@ pub struct Explained {
     pub writes: Option<String>,
     /// Of a running query.
     pub status: Option<QueryStatus>,
+    /// Of CREATE SINK: the documents that would make the table.
+    pub sink: Option<Value>,
+}
+
+/// A sink, and how its table is doing.
+#[derive(Debug, Clone)]
+pub struct SinkStatus {
+    pub sink: Arc<OlapSink>,
+    /// Of its query where that does not run, else of the table.
+    pub state: String,
+    /// Records that the table has not read; `None`: not known.
+    pub lag: Option<u64>,
+    pub last_error: Option<String>,
+    /// Rows written by this node since it started.
+    pub rows: u64,
+    /// The target's own SQL for the rows as they are now.
+    pub current_rows: String,
+    /// What makes the table.
+    pub documents: Value,
 }
 
 /// A query as it truly is.

@@ -16,6 +16,7 @@ use crate::operators::foreign::{AnswerOperator, LeftOperator};
 use crate::operators::input::InputOperator;
 use crate::operators::joins::join;
 use crate::operators::keep::KeepOperator;
+use crate::operators::olap::OlapOperator;
 use crate::operators::project::ProjectOperator;
 use crate::pipeline::{Pipeline, Step};
 use crate::progress::TaskKey;
@@ -86,12 +87,23 @@ fn operator(
         Op::ForeignRight { node, stores } => {
             Box::new(AnswerOperator::new(node, stores.map(store))?)
         }
+        Op::Olap(rows) => {
+            let keyed = olap_keyed(sub);
+            Box::new(OlapOperator::new(rows, keyed, store(0).partition))
+        }
         Op::Materialize { store: kept } => {
             let (types, key) = sink_shape(&sub.output)?;
             Box::new(KeepOperator::of_result(store(*kept), &types, &key)?)
         }
         other => return Err(EngineError::Bug(format!("no operator for {other:?}"))),
     })
+}
+
+/// True if rows for Pinot or Druid replace each other: what is read is a table.
+fn olap_keyed(sub: &SubTopology) -> bool {
+    sub.nodes
+        .iter()
+        .any(|node| matches!(node.op, Op::Input { .. }) && node.kind == ResultKind::Table)
 }
 
 /// Types of a scan's columns, and which of them are the key.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_sql::catalog::{RegisteredSchema, Source};
+use millrace_sql::olap::OlapSink;
 use millrace_sql::types::SqlType;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,18 @@ pub enum Command {
         #[serde(default)]
         delete: Vec<TopicId>,
     },
+    /// The table exists; `target` is the topic that feeds it, as what is written.
+    CreateSink {
+        sink: Box<OlapSink>,
+        target: Box<Source>,
+        facts: QueryFacts,
+    },
+    DropSink {
+        sink: String,
+        query: String,
+        /// DELETE TOPIC, as for `Drop`.
+        delete: Vec<TopicId>,
+    },
     Terminate {
         queries: Vec<String>,
     },
@@ -68,6 +81,14 @@ pub enum Command {
     Resume {
         queries: Vec<String>,
     },
+}
+
+impl Command {
+    /// True if topics of queries go with it.
+    pub fn ends_queries(&self) -> bool {
+        use Command::{Drop, DropSink, Terminate};
+        matches!(self, Drop { .. } | DropSink { .. } | Terminate { .. })
+    }
 }
 
 /// Facts of a query that are decided once.

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod log;
 pub mod mutant;
 pub mod names;
+pub mod olap;
 pub mod operators;
 pub mod outbox;
 pub mod output;

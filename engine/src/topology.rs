@@ -6,8 +6,8 @@ use std::sync::Arc;
 use datafusion::logical_expr::{LogicalPlan, Union};
 use millrace_sql::catalog::{Source, SourceKind};
 use millrace_sql::plan::{
-    AggregateNode, FlatMapNode, ForeignJoinNode, JoinNode, JoinShape, QueryPlan, RepartitionNode,
-    ResultKind, ScanNode, SinkNode, as_node,
+    AggregateNode, FlatMapNode, ForeignJoinNode, JoinNode, JoinShape, OlapNode, QueryPlan,
+    RepartitionNode, ResultKind, ScanNode, SinkNode, as_node,
 };
 
 use crate::error::{EngineError, Result};
@@ -107,6 +107,7 @@ pub enum Op {
     Materialize {
         store: usize,
     },
+    Olap(OlapNode),
 }
 
 impl Op {
@@ -120,7 +121,7 @@ impl Op {
             }
             Op::ForeignRight { stores, .. } => stores.to_vec(),
             Op::Materialize { store } => vec![*store],
-            Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) => Vec::new(),
+            Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) | Op::Olap(_) => Vec::new(),
         }
     }
 }
@@ -255,6 +256,10 @@ impl Builder {
             let child = self.add(piece, &node.input)?;
             let kind = piece.kind(child);
             return Ok(piece.push(Op::FlatMap(node.clone()), kind, &[child]));
+        }
+        if let Some(node) = as_node::<OlapNode>(plan) {
+            let child = self.add(piece, &node.input)?;
+            return Ok(piece.push(Op::Olap(node.clone()), ResultKind::Stream, &[child]));
         }
         if let Some(node) = as_node::<AggregateNode>(plan) {
             return self.add_aggregate(piece, node);
@@ -485,6 +490,7 @@ fn mark_needs_old(nodes: &mut [Node], output: &Output, repartitions: &[Repartiti
                 | Op::ForeignLeft { .. }
                 | Op::ForeignRight { .. }
                 | Op::Input { .. }
+                | Op::Olap(_)
                 | Op::Materialize { .. } => false,
             },
         };

@@ -229,7 +229,7 @@ fn keep_stores(old: &Topology, new: &mut Topology) -> Result<()> {
                     }
                 }
                 Op::Materialize { store } => *store = must_find(*store)?,
-                Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) => {}
+                Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) | Op::Olap(_) => {}
             }
         }
     }

@@ -234,6 +234,7 @@ impl Api for FakeApi {
             reads: vec!["S".to_string()],
             writes: None,
             status: None,
+            sink: None,
         })
     }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use millrace_connectors::embedded::{EmbeddedLog, Options};
 use millrace_connectors::formats::{RegistryFormats, StandardFormats};
 use millrace_connectors::kafka::{KafkaConfig, KafkaLog};
+use millrace_connectors::olap::OlapClients;
 use millrace_connectors::registry::RegistryClient;
 use millrace_engine::api::Api;
 use millrace_engine::format::Formats;
 use millrace_engine::limits::Limits;
 use millrace_engine::log::Log;
 use millrace_engine::names::Names;
+use millrace_engine::olap::OlapTargets;
 use millrace_engine::seams::{SeededEntropy, SystemClock};
 use millrace_engine::service::{OpenDisk, Seams, Service, ServiceConfig};
 use millrace_engine::state::rocks::{RocksShared, RocksStore};
@@ -59,6 +61,7 @@ pub fn start_engine(config: &Config) -> Result<Arc<dyn Api>, String> {
         formats: formats(config)?,
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SeededEntropy::from_os()),
+        olap: olap(config)?,
     };
     let service = Service::start(service, seams).map_err(|e| e.to_string())?;
     Ok(service)
@@ -69,6 +72,14 @@ fn formats(config: &Config) -> Result<Arc<dyn Formats>, String> {
     let Some(registry) = &config.registry else { return Ok(Arc::new(StandardFormats)) };
     let client = RegistryClient::new(registry.clone())?;
     Ok(Arc::new(RegistryFormats::new(Arc::new(client))))
+}
+
+/// Pinot and Druid read topics: they cannot read the embedded log.
+fn olap(config: &Config) -> Result<Option<Arc<dyn OlapTargets>>, String> {
+    if config.bootstrap_servers.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(OlapClients::new(config.olap.clone())?)))
 }
 
 fn open_log(config: &Config, cores: usize) -> Result<(Arc<dyn Log>, u32, String), String> {

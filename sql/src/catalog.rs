@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::olap::OlapSink;
 use crate::types::SqlType;
 
 /// Stream or table: what a record of the topic means.
@@ -263,11 +264,18 @@ pub struct Catalog {
     pub queries: BTreeMap<String, Arc<QueryInfo>>,
     /// Names made by CREATE TYPE, and what they stand for.
     pub types: BTreeMap<String, SqlType>,
+    /// Tables of Pinot and Druid that are fed from here.
+    pub sinks: BTreeMap<String, Arc<OlapSink>>,
 }
 
 impl Catalog {
     pub fn source(&self, name: &str) -> Option<&Arc<Source>> {
         self.sources.get(name)
+    }
+
+    /// The sink that a query feeds, if it feeds one.
+    pub fn sink_of(&self, query: &str) -> Option<&Arc<OlapSink>> {
+        self.sinks.values().find(|sink| sink.query == query)
     }
 }
 

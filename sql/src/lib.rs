@@ -8,6 +8,7 @@ pub mod expr;
 pub mod functions;
 pub mod lexer;
 pub mod lookup;
+pub mod olap;
 pub mod parser;
 pub mod plan;
 pub mod suggest;

@@ -14,6 +14,9 @@ use datafusion::scalar::ScalarValue;
 use crate::catalog::{KeyWindow, Source};
 use crate::types::SqlType;
 
+mod olap;
+pub use olap::OlapNode;
+
 /// A planned query, ready for the engine.
 #[derive(Debug, Clone)]
 pub struct QueryPlan {

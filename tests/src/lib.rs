@@ -4,5 +4,6 @@ pub mod contract;
 pub mod fuzz;
 pub mod kill9;
 pub mod local;
+pub mod olap;
 pub mod rig;
 pub mod simulator;

@@ -99,6 +99,7 @@ impl Local {
             formats,
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SeededEntropy::from_os()),
+            olap: None,
         };
         let service = Service::start(config, seams).expect("a service");
         let earliest = ("auto.offset.reset".to_owned(), "earliest".to_owned());

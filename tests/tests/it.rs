@@ -22,6 +22,8 @@ mod kafka;
 mod kill9;
 #[path = "it/meeting.rs"]
 mod meeting;
+#[path = "it/olap.rs"]
+mod olap;
 #[path = "it/registry.rs"]
 mod registry;
 #[path = "it/registry_client.rs"]

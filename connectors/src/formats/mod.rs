@@ -2,7 +2,7 @@
 //! KAFKA and NONE.
 
 mod avro;
-mod base64;
+pub(crate) mod base64;
 mod columns;
 mod delimited;
 mod event_time;

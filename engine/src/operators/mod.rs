@@ -9,6 +9,8 @@ pub mod foreign;
 pub mod input;
 pub mod joins;
 pub mod keep;
+pub mod olap;
+mod olap_text;
 pub mod project;
 mod slots;
 #[cfg(test)]

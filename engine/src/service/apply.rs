@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millrace_sql::analyze::{self, Analyzed, Settings};
 use millrace_sql::catalog::{Catalog, QueryInfo, Source};
+use millrace_sql::olap::OlapSink;
 use millrace_sql::parser;
 use millrace_sql::plan::QueryPlan;
 
@@ -50,6 +51,16 @@ fn apply_record(inner: &Inner, offset: Offset, record: &CommandRecord) -> Result
         Command::Drop { source, queries, delete } => {
             remove_queries(inner, offset, &mut catalog, queries);
             catalog.sources.remove(source);
+            inner.doomed.add(offset.0, delete.iter().copied());
+        }
+        Command::CreateSink { sink, target, facts } => {
+            let query = query_of(inner, record, Some(target), facts, &catalog)?;
+            add_sink(&mut catalog, &query, sink);
+            inner.registry.add(Arc::new(query));
+        }
+        Command::DropSink { sink, query, delete } => {
+            remove_queries(inner, offset, &mut catalog, std::slice::from_ref(query));
+            catalog.sinks.remove(sink);
             inner.doomed.add(offset.0, delete.iter().copied());
         }
         Command::Terminate { queries } => remove_queries(inner, offset, &mut catalog, queries),
@@ -108,6 +119,7 @@ pub(super) fn plan_of(
     match analyze::analyze(&parsed, statement, catalog, &Settings::from(properties))? {
         Analyzed::CreateAs(create) => Ok((create.plan, Arc::new(create.source))),
         Analyzed::InsertInto(insert) => Ok((insert.plan, insert.target)),
+        Analyzed::CreateSink(new) => Ok((new.plan, Arc::new(new.target))),
         _ => Err(EngineError::Config(format!("the command makes no query: {statement}"))),
     }
 }
@@ -128,6 +140,15 @@ fn add_query(catalog: &mut Catalog, query: &QueryDef, sink: Option<&Source>) {
         materialized,
     };
     catalog.queries.insert(query.id.clone(), Arc::new(info));
+}
+
+/// The query of a sink writes a topic that no stream or table stands for.
+fn add_sink(catalog: &mut Catalog, query: &QueryDef, sink: &OlapSink) {
+    add_query(catalog, query, None);
+    if let Some(info) = catalog.queries.get_mut(&query.id) {
+        Arc::make_mut(info).writes.clear();
+    }
+    catalog.sinks.insert(sink.name.clone(), Arc::new(sink.clone()));
 }
 
 fn remove_queries(inner: &Inner, offset: Offset, catalog: &mut Catalog, queries: &[String]) {

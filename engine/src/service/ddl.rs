@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use millrace_sql::analyze::{
     self, Analyzed, DropPlan, InsertQuery, NewQuery, NewSource, NewType, Settings,
 };
-use millrace_sql::ast::{QueryTarget, Statement};
+use millrace_sql::ast::Statement;
 use millrace_sql::catalog::{Catalog, Source, SourceKind};
 use millrace_sql::error::SqlError;
 use millrace_sql::parser;
@@ -20,9 +20,10 @@ use crate::service::cleanup;
 use crate::service::command_log::{Appended, wait};
 use crate::service::control::effective;
 use crate::service::facts::{self, FactFinder, Wish};
-use crate::service::kept::{is_kept, keeps_table};
+use crate::service::kept::is_kept;
 use crate::service::replace::{self, writer_of};
 use crate::service::schemas::{SchemaDesk, Schemas};
+use crate::service::targets::terminable;
 use crate::service::words::{capitalised, query_command, source_word};
 use crate::service::{Booted, Inner};
 use crate::topology::Topology;
@@ -163,7 +164,7 @@ impl Inner {
 
     fn finish(&self, decision: Decision, offset: Offset) -> ApiResult<Executed> {
         self.await_applied(Offset(offset.0 + 1))?;
-        if matches!(decision.command, Command::Drop { .. } | Command::Terminate { .. }) {
+        if decision.command.ends_queries() {
             cleanup::await_deleted(self, offset.0, DELETE_WAIT_MAX);
         }
         Ok(Executed {
@@ -214,6 +215,8 @@ impl Inner {
                 self.decide_insert(booted, catalog, *new, schemas, properties, end)
             }
             Analyzed::Drop(drop) => self.decide_drop(catalog, drop),
+            Analyzed::CreateSink(new) => self.decide_sink(booted, *new, properties, end),
+            Analyzed::DropSink(drop) => self.decide_drop_sink(drop),
             Analyzed::AlterSource(source) => Ok(decide_alter(*source)),
             Analyzed::CreateType(new) => Ok(decide_type(new)),
             Analyzed::DropType(name) => {
@@ -223,6 +226,7 @@ impl Inner {
             }
             Analyzed::Terminate(target) => {
                 let queries = self.targets(sql, catalog, &target)?;
+                let queries = terminable(sql, catalog, &target, queries)?;
                 let id = query_command(&queries, "terminate");
                 let message = "Query terminated.".to_owned();
                 Ok(decided(Command::Terminate { queries }, id, message, None))
@@ -417,35 +421,6 @@ impl Inner {
         let id = format!("{kind}/{name}/drop");
         let message = format!("Source `{name}` (topic: {}) was dropped.", drop.source.topic);
         Ok(decided(Command::Drop { source: name, queries, delete }, id, message, None))
-    }
-
-    /// Ids that TERMINATE, PAUSE or RESUME mean.
-    pub(super) fn targets(
-        &self,
-        sql: &str,
-        catalog: &Catalog,
-        target: &QueryTarget,
-    ) -> ApiResult<Vec<String>> {
-        match target {
-            QueryTarget::All => {
-                Ok(catalog.queries.keys().filter(|id| !keeps_table(id)).cloned().collect())
-            }
-            QueryTarget::Id(id) if keeps_table(&id.value) => {
-                let error = SqlError::invalid(format!(
-                    "Cannot terminate query '{}' because it is linked to a source table.",
-                    id.value
-                ));
-                Err(ApiError::Statement { sql: sql.to_owned(), error })
-            }
-            QueryTarget::Id(id) if catalog.queries.contains_key(&id.value) => {
-                Ok(vec![id.value.clone()])
-            }
-            QueryTarget::Id(id) => {
-                let error = SqlError::invalid(format!("Unknown queryId: {}", id.value));
-                let error = error.hint("SHOW QUERIES lists the ids");
-                Err(ApiError::Statement { sql: sql.to_owned(), error })
-            }
-        }
     }
 
     /// A random UUID from the node's entropy.

@@ -42,6 +42,7 @@ impl Inner {
             reads: query.plan.reads.clone(),
             writes: query.sink.as_ref().map(|sink| sink.name.clone()),
             status: self.queries().into_iter().find(|status| status.id == id),
+            sink: None,
         })
     }
 
@@ -56,13 +57,21 @@ impl Inner {
             Analyzed::Explain(inner) => *inner,
             other => other,
         };
+        let mut sink = None;
         let (plan, writes) = match analyzed {
             Analyzed::CreateAs(create) => (create.plan, Some(create.source.name)),
             Analyzed::InsertInto(insert) => (insert.plan, Some(insert.target.name.clone())),
+            Analyzed::CreateSink(new) => {
+                let documents = self.olap()?.documents(&new.sink.table);
+                let user = |why| ApiError::Engine(EngineError::User(why));
+                sink = Some(documents.map_err(user)?);
+                (new.plan, Some(new.sink.name))
+            }
             Analyzed::Push(plan) | Analyzed::PullStream(plan) => (*plan, None),
             Analyzed::Pull(plan) => return self.explain_tables(text, &plan),
             _ => {
-                let message = "only a query can be explained: SELECT, CREATE ... AS, INSERT INTO";
+                let message = "only a query can be explained: SELECT, CREATE ... AS, INSERT INTO, \
+                               CREATE SINK";
                 return Err(ApiError::Engine(EngineError::User(message.to_owned())));
             }
         };
@@ -80,6 +89,7 @@ impl Inner {
             reads: plan.reads.clone(),
             writes,
             status: None,
+            sink,
         })
     }
 }
@@ -99,6 +109,7 @@ impl Inner {
             reads: plan.tables.keys().cloned().collect(),
             writes: None,
             status: None,
+            sink: None,
         })
     }
 }
@@ -181,5 +192,6 @@ fn op_name(op: &Op) -> &'static str {
         Op::ForeignLeft { .. } => "foreign-key join, left side",
         Op::ForeignRight { .. } => "foreign-key join, right side",
         Op::Materialize { .. } => "materialize",
+        Op::Olap(_) => "rows for Pinot or Druid",
     }
 }

@@ -23,7 +23,9 @@ mod replace;
 mod sandbox;
 pub mod schemas;
 mod share;
+mod sinks;
 mod start_push;
+mod targets;
 mod topics;
 mod words;
 
@@ -45,6 +47,7 @@ use crate::lane::World;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::names::Names;
+use crate::olap::OlapTargets;
 use crate::operators::cache::CacheBudget;
 use crate::registry::Registry;
 use crate::seams::{Clock, Entropy};
@@ -87,6 +90,8 @@ pub struct Seams {
     pub formats: Arc<dyn Formats>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// `None`: there is no way to Pinot and Druid.
+    pub olap: Option<Arc<dyn OlapTargets>>,
 }
 
 /// A running node.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use millrace_sql::analyze::{Analyzed, NewQuery, NewSource};
 use millrace_sql::catalog::{Catalog, QueryInfo, SourceKind};
+use millrace_sql::olap::OlapSink;
+use millrace_sql::plan::QueryPlan;
 
 use crate::api::{ApiError, ApiResult, Properties};
 use crate::service::Inner;
@@ -12,6 +14,7 @@ use crate::service::control::effective;
 use crate::service::ddl::{Checked, refused};
 use crate::service::kept::{is_kept, sandbox_query};
 use crate::service::replace::writer_of;
+use crate::service::targets::terminable;
 use crate::topology::Topology;
 use crate::upgrade::upgraded;
 
@@ -40,6 +43,11 @@ impl Inner {
                     catalog.queries.remove(&query);
                 }
             }
+            Analyzed::CreateSink(new) => self.try_sink(catalog, new.sink, &new.plan)?,
+            Analyzed::DropSink(drop) => {
+                catalog.sinks.remove(&drop.sink.name);
+                catalog.queries.remove(&drop.sink.query);
+            }
             Analyzed::InsertValues(row) => super::insert::check_target(&row)?,
             Analyzed::AlterSource(source) => {
                 catalog.sources.insert(source.name.clone(), Arc::new(*source));
@@ -51,7 +59,8 @@ impl Inner {
                 catalog.types.remove(&name);
             }
             Analyzed::Terminate(target) => {
-                for query in self.targets(sql, catalog, &target)? {
+                let queries = self.targets(sql, catalog, &target)?;
+                for query in terminable(sql, catalog, &target, queries)? {
                     catalog.queries.remove(&query);
                 }
             }
@@ -78,6 +87,23 @@ impl Inner {
             catalog.queries.insert(info.id.clone(), Arc::new(info));
         }
         catalog.sources.insert(source.name.clone(), Arc::new(source));
+        Ok(())
+    }
+
+    fn try_sink(&self, catalog: &mut Catalog, sink: OlapSink, plan: &QueryPlan) -> ApiResult<()> {
+        self.olap()?;
+        Topology::of(plan).map_err(ApiError::Engine)?;
+        let sink = OlapSink { query: format!("SANDBOX_SINK_{}", sink.name), ..sink };
+        let info = QueryInfo {
+            id: sink.query.clone(),
+            sql: sink.sql.clone(),
+            reads: plan.reads.clone(),
+            writes: String::new(),
+            paused: false,
+            materialized: false,
+        };
+        catalog.queries.insert(sink.query.clone(), Arc::new(info));
+        catalog.sinks.insert(sink.name.clone(), Arc::new(sink));
         Ok(())
     }
 

@@ -14,6 +14,8 @@ pub fn entity(entity: &Value, width: usize) -> String {
         "tables" => sources(&entity["tables"], "Table Name", width),
         "kafka_topics" | "kafka_topics_extended" => topics(&entity["topics"], width),
         "queries" => queries(&entity["queries"], width),
+        "sinks" => sinks(&entity["sinks"], width),
+        "sink_description" => sink(&entity["sinkDescription"], width),
         "properties" => properties(entity, width),
         "function_names" => {
             let columns = [("Function Name", "name"), ("Type", "type"), ("Category", "category")];
@@ -130,6 +132,47 @@ fn queries(items: &Value, width: usize) -> String {
         "{}For detailed information on a query run: EXPLAIN <Query ID>;\n",
         listing(items, &columns, width)
     )
+}
+
+fn sinks(items: &Value, width: usize) -> String {
+    let columns = [
+        ("Sink", "name"),
+        ("System", "system"),
+        ("Table", "table"),
+        ("Source", "source"),
+        ("State", "state"),
+        ("Lag", "lag"),
+        ("Last Error", "lastError"),
+    ];
+    listing(items, &columns, width)
+}
+
+fn sink(sink: &Value, width: usize) -> String {
+    let mut out = String::from("\n");
+    for (title, member) in [
+        ("Name", "name"),
+        ("System", "system"),
+        ("Table", "table"),
+        ("Source", "source"),
+        ("Kafka topic", "topic"),
+        ("Query", "queryId"),
+        ("State", "state"),
+        ("Lag", "lag"),
+        ("Rows emitted", "rowsEmitted"),
+        ("Last error", "lastError"),
+        ("Statement", "statement"),
+    ] {
+        let value = text(sink, member);
+        if !value.is_empty() {
+            out.push_str(&format!("{title:<15}: {value}\n"));
+        }
+    }
+    out.push_str(&fields(sink, width));
+    out.push_str(&format!("Current rows, in its own SQL:\n{}\n", text(sink, "currentRowsQuery")));
+    if !sink["documents"].is_null() {
+        out.push_str(&format!("\nDocuments\n---------\n{}", pretty(&sink["documents"])));
+    }
+    out
 }
 
 fn properties(entity: &Value, width: usize) -> String {
@@ -269,6 +312,9 @@ fn query(query: &Value, width: usize) -> String {
         if !value.is_empty() {
             out.push_str(&format!("\n{title}\n{}\n{value}\n", "-".repeat(title.len())));
         }
+    }
+    if !query["documents"].is_null() {
+        out.push_str(&format!("\nDocuments\n---------\n{}", pretty(&query["documents"])));
     }
     for error in list(&query["queryErrors"]) {
         let (at, message) = (text(error, "timestamp"), text(error, "errorMessage"));

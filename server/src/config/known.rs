@@ -76,6 +76,12 @@ pub const KNOWN: &[Known] = &[
     server("ksql.schema.registry.url", Ty::Text, ""),
     server("ksql.schema.registry.basic.auth.credentials.source", CREDENTIALS, ""),
     server("ksql.schema.registry.basic.auth.user.info", Ty::Text, ""),
+    server("millrace.pinot.url", Ty::Text, ""),
+    server("millrace.pinot.basic.auth.user.info", Ty::Text, ""),
+    server("millrace.pinot.bearer.auth.token", Ty::Text, ""),
+    server("millrace.druid.url", Ty::Text, ""),
+    server("millrace.druid.basic.auth.user.info", Ty::Text, ""),
+    server("millrace.druid.bearer.auth.token", Ty::Text, ""),
     server("millrace.state.dir", Ty::Text, "millrace-state"),
     server("millrace.lanes", Ty::Int(1), ""),
     session("auto.offset.reset", RESETS, "latest"),
@@ -183,7 +189,7 @@ pub fn find(name: &str) -> Option<&'static Known> {
 /// the registry's user is one.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    if name == "ksql.schema.registry.basic.auth.user.info" {
+    if name.ends_with("basic.auth.user.info") || name.ends_with("bearer.auth.token") {
         return true;
     }
     if find(&name).is_some() {
@@ -302,6 +308,8 @@ mod tests {
             "sasl.jaas.config",
             "ksql.schema.registry.basic.auth.user.info",
             "ssl.keystore.key",
+            "millrace.pinot.basic.auth.user.info",
+            "millrace.druid.bearer.auth.token",
             "sasl.oauthbearer.token.endpoint",
         ] {
             assert_eq!(shown(name, "x"), "[hidden]", "{name}");

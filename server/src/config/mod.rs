@@ -4,12 +4,14 @@
 pub mod client;
 mod java_properties;
 pub mod known;
+mod olap;
 mod registry;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use millrace_connectors::olap::OlapConfig;
 use millrace_connectors::registry::RegistryConfig;
 use millrace_engine::api::Properties;
 
@@ -65,6 +67,8 @@ pub struct Config {
     pub log_rows: bool,
     /// `None`: no schema registry.
     pub registry: Option<RegistryConfig>,
+    /// Pinot and Druid, secrets included; of use only with a real Kafka.
+    pub olap: OlapConfig,
     /// What sessions start with: settings that SET may change.
     pub session: Properties,
     /// Settings of the Kafka client, secrets included: never show them.
@@ -157,6 +161,10 @@ impl ConfigBuilder {
             ),
             log_rows: self.or_default("ksql.logging.processing.rows.include") == "true",
             registry: registry::config(|name| self.text(name))?,
+            olap: olap::config(
+                |name| self.text(name),
+                self.text("bootstrap.servers").unwrap_or_default(),
+            )?,
             session: self.session(),
             client: client::translate(self.client())?,
             settings: self.settings,

@@ -5,6 +5,7 @@ mod entity;
 mod lists;
 mod queries;
 mod session;
+mod sinks;
 mod sources;
 mod split;
 
@@ -70,6 +71,9 @@ fn validate_one(
             known_source(sandbox, &name.value, part).map(|_| ())
         }
         Statement::Terminate(QueryTarget::Id(id)) if server.pushes.has(&id.value) => Ok(()),
+        Statement::Describe(Describe::Sink { name, .. }) => {
+            sinks::known(sandbox, &name.value, text)
+        }
         statement if is_session(statement) => session.apply(part),
         statement if is_distributed(statement) => server
             .api
@@ -164,6 +168,7 @@ fn show(server: &Server, show: &Show, text: &str, session: &Session) -> Result<V
         Show::Queries { extended: false } => queries::list(api, text),
         Show::Queries { .. } => queries::list_extended(api, &server.host, text),
         Show::Functions => lists::functions(text),
+        Show::Sinks => sinks::list(api, text)?,
         Show::Types => lists::types(&api.catalog(), text),
         Show::Variables => lists::variables(&session.variables, text),
         Show::Properties => lists::properties(api, &server.config, &session.properties, text),
@@ -186,6 +191,7 @@ fn describe(server: &Server, describe: &Describe, text: &str) -> Result<Value, H
         Describe::Tables { extended } => {
             Ok(sources::describe_all(api, SourceKind::Table, text, *extended))
         }
+        Describe::Sink { name, extended } => sinks::describe(api, &name.value, *extended, text),
         Describe::Function(name) => lists::describe_function(&name.value, text),
         Describe::Connector(_) => Err(no_connect(text)),
     }
@@ -202,6 +208,8 @@ fn is_distributed(statement: &Statement) -> bool {
             | Statement::AlterSource { .. }
             | Statement::CreateType { .. }
             | Statement::DropType { .. }
+            | Statement::CreateSink(_)
+            | Statement::DropSink(_)
             | Statement::Terminate(_)
             | Statement::Pause(_)
             | Statement::Resume(_)

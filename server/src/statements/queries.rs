@@ -36,6 +36,7 @@ fn unexplained(query: &QueryStatus) -> Explained {
         reads: Vec::new(),
         writes: query.sink.clone(),
         status: Some(query.clone()),
+        sink: None,
     }
 }
 
@@ -52,7 +53,10 @@ pub fn explain(
 ) -> Result<Value, HttpError> {
     let explained =
         api.explain(target, properties).map_err(|e| HttpError::from_api(statement, e))?;
-    let described = description(&explained, explained.status.as_ref(), host, properties);
+    let mut described = description(&explained, explained.status.as_ref(), host, properties);
+    if let Some(documents) = explained.sink {
+        described["documents"] = documents;
+    }
     Ok(entity("queryDescription", statement, json!({ "queryDescription": described })))
 }
 

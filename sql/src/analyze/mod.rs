@@ -34,6 +34,7 @@ mod join_rest;
 mod keys;
 mod lambdas;
 mod names;
+mod olap;
 mod pull;
 mod pull_keys;
 mod push;
@@ -57,6 +58,7 @@ mod windows;
 mod with;
 
 pub use formats::Side;
+pub use olap::{DropSinkPlan, NewSink};
 pub use pull::{Above, PullPlan, above_store};
 pub use push::scalable_source;
 pub use schemas::{Inference, check_registered, inferences, with_columns};
@@ -74,6 +76,8 @@ pub enum Analyzed {
     InsertInto(Box<InsertQuery>),
     InsertValues(Box<InsertRow>),
     Drop(DropPlan),
+    CreateSink(Box<NewSink>),
+    DropSink(DropSinkPlan),
     /// The source with its new columns.
     AlterSource(Box<Source>),
     CreateType(NewType),
@@ -194,6 +198,8 @@ pub fn analyze(
         Statement::InsertInto(insert) => insert::insert_into(insert, catalog, settings),
         Statement::InsertValues(insert) => insert::insert_values(insert, catalog, settings),
         Statement::DropSource(drop) => drop::drop_source(drop, catalog),
+        Statement::CreateSink(create) => olap::create_sink(create, text, catalog),
+        Statement::DropSink(drop) => olap::drop_sink(drop, catalog),
         Statement::AlterSource { kind, name, columns } => {
             alter::alter(*kind, name, columns, catalog)
         }

@@ -15,7 +15,7 @@ pub use query::{
 };
 pub use statement::{
     AssertSchema, AssertTopic, AssertValues, ColumnDef, ColumnMarker, ConnectorKind, CreateAs,
-    CreateConnector, CreateSource, Describe, DropSource, InsertInto, InsertValues, Print,
-    Properties, Property, QueryTarget, Show, Statement,
+    CreateConnector, CreateSink, CreateSource, Describe, DropSink, DropSource, InsertInto,
+    InsertValues, Print, Properties, Property, QueryTarget, Show, Statement,
 };
 pub use types::{FieldDef, ScalarType, TypeExpr, TypeKind};

@@ -5,6 +5,7 @@ use super::names::{Ident, Loc};
 use super::query::{Interval, Query};
 use super::types::TypeExpr;
 use crate::catalog::SourceKind;
+use crate::olap::OlapSystem;
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,8 @@ pub enum Statement {
         if_exists: bool,
         name: Ident,
     },
+    CreateSink(Box<CreateSink>),
+    DropSink(DropSink),
     Terminate(QueryTarget),
     Pause(QueryTarget),
     Resume(QueryTarget),
@@ -185,6 +188,26 @@ pub struct CreateConnector {
     pub properties: Properties,
 }
 
+/// `CREATE SINK .. FOR PINOT|DRUID FROM ..`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateSink {
+    pub if_not_exists: bool,
+    pub name: Ident,
+    pub system: OlapSystem,
+    /// The stream or table whose rows the sink shows.
+    pub source: Ident,
+    pub properties: Properties,
+}
+
+/// `DROP SINK`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DropSink {
+    pub if_exists: bool,
+    pub name: Ident,
+    pub delete_table: bool,
+    pub delete_topic: bool,
+}
+
 /// Which way a connector carries records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectorKind {
@@ -219,6 +242,7 @@ pub enum Show {
     /// `None`: both kinds.
     Connectors(Option<ConnectorKind>),
     ConnectorPlugins,
+    Sinks,
     Types,
     Variables,
     Properties,
@@ -232,6 +256,7 @@ pub enum Describe {
     Tables { extended: bool },
     Function(Ident),
     Connector(Ident),
+    Sink { name: Ident, extended: bool },
 }
 
 /// `PRINT topic`.

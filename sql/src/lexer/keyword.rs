@@ -71,6 +71,6 @@ keywords! {
         Alter "ALTER" Add "ADD" Header "HEADER" Headers "HEADERS" Grace "GRACE"
         Period "PERIOD" Define "DEFINE" Undefine "UNDEFINE" Variables "VARIABLES"
         Plugins "PLUGINS" System "SYSTEM" Timeout "TIMEOUT" Schema "SCHEMA"
-        Subject "SUBJECT" Id "ID"
+        Subject "SUBJECT" Id "ID" For "FOR" Sinks "SINKS"
     }
 }

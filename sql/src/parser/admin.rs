@@ -34,6 +34,7 @@ impl Parser<'_> {
             Keyword::Queries => (Show::Queries { extended }, true),
             Keyword::Functions => (Show::Functions, false),
             Keyword::Connectors => (Show::Connectors(None), false),
+            Keyword::Sinks => (Show::Sinks, false),
             Keyword::Types => (Show::Types, false),
             Keyword::Variables => (Show::Variables, false),
             Keyword::Properties => (Show::Properties, false),
@@ -48,7 +49,7 @@ impl Parser<'_> {
 
     fn no_list(&self) -> crate::error::SqlError {
         let lists = "TOPICS, STREAMS, TABLES, QUERIES, FUNCTIONS, CONNECTORS, CONNECTOR PLUGINS, \
-                     TYPES, VARIABLES or PROPERTIES";
+                     SINKS, TYPES, VARIABLES or PROPERTIES";
         self.near().hint(format!("expected {lists}"))
     }
 
@@ -66,6 +67,11 @@ impl Parser<'_> {
         }
         if self.accept(Keyword::Connector) {
             return Ok(Describe::Connector(self.ident()?));
+        }
+        if self.is(Keyword::Sink) && self.is_name_at(1) && !self.is_at(1, Keyword::Extended) {
+            self.advance();
+            let name = self.ident()?;
+            return Ok(Describe::Sink { name, extended: self.accept(Keyword::Extended) });
         }
         let name = self.ident()?;
         Ok(Describe::Source { name, extended: self.accept(Keyword::Extended) })

@@ -8,6 +8,7 @@ mod expr;
 mod literal;
 mod primary;
 mod query;
+mod sink;
 mod source;
 mod subquery;
 mod types;
@@ -166,6 +167,7 @@ impl Parser<'_> {
             Keyword::Create => return self.create_any(),
             Keyword::Insert => self.insert()?,
             Keyword::Drop if self.accept(Keyword::Connector) => self.drop_connector()?,
+            Keyword::Drop if self.accept(Keyword::Sink) => self.drop_sink()?,
             Keyword::Drop => self.drop()?,
             Keyword::Alter => self.alter()?,
             Keyword::Terminate => Statement::Terminate(self.query_target()?),
@@ -197,6 +199,9 @@ impl Parser<'_> {
         }
         if self.accept_all(&[Keyword::Sink, Keyword::Connector]) {
             return self.create_connector(ConnectorKind::Sink);
+        }
+        if self.accept(Keyword::Sink) {
+            return self.create_sink();
         }
         self.create()
     }

@@ -142,6 +142,12 @@ impl Parser<'_> {
     fn property(&mut self) -> Result<Property> {
         let name = match self.peek().kind {
             TokenKind::String => self.resource()?,
+            // The one property whose name is reserved elsewhere.
+            TokenKind::Word(Some(Keyword::Table)) => {
+                let start = self.loc();
+                self.advance();
+                Ident { loc: self.since(start), ..Ident::new(Keyword::Table.text()) }
+            }
             _ => self.ident()?,
         };
         self.expect_symbol(Symbol::Eq)?;

@@ -301,7 +301,7 @@ pub(crate) fn query() -> BoxedStrategy<Query> {
         .boxed()
 }
 
-fn properties() -> BoxedStrategy<Properties> {
+pub(super) fn properties() -> BoxedStrategy<Properties> {
     let keys = ["KAFKA_TOPIC", "Lower", "a.b", "FORMAT", "KEY"];
     vec(option::of(literal()), keys.len())
         .prop_map(move |values| {
@@ -435,6 +435,7 @@ fn admin() -> BoxedStrategy<Statement> {
         Just(Show::Connectors(None)),
         Just(Show::Connectors(Some(ConnectorKind::Sink))),
         Just(Show::ConnectorPlugins),
+        Just(Show::Sinks),
         Just(Show::Variables),
     ];
     let describe = prop_oneof![
@@ -442,6 +443,7 @@ fn admin() -> BoxedStrategy<Statement> {
         any::<bool>().prop_map(|extended| Describe::Tables { extended }),
         name().prop_map(Describe::Function),
         name().prop_map(Describe::Connector),
+        (name(), any::<bool>()).prop_map(|(name, extended)| Describe::Sink { name, extended }),
     ];
     let number = || option::of(0..1000_u64);
     let print = (name(), any::<bool>(), number(), number()).prop_map(
@@ -460,6 +462,7 @@ fn admin() -> BoxedStrategy<Statement> {
         describe.prop_map(Statement::Describe),
         print.prop_map(Statement::Print),
         connector.prop_map(|c| Statement::CreateConnector(Box::new(c))),
+        super::arbitrary_sinks::sinks(),
         (any::<bool>(), name())
             .prop_map(|(if_exists, name)| Statement::DropConnector { if_exists, name }),
     ]

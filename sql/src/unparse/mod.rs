@@ -52,4 +52,6 @@ impl fmt::Display for Quoted<'_> {
 #[cfg(test)]
 pub(crate) mod arbitrary;
 #[cfg(test)]
+mod arbitrary_sinks;
+#[cfg(test)]
 mod tests;

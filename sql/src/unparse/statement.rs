@@ -6,8 +6,8 @@ use super::names::{AsWritten, is_bare};
 use super::{List, Quoted, expr, write_list};
 use crate::ast::{
     AssertSchema, AssertTopic, AssertValues, ColumnDef, ColumnMarker, ConnectorKind, CreateAs,
-    CreateConnector, CreateSource, Describe, DropSource, Expr, InsertInto, InsertValues, Interval,
-    Print, Properties, Property, QueryTarget, Show, Statement,
+    CreateConnector, CreateSink, CreateSource, Describe, DropSink, DropSource, Expr, InsertInto,
+    InsertValues, Interval, Print, Properties, Property, QueryTarget, Show, Statement,
 };
 use crate::catalog::SourceKind;
 
@@ -34,6 +34,8 @@ impl Display for Statement {
             Statement::DropConnector { if_exists, name } => {
                 write!(f, "DROP CONNECTOR {}{name}", when_exists(*if_exists))
             }
+            Statement::CreateSink(create) => create.fmt(f),
+            Statement::DropSink(drop) => drop.fmt(f),
             Statement::Terminate(target) => write!(f, "TERMINATE {target}"),
             Statement::Pause(target) => write!(f, "PAUSE {target}"),
             Statement::Resume(target) => write!(f, "RESUME {target}"),
@@ -166,6 +168,22 @@ impl Display for CreateConnector {
     }
 }
 
+impl Display for CreateSink {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let exists = unless_exists(self.if_not_exists);
+        let CreateSink { name, system, source, properties, .. } = self;
+        write!(f, "CREATE SINK {exists}{name} FOR {} FROM {source}{properties}", system.name())
+    }
+}
+
+impl Display for DropSink {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let table = if self.delete_table { " DELETE TABLE" } else { "" };
+        let topic = if self.delete_topic { " DELETE TOPIC" } else { "" };
+        write!(f, "DROP SINK {}{}{table}{topic}", when_exists(self.if_exists), self.name)
+    }
+}
+
 impl Display for QueryTarget {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -188,6 +206,7 @@ impl Display for Show {
             Show::Connectors(Some(ConnectorKind::Source)) => ("SOURCE CONNECTORS", false),
             Show::Connectors(Some(ConnectorKind::Sink)) => ("SINK CONNECTORS", false),
             Show::ConnectorPlugins => ("CONNECTOR PLUGINS", false),
+            Show::Sinks => ("SINKS", false),
             Show::Types => ("TYPES", false),
             Show::Variables => ("VARIABLES", false),
             Show::Properties => ("PROPERTIES", false),
@@ -209,6 +228,9 @@ impl Display for Describe {
                 write!(f, "DESCRIBE TABLES{}", extended_word(*extended))
             }
             Describe::Function(name) => write!(f, "DESCRIBE FUNCTION {name}"),
+            Describe::Sink { name, extended } => {
+                write!(f, "DESCRIBE SINK {name}{}", extended_word(*extended))
+            }
             Describe::Connector(name) => write!(f, "DESCRIBE CONNECTOR {name}"),
         }
     }

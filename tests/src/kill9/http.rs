@@ -48,11 +48,32 @@ pub fn put(port: u16, path: &str, body: &str) -> Result<Value, String> {
     request(port, "PUT", path, body)
 }
 
+/// Sends a request with a body of JSON.
+///
+/// # Errors
+/// The server does not answer, or refuses it.
+pub fn send(port: u16, verb: &str, path: &str, body: &str) -> Result<Value, String> {
+    request(port, verb, path, body)
+}
+
+/// What a path shows, as text.
+///
+/// # Errors
+/// The server does not answer.
+pub fn text(port: u16, path: &str) -> Result<String, String> {
+    exchange(port, "GET", path, "")
+}
+
 fn post(port: u16, path: &str, body: &Value) -> Result<Value, String> {
     request(port, "POST", path, &body.to_string())
 }
 
 fn request(port: u16, verb: &str, path: &str, body: &str) -> Result<Value, String> {
+    let said = exchange(port, verb, path, body)?;
+    serde_json::from_str(&said).map_err(|e| format!("{verb} {path} said no JSON ({e}): {said}"))
+}
+
+fn exchange(port: u16, verb: &str, path: &str, body: &str) -> Result<String, String> {
     let failed = |e: std::io::Error| format!("{verb} {path}: {e}");
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIME_MAX).map_err(failed)?;
@@ -67,11 +88,33 @@ fn request(port: u16, verb: &str, path: &str, body: &str) -> Result<Value, Strin
     stream.write_all(body.as_bytes()).map_err(failed)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(failed)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without a body")?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = answer.split_at(end.ok_or("an answer without a body")?);
+    let (head, body) = (String::from_utf8_lossy(head).to_ascii_lowercase(), &body[4..]);
+    // Some servers send pieces even then.
+    let body = match head.contains("transfer-encoding: chunked") {
+        true => joined(body),
+        false => body.to_vec(),
+    };
+    let body = String::from_utf8_lossy(&body);
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status != "200" {
         return Err(format!("{verb} {path} said {status}: {body}"));
     }
-    serde_json::from_str(body).map_err(|e| format!("{verb} {path} said no JSON ({e}): {body}"))
+    Ok(body.into_owned())
+}
+
+/// The pieces of a chunked body as one; what is damaged is left out.
+fn joined(mut chunked: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = chunked.windows(2).position(|two| two == b"\r\n") {
+        let length = String::from_utf8_lossy(&chunked[..end]);
+        let Ok(length) = usize::from_str_radix(length.trim(), 16) else { break };
+        let Some(piece) = chunked.get(end + 2..end + 2 + length).filter(|p| !p.is_empty()) else {
+            break;
+        };
+        whole.extend_from_slice(piece);
+        chunked = chunked.get(end + 4 + length..).unwrap_or_default();
+    }
+    whole
 }

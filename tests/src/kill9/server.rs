@@ -40,7 +40,7 @@ impl Launch {
     pub fn start(&self, run: usize) -> Result<Server, String> {
         let log = self.log_file(run);
         // The server takes such variables for settings.
-        let ours = ["BIN", "KILLS", "SEED", "LONG", "RIG", "KAFKA_IMAGE"]
+        let ours = ["BIN", "KILLS", "SEED", "LONG", "RIG", "KAFKA_IMAGE", "OLAP"]
             .map(|name| format!("-uMILLRACE_{name}"));
         let mut args: Vec<String> = ours.into();
         args.push("NO_COLOR=1".to_owned());

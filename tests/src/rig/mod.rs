@@ -1,12 +1,16 @@
 //! Real servers that the tests start and stop.
 
 pub mod container;
+pub mod druid;
 pub mod kafka;
+pub mod pinot;
 pub mod process;
 pub mod proxy;
 pub mod registry;
 pub mod stub_registry;
 
+pub use druid::Druid;
 pub use kafka::{Kafka, grow};
+pub use pinot::Pinot;
 pub use proxy::{Lossy, Proxy};
 pub use registry::Registry;

@@ -110,6 +110,7 @@ fn service(folder: &Path) -> Arc<Service> {
         formats: Arc::new(StandardFormats),
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SeededEntropy::new(1)),
+        olap: None,
     };
     let service = Service::start(config, seams).expect("a service");
     let start = Instant::now();

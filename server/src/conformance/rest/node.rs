@@ -154,6 +154,7 @@ fn service(
         formats,
         clock: Arc::new(SystemClock::default()),
         entropy: Arc::new(SeededEntropy::from_os()),
+        olap: None,
     };
     Service::start(service, seams).map_err(|e| e.to_string())
 }

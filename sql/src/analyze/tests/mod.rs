@@ -6,6 +6,7 @@ mod flat;
 mod group;
 mod inserts;
 mod joins;
+mod olap;
 mod pulls;
 mod replace;
 mod schemas;

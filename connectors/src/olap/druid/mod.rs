@@ -1,0 +1,7 @@
+//! Apache Druid: the specification of a supervisor, and the client of a router.
+
+mod client;
+mod spec;
+
+pub use client::DruidClient;
+pub use spec::{current_rows, spec};

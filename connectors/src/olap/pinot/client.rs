@@ -1,0 +1,278 @@
+//! The client of a controller.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use millrace_engine::olap::{OlapResult, OlapState};
+use millrace_sql::olap::OlapTable;
+use serde_json::Value;
+
+use super::document::{Dialect, documents};
+use crate::olap::http::{Answer, Site};
+use crate::olap::limits::{READY_PAUSE, READY_TIMEOUT};
+use crate::olap::same::difference;
+
+/// Talks to a controller.
+pub struct PinotClient<'a> {
+    site: Site<'a>,
+}
+
+/// What is to be done for a table.
+pub enum Plan {
+    /// It is there just so.
+    Present,
+    Make(Value),
+}
+
+impl<'a> PinotClient<'a> {
+    pub fn new(site: Site<'a>) -> Self {
+        PinotClient { site }
+    }
+
+    /// What is to be done; the document is one that this version understands wholly.
+    ///
+    /// # Errors
+    /// No usable answer, a document that is refused, another table of that name.
+    pub fn check(&self, table: &OlapTable, brokers: &str) -> OlapResult<Plan> {
+        let document = self.understood(table, brokers)?;
+        let Some((schema, config)) = self.present(table)? else { return Ok(Plan::Make(document)) };
+        let other = difference(&document["schema"], &without_defaults(&schema))
+            .or_else(|| self.config_differs(&document["realtime"], &config));
+        match other {
+            None => Ok(Plan::Present),
+            Some(why) => Err(format!(
+                "Pinot has a table {} of another shape already ({why}); name another one with \
+                 TABLE in WITH, or delete it there",
+                table.name
+            )),
+        }
+    }
+
+    /// # Errors
+    /// As for [`Self::check`], or it does not get ready; then it is deleted again.
+    pub fn create(&self, table: &OlapTable, brokers: &str) -> OlapResult<()> {
+        let Plan::Make(document) = self.check(table, brokers)? else {
+            return self.await_ready(table);
+        };
+        let made = self.site.post("/tableConfigs", &document).and_then(|answer| {
+            match answer.is_success() {
+                true => recognised(&answer),
+                false => {
+                    Err(format!("Pinot does not make table {}: {}", table.name, answer.message()))
+                }
+            }
+        });
+        made.and_then(|()| self.await_ready(table)).map_err(|why| match self.delete(table) {
+            Ok(()) => why,
+            Err(left) => format!("{why}; it may be there in part, and was not deleted: {left}"),
+        })
+    }
+
+    /// # Errors
+    /// No usable answer, or the table of that name reads another topic.
+    pub fn delete(&self, table: &OlapTable) -> OlapResult<()> {
+        let name = &table.name;
+        if let Some((_, config)) = self.present(table)?
+            && topic_of(&config) != Some(&table.topic)
+        {
+            return Err(format!(
+                "Pinot's table {name} reads another topic than {}: it is not this sink's",
+                table.topic
+            ));
+        }
+        let answer = self.site.delete(&format!("/tableConfigs/{name}"))?;
+        if answer.is_success() || answer.status == 404 {
+            return self.await_gone(name);
+        }
+        Err(format!("Pinot does not delete table {name}: {}", answer.message()))
+    }
+
+    /// # Errors
+    /// No usable answer.
+    pub fn state(&self, table: &OlapTable) -> OlapResult<OlapState> {
+        if self.present(table)?.is_none() {
+            return Ok(OlapState {
+                state: "MISSING".to_owned(),
+                last_error: Some(format!("Pinot has no table {} any more", table.name)),
+                ..OlapState::default()
+            });
+        }
+        let consuming = self.consuming(table)?;
+        let state = if consuming.whole { "RUNNING" } else { "STARTING" };
+        let debug = self.site.get(&format!("/debug/tables/{}?type=REALTIME", table.name))?;
+        let last_error = debug.is_success().then(|| first_error(&debug.json())).flatten();
+        Ok(OlapState { state: state.to_owned(), next: consuming.next, last_error })
+    }
+
+    /// The first of our documents that the server understands to the last word.
+    fn understood(&self, table: &OlapTable, brokers: &str) -> OlapResult<Value> {
+        let mut refusals = Vec::new();
+        for dialect in [Dialect::Current, Dialect::Old] {
+            let document = documents(table, brokers, dialect);
+            let answer = self.site.post("/tableConfigs/validate", &document)?;
+            match answer.status {
+                404 | 405 => {
+                    return Err(format!(
+                        "{} is no Pinot controller, or one before 0.10: it has no /tableConfigs",
+                        self.site.url
+                    ));
+                }
+                _ if !answer.is_success() => refusals.push(answer.message()),
+                _ => match recognised(&answer) {
+                    Ok(()) => return Ok(document),
+                    Err(why) => refusals.push(why),
+                },
+            }
+        }
+        Err(format!("Pinot at {} refuses the table: {}", self.site.url, refusals.join("; or ")))
+    }
+
+    /// Schema and configuration of the table, if it is there.
+    fn present(&self, table: &OlapTable) -> OlapResult<Option<(Value, Value)>> {
+        let name = &table.name;
+        let answer = self.site.get(&format!("/tables/{name}?type=realtime"))?;
+        let config = answer.json()["REALTIME"].clone();
+        match answer.status {
+            404 => return Ok(None),
+            _ if !answer.is_success() => return Err(self.failed(&answer)),
+            _ if config.is_null() => return Ok(None),
+            _ => {}
+        }
+        let schema = self.site.get(&format!("/schemas/{name}"))?;
+        Ok(Some((schema.json(), config)))
+    }
+
+    fn config_differs(&self, wanted: &Value, has: &Value) -> Option<String> {
+        let mut wanted = wanted.clone();
+        // Pinot gives the name back with its kind.
+        if let Some(name) = wanted["tableName"].as_str().map(|name| format!("{name}_REALTIME")) {
+            wanted["tableName"] = name.into();
+        }
+        difference(&wanted, has)
+    }
+
+    fn consuming(&self, table: &OlapTable) -> OlapResult<Consuming> {
+        let answer = self.site.get(&format!("/tables/{}/consumingSegmentsInfo", table.name))?;
+        if !answer.is_success() {
+            return Err(self.failed(&answer));
+        }
+        Ok(Consuming::of(&answer.json()))
+    }
+
+    fn await_ready(&self, table: &OlapTable) -> OlapResult<()> {
+        let start = Instant::now();
+        loop {
+            let state = self.consuming(table);
+            if state.as_ref().is_ok_and(|consuming| consuming.whole) {
+                return Ok(());
+            }
+            if start.elapsed() > READY_TIMEOUT {
+                let why = state.err().unwrap_or_else(|| "no segment consumes".to_owned());
+                let seconds = READY_TIMEOUT.as_secs();
+                return Err(format!(
+                    "Pinot's table {} does not read topic {} after {seconds} s: {why}",
+                    table.name, table.topic
+                ));
+            }
+            std::thread::sleep(READY_PAUSE);
+        }
+    }
+
+    fn await_gone(&self, name: &str) -> OlapResult<()> {
+        let start = Instant::now();
+        while start.elapsed() < READY_TIMEOUT {
+            let view = self.site.get(&format!("/tables/{name}/externalview"))?;
+            let there = view.is_success() && view.json()["REALTIME"].is_object();
+            if !there {
+                return Ok(());
+            }
+            std::thread::sleep(READY_PAUSE);
+        }
+        Err(format!("Pinot's servers still hold table {name}; try again"))
+    }
+
+    fn failed(&self, answer: &Answer) -> String {
+        format!("Pinot at {} fails: {} ({})", self.site.url, answer.message(), answer.status)
+    }
+}
+
+/// How far a table has read.
+struct Consuming {
+    next: BTreeMap<u32, i64>,
+    /// Every partition is read by somebody.
+    whole: bool,
+}
+
+impl Consuming {
+    fn of(info: &Value) -> Consuming {
+        let empty = serde_json::Map::new();
+        let segments = info["_segmentToConsumingInfoMap"].as_object().unwrap_or(&empty);
+        let (mut next, mut whole) = (BTreeMap::new(), !segments.is_empty());
+        for servers in segments.values() {
+            let servers = servers.as_array().map(Vec::as_slice).unwrap_or_default();
+            let runs = |server: &Value| server["consumerState"] == "CONSUMING";
+            whole &= !servers.is_empty() && servers.iter().all(runs);
+            for server in servers {
+                let offsets = server["partitionToOffsetMap"].as_object().unwrap_or(&empty);
+                for (partition, offset) in offsets {
+                    let offset = offset.as_str().and_then(|text| text.parse::<i64>().ok());
+                    if let (Ok(partition), Some(offset)) = (partition.parse(), offset) {
+                        // The slowest of the replicas.
+                        let slowest = next.entry(partition).or_insert(offset);
+                        *slowest = offset.min(*slowest);
+                    }
+                }
+            }
+        }
+        Consuming { next, whole }
+    }
+}
+
+/// # Errors
+/// When the server left out something that it does not know.
+fn recognised(answer: &Answer) -> OlapResult<()> {
+    let unknown = &answer.json()["unrecognizedProperties"];
+    match unknown.as_object().is_some_and(|unknown| !unknown.is_empty()) {
+        true => Err(format!("this version does not know {unknown}")),
+        false => Ok(()),
+    }
+}
+
+fn topic_of(config: &Value) -> Option<&str> {
+    let streams = &config["ingestionConfig"]["streamIngestionConfig"]["streamConfigMaps"];
+    streams[0]["stream.kafka.topic.name"].as_str()
+}
+
+/// Lists that an answer leaves out when they are empty.
+fn without_defaults(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    for list in ["dimensionFieldSpecs", "metricFieldSpecs", "dateTimeFieldSpecs"] {
+        if schema[list].is_null() {
+            schema[list] = Value::Array(Vec::new());
+        }
+    }
+    schema
+}
+
+/// A message with what caused it, which a stack trace tells.
+fn with_cause(message: &str, trace: Option<&Value>) -> String {
+    let trace = trace.and_then(Value::as_str).unwrap_or_default();
+    match trace.lines().filter_map(|line| line.strip_prefix("Caused by: ")).next_back() {
+        Some(cause) => format!("{cause}; {message}"),
+        None => message.to_owned(),
+    }
+}
+
+/// The first message of an error in an answer of `/debug`.
+fn first_error(debug: &Value) -> Option<String> {
+    match debug {
+        Value::Object(members) => {
+            let own = members.get("errorMessage").and_then(Value::as_str);
+            let own = own.filter(|message| !message.is_empty());
+            let own = own.map(|message| with_cause(message, members.get("stackTrace")));
+            own.or_else(|| members.values().find_map(first_error))
+        }
+        Value::Array(items) => items.iter().find_map(first_error),
+        _ => None,
+    }
+}

@@ -1,0 +1,8 @@
+//! Apache Pinot: schema and REALTIME table in one document, and the client of a controller.
+
+mod client;
+mod document;
+mod field;
+
+pub use client::PinotClient;
+pub use document::{Dialect, current_rows, documents};

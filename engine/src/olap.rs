@@ -1,0 +1,53 @@
+//! The seam to Apache Pinot and Apache Druid: makes their tables, asks how they are. `connectors`
+//! implements it. Rows never pass here: they go through a topic.
+
+use std::collections::BTreeMap;
+
+use millrace_sql::olap::OlapTable;
+use serde_json::Value;
+
+/// One line for the user: what is wrong, and what to do.
+pub type OlapResult<T> = Result<T, String>;
+
+/// Whoever makes the tables. All calls may block for a bounded time.
+pub trait OlapTargets: Send + Sync {
+    /// The documents that would make the table, for a current version of the system.
+    ///
+    /// # Errors
+    /// When the table cannot be made there, whatever its state.
+    fn documents(&self, table: &OlapTable) -> OlapResult<Value>;
+
+    /// Checks that the table can be made, and touches nothing.
+    ///
+    /// # Errors
+    /// The system does not answer, refuses the documents, or has another table of that name.
+    fn check(&self, table: &OlapTable) -> OlapResult<()>;
+
+    /// Makes the table unless it is there just so, and waits until it reads its topic.
+    ///
+    /// # Errors
+    /// As for `check`. What was made of it is taken away again.
+    fn create(&self, table: &OlapTable) -> OlapResult<()>;
+
+    /// Deletes the table with its rows. One that is not there is as wanted.
+    ///
+    /// # Errors
+    /// The system does not answer, or refuses.
+    fn delete(&self, table: &OlapTable) -> OlapResult<()>;
+
+    /// How the table is doing.
+    fn state(&self, table: &OlapTable) -> OlapState;
+
+    /// The system's own SQL that reads the rows as they are now.
+    fn current_rows(&self, table: &OlapTable) -> String;
+}
+
+/// How a table is doing, as its system tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OlapState {
+    /// `RUNNING`, `UNREACHABLE`, or the system's word.
+    pub state: String,
+    /// The offset after the last record read, by partition of the topic, where it is known.
+    pub next: BTreeMap<u32, i64>,
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,201 @@
+//! A real Pinot from the published jars with a local JDK: ZooKeeper, controller, broker and server
+//! in one process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::process::{Guarded, free_ports};
+use crate::kill9::http;
+
+const START_TIME_MAX: Duration = Duration::from_secs(180);
+const VERSION: &str = "0.11.0";
+/// What Pinot and its libraries reach into.
+const OPENED: [&str; 6] =
+    ["java.nio", "sun.nio.ch", "java.lang", "java.util", "java.lang.reflect", "jdk.internal.misc"];
+const EXPORTED: [&str; 3] = ["jdk.internal.ref", "jdk.internal.misc", "sun.nio.ch"];
+
+/// A running Pinot. Dropping it kills it.
+pub struct Pinot {
+    pub controller: u16,
+    broker: u16,
+    zookeeper: u16,
+    jars: PathBuf,
+    process: Mutex<Option<Guarded>>,
+    data: tempfile::TempDir,
+}
+
+impl Pinot {
+    /// # Errors
+    /// What is missing and what to do about it.
+    pub fn start() -> Result<Pinot, String> {
+        let jars = jars()?;
+        let ports = free_ports(9)?;
+        let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
+        for (role, settings) in settings(data.path(), &ports) {
+            let file = data.path().join(format!("{role}.properties"));
+            std::fs::write(&file, settings).map_err(|e| format!("{}: {e}", file.display()))?;
+        }
+        let pinot = Pinot {
+            controller: ports[0],
+            broker: ports[1],
+            zookeeper: ports[2],
+            jars,
+            process: Mutex::new(None),
+            data,
+        };
+        pinot.boot()?;
+        Ok(pinot)
+    }
+
+    /// Where CREATE SINK finds it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.controller)
+    }
+
+    /// Kills it without warning.
+    pub fn kill9(&self) {
+        drop(self.process.lock().take());
+    }
+
+    /// Starts it, again on its own data, and waits until all parts answer.
+    ///
+    /// # Errors
+    /// It does not come up: the end of its log.
+    pub fn boot(&self) -> Result<(), String> {
+        let log = self.data.path().join("out.log");
+        let process = Guarded::start("java", &self.java_args(), &log)?;
+        let start = Instant::now();
+        while !self.is_ready() {
+            if start.elapsed() > START_TIME_MAX || !process.runs() {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                let lines: Vec<&str> = said.lines().collect();
+                let end = lines[lines.len().saturating_sub(20)..].join("\n");
+                return Err(format!("Pinot did not start; its log ends:\n{end}"));
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        *self.process.lock() = Some(process);
+        Ok(())
+    }
+
+    /// The rows of a query; NULLs are what Pinot shows for them.
+    ///
+    /// # Errors
+    /// No answer, or what Pinot refuses.
+    pub fn query(&self, sql: &str) -> Result<Vec<Vec<Value>>, String> {
+        let options = "timeoutMs=60000";
+        let body = json!({ "sql": sql, "queryOptions": options }).to_string();
+        let answer = http::send(self.broker, "POST", "/query/sql", &body)?;
+        let failures = answer["exceptions"].as_array().map_or(0, Vec::len);
+        if failures > 0 {
+            return Err(format!("{sql}: {}", answer["exceptions"]));
+        }
+        let rows = answer["resultTable"]["rows"].as_array().cloned().unwrap_or_default();
+        Ok(rows.into_iter().filter_map(|row| row.as_array().cloned()).collect())
+    }
+
+    fn is_ready(&self) -> bool {
+        let alive = |port| http::text(port, "/health").is_ok_and(|said| said.trim() == "OK");
+        let servers = || http::get(self.controller, "/instances").map(|all| all.to_string());
+        alive(self.controller)
+            && alive(self.broker)
+            && servers().is_ok_and(|all| all.contains("Server_"))
+    }
+
+    fn java_args(&self) -> Vec<String> {
+        let mut args: Vec<String> = Vec::new();
+        args.extend(OPENED.map(|m| format!("--add-opens=java.base/{m}=ALL-UNNAMED")));
+        args.extend(EXPORTED.map(|m| format!("--add-exports=java.base/{m}=ALL-UNNAMED")));
+        args.extend(
+            [
+                "-Xmx1000m",
+                "-XX:MaxDirectMemorySize=300m",
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "-Duser.timezone=UTC",
+                "-Dzookeeper.admin.enableServer=false",
+            ]
+            .map(str::to_owned),
+        );
+        let main = rig_file("Pinot.java").display().to_string();
+        let folder = self.data.path().display().to_string();
+        let path = format!("{}/*", self.jars.display());
+        args.extend(["-cp".to_owned(), path, main, folder, self.zookeeper.to_string()]);
+        args
+    }
+}
+
+/// Files of settings, one a role.
+fn settings(dir: &Path, ports: &[u16]) -> [(&'static str, String); 3] {
+    let (controller, broker, zookeeper) = (ports[0], ports[1], ports[2]);
+    let dir = dir.display();
+    let common = format!("pinot.zk.server=127.0.0.1:{zookeeper}\npinot.cluster.name=rig\n");
+    let controller = format!(
+        "{common}controller.zk.str=127.0.0.1:{zookeeper}\n\
+         controller.helix.cluster.name=rig\n\
+         controller.host=127.0.0.1\n\
+         controller.port={controller}\n\
+         controller.data.dir={dir}/controller\n\
+         cluster.tenant.isolation.enable=true\n"
+    );
+    let broker = format!(
+        "{common}pinot.broker.hostname=127.0.0.1\n\
+         pinot.broker.client.queryPort={broker}\n\
+         pinot.query.runner.hostname=127.0.0.1\n\
+         pinot.query.runner.port={}\n\
+         pinot.broker.delayShutdownTimeMs=0\n",
+        ports[3]
+    );
+    // The version of data tables: without it, NULLs cannot be asked for.
+    let server = format!(
+        "{common}pinot.server.netty.host=127.0.0.1\n\
+         pinot.server.netty.port={}\n\
+         pinot.server.adminapi.port={}\n\
+         pinot.server.grpc.port={}\n\
+         pinot.query.server.port={}\n\
+         pinot.query.runner.hostname=127.0.0.1\n\
+         pinot.query.runner.port={}\n\
+         pinot.server.instance.dataDir={dir}/index\n\
+         pinot.server.instance.segmentTarDir={dir}/segments\n\
+         pinot.server.instance.currentDataTableVersion=4\n\
+         pinot.server.startup.serviceStatusCheckIntervalMs=200\n",
+        ports[4], ports[5], ports[6], ports[7], ports[8]
+    );
+    [("controller", controller), ("broker", broker), ("server", server)]
+}
+
+fn rig_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join(name)
+}
+
+/// Where the jars are, fetched if they are not there yet.
+fn jars() -> Result<PathBuf, String> {
+    let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = cache.or_else(|_| home()).map_err(|_| "neither XDG_CACHE_HOME nor HOME is set")?;
+    let dir = cache.join("millrace").join(format!("pinot-{VERSION}"));
+    let complete = dir.join(".complete");
+    if complete.exists() {
+        return Ok(dir);
+    }
+    let done = Command::new("mvn")
+        .args(["-q", "-B", "-f"])
+        .arg(rig_file("pinot-pom.xml"))
+        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
+        .arg(format!("-DoutputDirectory={}", dir.display()))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| {
+            format!("mvn cannot be run ({e}): install Maven to fetch Pinot's jars once")
+        })?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stdout);
+        return Err(format!("mvn could not fetch Pinot's jars:\n{said}"));
+    }
+    std::fs::write(&complete, "").map_err(|e| e.to_string())?;
+    Ok(dir)
+}
