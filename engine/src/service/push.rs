@@ -143,7 +143,8 @@ pub fn result_columns(plan: &QueryPlan) -> Result<Vec<ResultColumn>> {
 /// The thread's state.
 struct Runner {
     cursor: Box<dyn Cursor>,
-    feeds: HashMap<Tp, Feed>,
+    /// By partition and input: a self-join reads a partition for both sides.
+    feeds: HashMap<(Tp, usize), Feed>,
     pipeline: Pipeline,
     state: LaneState,
     world: PushWorld,
@@ -177,21 +178,27 @@ impl Runner {
         let store = |index: usize| StoreId { store: index as u32, partition: 0 };
         let pipeline = crate::build::build(&topology, 0, &store, &world.caches)?;
         let mut feeds = HashMap::new();
-        let mut starts = Vec::new();
+        let mut starts: HashMap<Tp, (Offset, Offset, bool)> = HashMap::new();
         for (input, scan) in topology.subs[0].inputs.iter().enumerate() {
             let Input::Scan(scan) = scan else { continue };
             for (tp, ends) in partitions(world.log.as_ref(), scan)? {
                 let table = scan.source.kind == SourceKind::Table;
                 let from_start = table || options.from_earliest || options.bounded;
                 let from = if from_start { ends.start } else { ends.hw };
+                // Both sides of a self-join see the same records.
+                let (from, until, as_table) = *starts.entry(tp).or_insert((from, ends.lso, table));
+                if as_table != table {
+                    let what = "a topic is read as a stream and as a table by this query";
+                    return Err(EngineError::User(what.to_owned()));
+                }
                 let decoder = world.formats.decoder(&scan.source, &scan.columns)?;
-                let done = options.bounded && from >= ends.lso;
+                let done = options.bounded && from >= until;
                 let has_key = scan.source.key_columns().next().is_some();
                 let feed = Feed {
                     input,
                     decoder,
                     queue: VecDeque::new(),
-                    until: ends.lso,
+                    until,
                     table,
                     keyed: has_key && (table || options.keyed_only),
                     caught_up: false,
@@ -199,16 +206,12 @@ impl Runner {
                     held: Held::default(),
                     paused: false,
                 };
-                if feeds.insert(tp, feed).is_some() {
-                    return Err(EngineError::User(
-                        "a topic is read twice by this query".to_owned(),
-                    ));
-                }
-                starts.push((tp, from));
+                feeds.insert((tp, input), feed);
             }
         }
         let mut cursor = world.log.cursor(ReadClass::CatchUp);
-        cursor.assign(&starts);
+        let starts = starts.into_iter().map(|(tp, (from, ..))| (tp, from));
+        cursor.assign(&starts.collect::<Vec<_>>());
         let state = LaneState::new(Box::new(MemoryStore::open(&MemoryDisk::default())))?;
         let (world, remaining) = (world.clone(), plan.limit);
         let live_only = plan.result == ResultKind::Stream;
@@ -255,11 +258,17 @@ impl Runner {
         let mut records = 0;
         for raw in batches {
             records += raw.records.len();
-            if let Some(feed) = self.feeds.get_mut(&raw.tp) {
-                feed.held.push(raw);
+            let of = raw.tp;
+            let mut feeds = self.feeds.iter_mut().filter(|((tp, _), _)| *tp == of).peekable();
+            while let Some((_, feed)) = feeds.next() {
+                if feeds.peek().is_none() {
+                    feed.held.push(raw);
+                    break;
+                }
+                feed.held.push(raw.clone());
             }
         }
-        for (tp, feed) in &mut self.feeds {
+        for ((tp, _), feed) in &mut self.feeds {
             feed.deliver(self.options.bounded)?;
             let waits = !feed.held.is_empty();
             if feed.paused != waits {
@@ -283,18 +292,18 @@ impl Runner {
         if self.feeds.len() > 1 && self.feeds.values().any(waiting) {
             return None;
         }
-        let mut heads: Vec<(i64, bool, Tp)> = self
+        let mut heads: Vec<(i64, bool, (Tp, usize))> = self
             .feeds
             .iter()
-            .filter_map(|(tp, feed)| feed.head().map(|(t, s)| (t, s, *tp)))
+            .filter_map(|(at, feed)| feed.head().map(|(t, s)| (t, s, *at)))
             .collect();
         heads.sort_unstable();
-        let (_, stream, tp) = *heads.first()?;
+        let (_, stream, at) = *heads.first()?;
         let bound = heads.get(1).copied();
-        let feed = self.feeds.get_mut(&tp)?;
+        let feed = self.feeds.get_mut(&at)?;
         let (batch, taken) = feed.queue.front_mut()?;
         let rest = &batch.times[*taken..];
-        let before = |time: &i64| bound.is_none_or(|bound| (*time, stream, tp) < bound);
+        let before = |time: &i64| bound.is_none_or(|bound| (*time, stream, at) < bound);
         let run = rest.iter().take_while(|time| before(time)).count().max(1);
         let rows = batch.slice(*taken, run);
         *taken += run;
