@@ -85,6 +85,18 @@ impl Seekable {
         found
     }
 
+    /// True when the condition, alone or with others, may say which rows to read. It never holds
+    /// for NULL then.
+    pub fn can_use(&self, condition: &Expr) -> bool {
+        let Some(alternatives) = disjuncts(condition) else { return false };
+        alternatives.iter().all(|terms| terms.iter().any(|term| self.knows(&term.column.name)))
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        let bounds = [self.window_start.as_deref(), self.window_end.as_deref()];
+        bounds.contains(&Some(name)) || self.keys.iter().any(|(key, _)| key == name)
+    }
+
     /// The rows that all of `conditions` can hold for.
     pub fn lookup(&self, conditions: &[&Expr]) -> Lookup {
         let mut all = vec![Vec::new()];

@@ -24,6 +24,8 @@ mod kill9;
 mod meeting;
 #[path = "it/olap.rs"]
 mod olap;
+#[path = "it/pulls.rs"]
+mod pulls;
 #[path = "it/registry.rs"]
 mod registry;
 #[path = "it/registry_client.rs"]

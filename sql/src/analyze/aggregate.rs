@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::typing::{Names, typed};
 use super::{column, formats, internal_error, predicate, text, tree};
 use crate::ast::{Expr, ExprKind, Literal};
-use crate::catalog::{FormatKind, FormatSpec, SchemaSpec, pseudo};
+use crate::catalog::{FormatSpec, pseudo};
 use crate::error::{Result, SqlError};
 use crate::expr::Typed;
 use crate::functions::{self, AggregateSignature, FunctionKind};
@@ -62,7 +62,7 @@ impl Calls {
             let message = "PARTITION BY cannot be combined with GROUP BY or aggregate functions.";
             return Err(SqlError::invalid(message).at(expr.span()));
         }
-        if self.list.is_empty() {
+        if self.list.is_empty() && !matches!(purpose, Purpose::Pull) {
             return Err(SqlError::invalid(
                 "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
             ));
@@ -85,6 +85,11 @@ impl Calls {
             None => Ok(()),
         }
     }
+}
+
+/// True when an aggregate function is called somewhere in the expression.
+pub(super) fn has_calls(expr: &Expr) -> bool {
+    tree::any(expr, &is_aggregate)
 }
 
 fn is_aggregate(expr: &Expr) -> bool {
@@ -239,8 +244,11 @@ pub(super) fn plan(
     purpose: Purpose<'_>,
     settings: &Settings,
 ) -> Result<Selected> {
-    let mut builder = Builder::new(scope, &stage);
+    let pull = matches!(purpose, Purpose::Pull);
+    let mut builder = Builder::new(scope, &stage, pull);
     let group_by = match clauses.group_by.as_slice() {
+        // One group, even of no rows.
+        [] if pull => Vec::new(),
         [] => {
             vec![Expr::new(ExprKind::Literal(Literal::Integer(1)), crate::error::Span::default())]
         }
@@ -252,7 +260,8 @@ pub(super) fn plan(
     for call in &calls.list {
         builder.call(call, stage.kind == ResultKind::Table, settings)?;
     }
-    let rekeyed = !keeps_key(&stage, &group_by);
+    // What a pull query groups is all in one place.
+    let rekeyed = !pull && !keeps_key(&stage, &group_by);
     let key_format = builder.key_format(&stage);
     let names = builder.known();
     let aggregate = builder.node(&stage, clauses, rekeyed.then_some(&key_format))?;
@@ -312,6 +321,8 @@ impl Grouped {
 struct Builder<'a> {
     scope: &'a Scope,
     names: StageNames<'a>,
+    /// Of a pull query: what an aggregate holds is never stored.
+    pull: bool,
     /// Columns of the pre-projection.
     inputs: Vec<(Typed, String)>,
     generator: Generator,
@@ -320,13 +331,14 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(scope: &'a Scope, stage: &'a Stage) -> Self {
+    fn new(scope: &'a Scope, stage: &'a Stage, pull: bool) -> Self {
         let taken = stage.plan.schema().fields().iter().map(|f| f.name().as_str());
         let generator = Generator::new(taken);
         let names = stage.names(scope);
         Builder {
             scope,
             names,
+            pull,
             inputs: Vec::new(),
             generator,
             group: Vec::new(),
@@ -380,7 +392,7 @@ impl<'a> Builder<'a> {
             );
             return Err(SqlError::invalid(message).at(call.span()));
         }
-        let nested = signature.nested_state && !has_nested_values(self.scope);
+        let nested = signature.nested_state && !self.pull && !has_nested_values(self.scope);
         if nested {
             let message = "One of the functions used in the statement has an intermediate type \
                            that the value format can not handle. Please remove the function or \
@@ -412,7 +424,7 @@ impl<'a> Builder<'a> {
     /// The format of the groups' keys: the one that was, or JSON if it cannot carry them.
     fn key_format(&self, stage: &Stage) -> FormatSpec {
         let types: Vec<SqlType> = self.group.iter().map(|k| k.ty.clone()).collect();
-        internal_key_format(&stage.key_format, &types)
+        formats::internal_key_format(&stage.key_format, &types)
     }
 
     fn known(&self) -> Grouped {
@@ -483,15 +495,4 @@ impl<'a> Builder<'a> {
 pub(super) fn position(plan: &LogicalPlan, name: &str) -> Result<usize> {
     let found = plan.schema().fields().iter().position(|f| f.name() == name);
     found.ok_or_else(|| SqlError::invalid(format!("the plan has no column {name}")))
-}
-
-/// The key format of an internal topic: `wish`, or JSON where it cannot carry the types.
-pub(super) fn internal_key_format(wish: &FormatSpec, types: &[SqlType]) -> FormatSpec {
-    if wish.kind != FormatKind::None && formats::supports(wish.kind, types) {
-        // A schema belongs to a topic and its columns, not to the format.
-        return FormatSpec { schema: SchemaSpec::default(), ..wish.clone() };
-    }
-    let kafka = wish.kind == FormatKind::None && formats::supports(FormatKind::Kafka, types);
-    let kind = if kafka { FormatKind::Kafka } else { FormatKind::Json };
-    FormatSpec::new(kind, false)
 }

@@ -1,6 +1,6 @@
 //! Which columns a format can carry.
 
-use crate::catalog::{Column, ColumnRole, FormatKind, FormatSpec};
+use crate::catalog::{Column, ColumnRole, FormatKind, FormatSpec, SchemaSpec};
 use crate::error::{Result, SqlError};
 use crate::types::SqlType;
 
@@ -152,4 +152,15 @@ fn contains(ty: &SqlType, test: &dyn Fn(&SqlType) -> bool) -> bool {
             SqlType::Struct(fields) => fields.iter().any(|f| contains(&f.ty, test)),
             _ => false,
         }
+}
+
+/// The key format of an internal topic: `wish`, or JSON where it cannot carry the types.
+pub(super) fn internal_key_format(wish: &FormatSpec, types: &[SqlType]) -> FormatSpec {
+    if wish.kind != FormatKind::None && supports(wish.kind, types) {
+        // A schema belongs to a topic and its columns, not to the format.
+        return FormatSpec { schema: SchemaSpec::default(), ..wish.clone() };
+    }
+    let kafka = wish.kind == FormatKind::None && supports(FormatKind::Kafka, types);
+    let kind = if kafka { FormatKind::Kafka } else { FormatKind::Json };
+    FormatSpec::new(kind, false)
 }

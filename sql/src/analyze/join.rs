@@ -94,6 +94,24 @@ impl Joins {
     }
 }
 
+/// The two sides of the ON clause of `join`, whose source is `at`; they are of one type. Last, what else
+/// must hold.
+///
+/// # Errors
+/// What ksqlDB refuses about the expressions, and WITHIN.
+pub(super) fn equality(
+    scope: &Scope,
+    join: &Join,
+    at: usize,
+) -> Result<(Expr, Expr, Option<Expr>)> {
+    let on = On::of(join, scope, at)?;
+    let resolver = Resolver { scope, join, on: &on, left: at, joins: &Joins::default() };
+    resolver.no_within("Table-Table")?;
+    let (left_on, right_on) = resolver.sides()?;
+    resolver.key_type(&left_on, &right_on)?;
+    Ok((left_on, right_on, on.rest))
+}
+
 struct Resolver<'a> {
     scope: &'a Scope,
     join: &'a Join,

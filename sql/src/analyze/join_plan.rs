@@ -2,7 +2,8 @@
 
 use datafusion::logical_expr::LogicalPlan;
 
-use super::aggregate::{internal_key_format, position};
+use super::aggregate::position;
+use super::formats::internal_key_format;
 use super::join::{self, Joins, Rest, Step};
 use super::join_rest::{self, Of, Place};
 use super::keys::KeyRule;

@@ -37,6 +37,7 @@ mod names;
 mod olap;
 mod pull;
 mod pull_keys;
+mod pull_select;
 mod push;
 mod query;
 mod replace;

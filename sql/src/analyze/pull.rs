@@ -13,9 +13,11 @@ use super::scan::{ScopeNames, declared};
 use super::scope::{Clause, Input, Scope};
 use super::settings::Settings;
 use super::typing::typed;
-use super::{Analyzed, aggregate, internal_error, predicate, subquery, text, times, tree, union};
+use super::{
+    Analyzed, aggregate, internal_error, predicate, pull_select, subquery, text, times, tree, union,
+};
 use crate::ast::{Expr, ExprKind, Literal, Query, SelectItem};
-use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
+use crate::catalog::{Catalog, Column, ColumnRole, Source, pseudo};
 use crate::error::{Result, SqlError};
 use crate::expr::Typed;
 use crate::plan::{self, AggregateNode, QueryPlan, ScanColumn, ScanNode, SinkNode, as_node};
@@ -41,35 +43,56 @@ pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Res
         let hint = "add EMIT CHANGES, or make the subquery a stream or table";
         return Err(SqlError::invalid(message).at(query.loc.0).hint(hint));
     }
-    check_clauses(query)?;
+    let scope = Scope::new(&query.from, catalog, settings, "");
+    let of_stream = scope.as_ref().is_ok_and(|scope| scope.inputs.iter().any(Input::is_stream));
+    let extended = settings.extensions() && !of_stream;
+    if !extended {
+        pull_select::refuse_order(query)?;
+    }
+    check_clauses(query, extended)?;
     check_star(query)?;
-    let scope = Scope::new(&query.from, catalog, settings, "")?;
-    let source = scope.inputs[0].source.clone();
+    let scope = scope?;
     check_columns(query, &scope)?;
-    if source.kind == SourceKind::Stream {
+    if of_stream {
         let selected = select(query, catalog, settings, Purpose::PullStream)?;
         return Ok(Analyzed::PullStream(Box::new(selected.into_plan())));
     }
-    let id = materializing_query(&source, catalog).ok_or_else(|| {
-        let name = &source.name;
-        SqlError::invalid(format!(
-            "The `{name}` table isn't queryable. To derive a queryable table, you can do 'CREATE \
-             TABLE QUERYABLE_{name} AS SELECT * FROM {name}'. See https://cnfl.io/queries for more \
-             info."
-        ))
-        .at(query.from.first.name.span())
-    })?;
-    let plan = plan_table(query, &scope, settings, id)?;
+    let tables = tables(query, &scope, catalog)?;
+    let plan = match pull_select::is_extended(query) && extended {
+        true => pull_select::plan(query, &scope, settings, tables)?,
+        false => plan_table(query, &scope, settings, tables)?,
+    };
     Ok(Analyzed::Pull(Box::new(plan)))
 }
 
-fn check_clauses(query: &Query) -> Result<()> {
+/// By the name of each table: the query that keeps it.
+fn tables(query: &Query, scope: &Scope, catalog: &Catalog) -> Result<BTreeMap<String, String>> {
+    let joined = query.from.joins.iter().map(|join| &join.right);
+    let named = std::iter::once(&query.from.first).chain(joined);
+    let mut tables = BTreeMap::new();
+    for (input, named) in scope.inputs.iter().zip(named) {
+        let name = &input.source.name;
+        let id = materializing_query(&input.source, catalog).ok_or_else(|| {
+            SqlError::invalid(format!(
+                "The `{name}` table isn't queryable. To derive a queryable table, you can do \
+                 'CREATE TABLE QUERYABLE_{name} AS SELECT * FROM {name}'. See \
+                 https://cnfl.io/queries for more info."
+            ))
+            .at(named.name.span())
+        })?;
+        tables.insert(name.clone(), id);
+    }
+    Ok(tables)
+}
+
+/// `extended`: joins, groups and orders are there.
+fn check_clauses(query: &Query, extended: bool) -> Result<()> {
     let present = [
-        ("JOIN", !query.from.joins.is_empty()),
+        ("JOIN", !query.from.joins.is_empty() && !extended),
         ("WINDOW", query.window.is_some()),
-        ("GROUP BY", !query.group_by.is_empty()),
+        ("GROUP BY", !query.group_by.is_empty() && !extended),
         ("PARTITION BY", !query.partition_by.is_empty()),
-        ("HAVING", query.having.is_some()),
+        ("HAVING", query.having.is_some() && !extended),
     ];
     let Some((clause, _)) = present.iter().find(|(_, present)| *present) else { return Ok(()) };
     Err(SqlError::invalid(format!(
@@ -100,7 +123,11 @@ fn check_columns(query: &Query, scope: &Scope) -> Result<()> {
         _ => None,
     });
     check_clause(items, "SELECT", scope)?;
-    check_clause(query.filter.iter(), "WHERE", scope)
+    check_clause(query.filter.iter(), "WHERE", scope)?;
+    check_clause(query.group_by.iter(), "GROUP BY", scope)?;
+    check_clause(query.having.iter(), "HAVING", scope)?;
+    let order_by = query.order_by.iter().flat_map(|o| &o.items).map(|item| &item.expr);
+    check_clause(order_by, "ORDER BY", scope)
 }
 
 fn check_clause<'a>(
@@ -136,7 +163,12 @@ fn materializing_query(source: &Source, catalog: &Catalog) -> Option<String> {
     query.materialized.then(|| query.id.clone())
 }
 
-fn plan_table(query: &Query, scope: &Scope, settings: &Settings, id: String) -> Result<PullPlan> {
+fn plan_table(
+    query: &Query,
+    scope: &Scope,
+    settings: &Settings,
+    tables: BTreeMap<String, String>,
+) -> Result<PullPlan> {
     let names = ScopeNames(scope);
     let input = &scope.inputs[0];
     let declared = input.source.columns.iter().map(|c| c.name.as_str());
@@ -147,7 +179,7 @@ fn plan_table(query: &Query, scope: &Scope, settings: &Settings, id: String) -> 
     }
     let filter = query.filter.as_ref().map(|e| scope.qualify(e, Clause::Where)).transpose()?;
     let filter = filter.as_ref().map(times::rewrite).transpose()?;
-    let mut plan = stored_scan(scope)?;
+    let mut plan = stored_scan(scope, 0)?;
     if let Some(filter) = &filter {
         aggregate::refuse_calls(filter, Clause::Where)?;
         pull_keys::check_likes(filter, scope)?;
@@ -159,17 +191,17 @@ fn plan_table(query: &Query, scope: &Scope, settings: &Settings, id: String) -> 
     }
     let (projected, columns) = project(&items, input, &names)?;
     let plan = limited(query::projection(plan, projected)?, query.limit);
-    Ok(PullPlan { tables: BTreeMap::from([(input.source.name.clone(), id)]), plan, columns })
+    Ok(PullPlan { tables, plan, columns })
 }
 
-fn limited(input: LogicalPlan, limit: Option<u64>) -> LogicalPlan {
+pub(super) fn limited(input: LogicalPlan, limit: Option<u64>) -> LogicalPlan {
     let Some(limit) = limit else { return input };
     let fetch = lit(i64::try_from(limit).unwrap_or(i64::MAX));
     LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(fetch)), input: Arc::new(input) })
 }
 
 /// The WHERE clause as a condition. ksqlDB looks into BETWEEN later than into other comparisons.
-fn condition(filter: &Expr, scope: &Scope) -> Result<Typed> {
+pub(super) fn condition(filter: &Expr, scope: &Scope) -> Result<Typed> {
     let names = ScopeNames(scope);
     let shown = text::internal(filter, scope);
     predicate(filter, &names, "WHERE", &shown).map_err(|mut error| {
@@ -216,8 +248,8 @@ fn role(item: &Item, source: &Source) -> ColumnRole {
 }
 
 /// The rows of a store, as a plan can name them.
-fn stored_scan(scope: &Scope) -> Result<LogicalPlan> {
-    let input = &scope.inputs[0];
+pub(super) fn stored_scan(scope: &Scope, at: usize) -> Result<LogicalPlan> {
+    let input = &scope.inputs[at];
     let source = input.source.clone();
     let bounds =
         source.window.iter().flat_map(|_| [ScanColumn::WindowStart, ScanColumn::WindowEnd]);
@@ -228,7 +260,7 @@ fn stored_scan(scope: &Scope) -> Result<LogicalPlan> {
     let named: Vec<_> = columns
         .iter()
         .map(|c| {
-            let column = super::scope::ColumnRef { input: 0, column: c.clone() };
+            let column = super::scope::ColumnRef { input: at, column: c.clone() };
             (scope.internal_name(&column), scope.type_of(&column))
         })
         .collect();

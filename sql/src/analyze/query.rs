@@ -12,6 +12,7 @@ use super::keys::KeyRule;
 use super::names::Generator;
 use super::scan::{JoinKey, ScopeNames, StageNames, Used, scan};
 use super::scope::{Clause, Scope};
+use super::settings::Settings;
 use super::typing::{Names, prefixed, typed};
 use super::{aggregate, column, internal_error, join, predicate, text, times, union, windows};
 use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
@@ -22,8 +23,6 @@ use crate::expr::Typed;
 use crate::plan::{ResultKind, Window};
 use crate::types::SqlType;
 
-use super::settings::Settings;
-
 /// What a SELECT is for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose<'a> {
@@ -33,6 +32,8 @@ pub(super) enum Purpose<'a> {
         verb: &'a str,
     },
     Push,
+    /// Rows of tables as of now.
+    Pull,
     /// A bounded scan of a stream.
     PullStream,
     /// A subquery: like a persistent query, but a stream may leave its key behind.
@@ -47,7 +48,7 @@ impl Purpose<'_> {
         match self {
             Purpose::Persistent { verb, .. } => Some(verb),
             Purpose::Inner { .. } => Some("A subquery's"),
-            Purpose::Push | Purpose::PullStream => None,
+            Purpose::Push | Purpose::Pull | Purpose::PullStream => None,
         }
     }
 
@@ -134,6 +135,7 @@ pub(super) fn select_in(
     purpose: Purpose<'_>,
     prefix: &str,
 ) -> Result<Selected> {
+    super::pull_select::refuse_order(query)?;
     let mut scope = Scope::new(&query.from, catalog, settings, prefix)?;
     scope.windowed_aggregate = query.window.is_some();
     check_sources(query, &scope, purpose)?;
@@ -187,7 +189,7 @@ impl Clauses {
     }
 }
 
-fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses> {
+pub(super) fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Result<Clauses> {
     let names = ScopeNames(scope);
     let taken: Vec<&str> = scope
         .inputs
@@ -332,7 +334,9 @@ pub(super) fn output(
     let (sink, inner) = match purpose {
         Purpose::Persistent { sink, .. } => (sink, false),
         Purpose::Inner { name } => (name, stage.kind == ResultKind::Stream),
-        Purpose::Push | Purpose::PullStream => return output_all(stage, clauses, scope, names),
+        Purpose::Push | Purpose::Pull | Purpose::PullStream => {
+            return output_all(stage, clauses, scope, names);
+        }
     };
     let in_key = |i: &Item| stage.window.is_some() && is_bound(i);
     let items: Vec<Item> = clauses.items.iter().filter(|i| !in_key(i)).cloned().collect();

@@ -57,6 +57,7 @@ pub(super) enum Clause {
     GroupBy,
     PartitionBy,
     Having,
+    OrderBy,
     JoinOn,
 }
 
@@ -68,6 +69,7 @@ impl Clause {
             Clause::GroupBy => "GROUP BY",
             Clause::PartitionBy => "PARTITION BY",
             Clause::Having => "HAVING",
+            Clause::OrderBy => "ORDER BY",
             Clause::JoinOn => "JOIN ON",
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::LogicalPlan;
 
-use super::aggregate::internal_key_format;
 use super::column;
+use super::formats::internal_key_format;
 use super::query::{Purpose, Selected, projection, select_in};
 use super::scope::{ColumnRef, Scope};
 use super::settings::Settings;

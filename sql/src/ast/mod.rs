@@ -10,8 +10,8 @@ mod types;
 pub use expr::{BinaryOp, CaseBranch, Expr, ExprKind, Literal, UnaryOp};
 pub use names::{Ident, Loc};
 pub use query::{
-    AliasedSource, Emit, Extension, Interval, IntervalUnit, Join, JoinType, Query, Relation,
-    SelectItem, WindowClause, WindowSpec, Within,
+    AliasedSource, Emit, Extension, Interval, IntervalUnit, Join, JoinType, OrderBy, OrderItem,
+    Query, Relation, SelectItem, WindowClause, WindowSpec, Within,
 };
 pub use statement::{
     AssertSchema, AssertTopic, AssertValues, ColumnDef, ColumnMarker, ConnectorKind, CreateAs,

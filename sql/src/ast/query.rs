@@ -20,6 +20,7 @@ pub struct Query {
     /// Further SELECTs after UNION ALL; they have no EMIT, no LIMIT and none of these.
     pub union_all: Vec<Query>,
     pub emit: Option<Emit>,
+    pub order_by: Option<OrderBy>,
     pub limit: Option<u64>,
     pub extension: Extension,
     pub loc: Loc,
@@ -192,6 +193,23 @@ impl IntervalUnit {
             IntervalUnit::Days => 86_400_000,
         }
     }
+}
+
+/// ORDER BY, which ksqlDB does not have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderBy {
+    /// Never empty.
+    pub items: Vec<OrderItem>,
+    pub loc: Loc,
+}
+
+/// What to order by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderItem {
+    pub expr: Expr,
+    pub descending: bool,
+    /// `NULLS FIRST` or `NULLS LAST`, if said.
+    pub nulls_first: Option<bool>,
 }
 
 /// How results are handed out. Without the clause a SELECT is a pull query.

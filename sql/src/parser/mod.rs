@@ -6,6 +6,7 @@ mod assert;
 mod cursor;
 mod expr;
 mod literal;
+mod order;
 mod primary;
 mod query;
 mod sink;

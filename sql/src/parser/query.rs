@@ -34,6 +34,7 @@ impl Parser<'_> {
             having,
             union_all: Vec::new(),
             emit: None,
+            order_by: None,
             limit: None,
             extension: Extension::default(),
             loc: self.since(start),
@@ -89,12 +90,16 @@ impl Parser<'_> {
         self.named(AliasedSource { name, alias, subquery: None })
     }
 
-    /// EMIT, PARTITION and UNION may be names, but not where they open a clause.
+    /// EMIT, PARTITION, UNION and ORDER may be names, but not where they open a clause.
     pub(super) fn is_bare_alias(&self) -> bool {
         let opens_emit = self.is(Keyword::Emit)
             && (self.is_at(1, Keyword::Changes) || self.is_at(1, Keyword::Final));
         let opens_partition = self.is(Keyword::Partition) && self.is_at(1, Keyword::By);
-        self.is_name_at(0) && !opens_emit && !opens_partition && !self.is_union()
+        self.is_name_at(0)
+            && !opens_emit
+            && !opens_partition
+            && !self.is_union()
+            && !self.opens_order()
     }
 
     /// Takes the words up to JOIN; `None` when no join follows.

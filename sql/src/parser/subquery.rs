@@ -19,7 +19,7 @@ pub(super) struct Extensions {
     /// Names of WITH that may be used, the latest last.
     named: Vec<(Ident, Query)>,
     /// What ksqlDB says of the first one.
-    refusal: Option<SqlError>,
+    pub(super) refusal: Option<SqlError>,
     subqueries: usize,
     depth: usize,
 }
@@ -38,7 +38,9 @@ impl Parser<'_> {
             self.advance();
             query.union_all.push(self.select()?);
         }
+        let bare = ends_in_source(&query) && self.opens_order();
         query.emit = self.emit()?;
+        query.order_by = self.order_by(bare)?;
         query.limit = self.limit()?;
         query.loc = self.since(start);
         self.extensions.named.truncate(known);
@@ -117,19 +119,22 @@ impl Parser<'_> {
     }
 
     fn refuse_union(&mut self, before: &Query) {
-        let from = &before.from;
-        let last = from.joins.last().map_or(&from.first, |join| &join.right);
-        let an_alias = from.joins.is_empty()
-            && last.alias.is_none()
-            && last.subquery.is_none()
-            && before.window.is_none()
-            && before.filter.is_none()
-            && before.group_by.is_empty()
-            && before.partition_by.is_empty()
-            && before.having.is_none();
-        let refusal = if an_alias { self.near_next() } else { self.near() };
+        let refusal = if ends_in_source(before) { self.near_next() } else { self.near() };
         self.extensions.refusal.get_or_insert(refusal);
     }
+}
+
+/// True when the last word is the name of a source, and a word that follows is its alias.
+fn ends_in_source(query: &Query) -> bool {
+    let from = &query.from;
+    from.joins.is_empty()
+        && from.first.alias.is_none()
+        && from.first.subquery.is_none()
+        && query.window.is_none()
+        && query.filter.is_none()
+        && query.group_by.is_empty()
+        && query.partition_by.is_empty()
+        && query.having.is_none()
 }
 
 fn subqueries_of(query: &Query) -> usize {

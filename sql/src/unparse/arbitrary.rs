@@ -1,9 +1,8 @@
 //! Random syntax trees that the grammar can produce.
 
-use proptest::collection::vec;
-use proptest::option;
-use proptest::prelude::*;
+use proptest::{collection::vec, option, prelude::*};
 
+use super::arbitrary_order::order_by;
 use crate::ast::*;
 use crate::catalog::SourceKind;
 
@@ -277,15 +276,15 @@ pub(crate) fn query() -> BoxedStrategy<Query> {
         vec(expr(), 0..3),
         option::of(expr()),
         emit,
+        option::of(order_by()),
         option::of(0..=i64::MAX as u64),
     );
     (head, tail)
         .prop_map(|((items, first, joins, window), tail)| {
-            let (filter, group_by, partition_by, having, emit, limit) = tail;
-            let (from, loc) = (Relation { first, joins }, Loc::default());
+            let (filter, group_by, partition_by, having, emit, order_by, limit) = tail;
             Query {
                 items,
-                from,
+                from: Relation { first, joins },
                 window,
                 filter,
                 group_by,
@@ -293,9 +292,10 @@ pub(crate) fn query() -> BoxedStrategy<Query> {
                 having,
                 union_all: Vec::new(),
                 emit,
+                order_by,
                 limit,
                 extension: Extension::default(),
-                loc,
+                loc: Loc::default(),
             }
         })
         .boxed()

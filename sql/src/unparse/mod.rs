@@ -52,6 +52,8 @@ impl fmt::Display for Quoted<'_> {
 #[cfg(test)]
 pub(crate) mod arbitrary;
 #[cfg(test)]
+mod arbitrary_order;
+#[cfg(test)]
 mod arbitrary_sinks;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{expr, write_list};
 use crate::ast::{
-    AliasedSource, Emit, Interval, Join, JoinType, Query, SelectItem, WindowClause, WindowSpec,
-    Within,
+    AliasedSource, Emit, Interval, Join, JoinType, OrderItem, Query, SelectItem, WindowClause,
+    WindowSpec, Within,
 };
 
 impl Display for Query {
@@ -42,8 +42,24 @@ impl Display for Query {
             Some(Emit::Final) => f.write_str("\nEMIT FINAL")?,
             None => {}
         }
+        if let Some(order_by) = &self.order_by {
+            f.write_str("\nORDER BY ")?;
+            write_list(f, &order_by.items, |f, item| item.fmt(f))?;
+        }
         match self.limit {
             Some(limit) => write!(f, "\nLIMIT {limit}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Display for OrderItem {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.expr)?;
+        f.write_str(if self.descending { " DESC" } else { "" })?;
+        match self.nulls_first {
+            Some(true) => f.write_str(" NULLS FIRST"),
+            Some(false) => f.write_str(" NULLS LAST"),
             None => Ok(()),
         }
     }

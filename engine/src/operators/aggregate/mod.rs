@@ -13,6 +13,7 @@
 mod emit;
 mod groups;
 mod input;
+mod once;
 mod read;
 mod session;
 mod session_out;
@@ -32,6 +33,7 @@ use crate::operators::Operator;
 use crate::operators::cache::CacheShare;
 use crate::state::{Shape, StoreId};
 
+pub use self::once::OnceAggregate;
 pub use self::read::AggregateReader;
 
 /// What the pipeline decides about an aggregation.

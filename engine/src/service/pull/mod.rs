@@ -2,6 +2,8 @@
 //! committed entries of a store from the lanes that own them; DataFusion runs it, with our own
 //! expressions in it.
 
+mod group;
+mod pushdown;
 mod read;
 mod row_safety;
 mod rows;

@@ -14,7 +14,8 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{
-    Expr, FetchType, LogicalPlan, TableProviderFilterPushDown, TableScan, TableScanBuilder,
+    EmptyRelation, Expr, FetchType, Join, LogicalPlan, TableProviderFilterPushDown, TableScan,
+    TableScanBuilder,
 };
 use datafusion::physical_optimizer::limit_pushdown::LimitPushdown;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
@@ -27,6 +28,8 @@ use millrace_sql::analyze::PullPlan;
 use millrace_sql::expr::conjuncts;
 use millrace_sql::plan::{ScanNode, as_node};
 
+use super::group::GroupPlanner;
+use super::pushdown;
 use super::row_safety::RowSafety;
 use super::rows::Kept;
 use super::snapshot::Snapshot;
@@ -65,7 +68,8 @@ impl Planned {
             let tables = Tables { inner, plan };
             let logical = tables.over(&plan.plan, &Above::default())?;
             let session = session(inner)?;
-            let planner = DefaultPhysicalPlanner::default();
+            let groups = Arc::new(GroupPlanner);
+            let planner = DefaultPhysicalPlanner::with_extension_planners(vec![groups]);
             let physical = block_on(planner.create_physical_plan(&logical, &session))?;
             Ok(Planned { session, physical, rows_max: inner.limits.pull_rows_max })
         };
@@ -131,9 +135,13 @@ impl Tables<'_> {
         }
         let mut below = Above::default();
         match plan {
+            LogicalPlan::Join(join) => return self.over_join(plan, join, above),
             LogicalPlan::Limit(limit) => {
-                if let FetchType::Literal(fetch) = limit.get_fetch_type()? {
-                    below.limit = fetch;
+                match limit.get_fetch_type()? {
+                    // DataFusion's sorting does not take it.
+                    FetchType::Literal(Some(0)) => return Ok(nothing(plan)),
+                    FetchType::Literal(fetch) => below.limit = fetch,
+                    FetchType::UnsupportedExpr => {}
                 }
             }
             LogicalPlan::Projection(_) => below.limit = above.limit,
@@ -144,6 +152,14 @@ impl Tables<'_> {
             _ => {}
         }
         let child = |child: LogicalPlan| self.over(&child, &below).map(Transformed::yes);
+        Ok(plan.clone().map_children(child)?.data)
+    }
+
+    fn over_join(&self, plan: &LogicalPlan, join: &Join, above: &Above) -> DfResult<LogicalPlan> {
+        let child = |child: LogicalPlan| {
+            let conditions = pushdown::of_side(&above.conditions, join, &child)?;
+            self.over(&child, &Above { conditions, limit: None }).map(Transformed::yes)
+        };
         Ok(plan.clone().map_children(child)?.data)
     }
 
@@ -176,6 +192,12 @@ impl Tables<'_> {
         let kept = Kept::of(&query)?;
         Ok(Snapshot { inner: self.inner.clone(), query, kept, scan: scan.clone() })
     }
+}
+
+/// No rows of a plan.
+fn nothing(plan: &LogicalPlan) -> LogicalPlan {
+    let schema = plan.schema().clone();
+    LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })
 }
 
 /// Our own error if it is one.

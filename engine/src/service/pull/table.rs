@@ -60,9 +60,9 @@ impl TableProvider for SnapshotTable {
         &self,
         filters: &[&Expr],
     ) -> DfResult<Vec<TableProviderFilterPushDown>> {
-        let seeks = |filter: &&Expr| match self.seekable.lookup(&[filter]) == Lookup::default() {
-            true => TableProviderFilterPushDown::Unsupported,
-            false => TableProviderFilterPushDown::Inexact,
+        let seeks = |filter: &&Expr| match self.seekable.can_use(filter) {
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(seeks).collect())
     }

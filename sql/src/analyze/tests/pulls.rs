@@ -120,10 +120,39 @@ fn windows_are_bounded() {
 }
 
 #[test]
-fn what_pull_queries_do_not_do() {
+fn what_ksqldb_does_not_do() {
+    let mut scene = scene();
+    scene.settings = settings(&[("millrace.extensions", "false")]);
+    let err = |sql: &str, part: &str| check_err_in(&scene, sql, part);
+    err(
+        "SELECT * FROM AGG A JOIN TWO B ON A.ID = B.K1;",
+        "Pull queries don't support JOIN clauses.",
+    );
+    err("SELECT COUNT(*) FROM AGG GROUP BY ID;", "Pull queries don't support GROUP BY clauses.");
+    err("SELECT COUNT(*) FROM AGG;", "SELECT does not support aggregate functions: COUNT is an");
+    err("SELECT ID FROM AGG HAVING ID > 1;", "Pull queries don't support HAVING clauses.");
+    // ksqlDB takes ORDER for an alias where one may stand.
+    err("SELECT * FROM AGG ORDER BY N;", "line 1:25: Syntax Error");
+    err("SELECT * FROM AGG\nWHERE N = 1 ORDER BY N;", "line 2:13: Syntax Error");
+    err("SELECT * FROM AGG A ORDER BY N;", "line 1:21: Syntax Error");
+    err("SELECT * FROM S EMIT CHANGES ORDER BY A;", "line 1:30: Syntax Error");
+}
+
+#[test]
+fn what_no_pull_query_does() {
     let err = |sql: &str, part: &str| check_err_in(&scene(), sql, part);
     err("SELECT * FROM AGG A JOIN S ON A.ID = S.ID;", "Pull queries don't support JOIN clauses.");
-    err("SELECT COUNT(*) FROM AGG GROUP BY ID;", "Pull queries don't support GROUP BY clauses.");
+    err("SELECT A, COUNT(*) FROM S GROUP BY A;", "Pull queries don't support GROUP BY clauses.");
+    err("SELECT * FROM S ORDER BY A;", "ORDER BY needs rows that come to an end");
+    err("SELECT * FROM S EMIT CHANGES ORDER BY A;", "ORDER BY needs rows that come to an end");
+    err("SELECT * FROM AGG A JOIN T ON A.ID = T.ID;", "The `T` table isn't queryable.");
+    err(
+        "SELECT N FROM AGG GROUP BY ID;",
+        "Non-aggregate SELECT expression(s) not part of GROUP BY",
+    );
+    err("SELECT ID FROM AGG ORDER BY 2;", "ORDER BY position 2 is not among the 1 columns");
+    err("SELECT ID FROM AGG ORDER BY ROWOFFSET;", "in ORDER BY clauses: `ROWOFFSET`");
+    err("SELECT ARRAY[N] AS L FROM AGG ORDER BY L;", "ORDER BY cannot order values of type");
     err(
         "SELECT * FROM S WINDOW TUMBLING (SIZE 1 SECOND);",
         "Pull queries don't support WINDOW clauses. See https://cnfl.io/queries for more \
@@ -196,4 +225,40 @@ fn ranges_of_keys_are_no_table_scans() {
 fn streams_are_scanned() {
     let analyzed = scene().one("SELECT A FROM S LIMIT 1;");
     assert!(matches!(analyzed, Ok(Analyzed::PullStream(_))), "{analyzed:?}");
+}
+
+#[track_caller]
+fn check_plan(sql: &str, want: &[&str]) {
+    let plan = pull(sql).plan.display_indent().to_string();
+    assert_eq!(plan.lines().collect::<Vec<_>>(), want, "{sql}");
+}
+
+#[test]
+fn groups_are_made_in_one_place() {
+    check_plan(
+        "SELECT N, COUNT(*) AS C FROM AGG WHERE ID > 1 GROUP BY N HAVING SUM(ID) > 5;",
+        &[
+            "Projection: N, KSQL_AGG_VARIABLE_0 AS C",
+            "  Filter: >(KSQL_AGG_VARIABLE_1, Int32(5))",
+            "    StreamAggregate Aggregate: group=[N] calls=[COUNT() AS KSQL_AGG_VARIABLE_0, \
+             SUM(ID) AS KSQL_AGG_VARIABLE_1] emit=changes",
+            "      Projection: N, ID",
+            "        Filter: >(ID, Int32(1))",
+            "          Scan Pull: Table AGG (topic AGG) materialized [ID, N, ROWTIME]",
+        ],
+    );
+}
+
+#[test]
+fn what_orders_and_is_not_selected_goes_again() {
+    check_plan(
+        "SELECT ID AS X FROM AGG ORDER BY N DESC, X LIMIT 3;",
+        &[
+            "Projection: X",
+            "  Limit: skip=0, fetch=3",
+            "    Sort: KSQL_ORDER_1 DESC NULLS FIRST, X ASC NULLS LAST, fetch=3",
+            "      Projection: ID AS X, N AS KSQL_ORDER_1",
+            "        Scan Pull: Table AGG (topic AGG) materialized [ID, N, ROWTIME]",
+        ],
+    );
 }

@@ -72,7 +72,7 @@ fn unexpected_tokens() {
 
 #[test]
 fn what_may_not_follow() {
-    check("SELECT * FROM S1 ORDER »BY« MYKEY DESC;", "line 1:24: Syntax Error\n");
+    check("SELECT * FROM S1 ORDER »MYKEY« DESC;", "line 1:24: Syntax Error\n");
     check("SELECT * FROM s LIMIT 1 »WHERE« a;", "line 1:25: Syntax Error\n");
     check("SELECT * FROM s WHERE a = b »=« c;", "line 1:29: Syntax Error\n");
     check("SELECT * FROM s WHERE a IS NULL »IS« NULL;", "line 1:33: Syntax Error\n");
