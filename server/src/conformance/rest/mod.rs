@@ -3,6 +3,7 @@
 
 mod case;
 mod check;
+mod follow;
 mod node;
 mod proto;
 mod run;

@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use millrace_engine::format::partition_for_key;
-use millrace_engine::ids::{Offset, Tp};
+use millrace_engine::ids::Tp;
 use millrace_engine::log::{
     Cleanup, LogError, PollLimits, RawBatch, ReadClass, Record, TopicInfo, TopicSpec,
 };
 use millrace_engine::names::Names;
-use millrace_engine::progress::{self, PositionRecord};
 use millrace_engine::schemas::SchemaRegistry;
 use millrace_sql::ast::{Literal, Properties, Statement};
-use millrace_sql::catalog::{self, Catalog, Source};
+use millrace_sql::catalog::{self, Source};
 use millrace_sql::parser;
 use serde_json::{Value, json};
 
@@ -29,12 +28,12 @@ use super::{check, proto};
 
 /// Partitions of a topic that says nothing of them.
 const PARTITIONS: u32 = 4;
-/// How long queries may take to follow their inputs, and an answer to come.
-const CATCH_UP_MAX: Duration = Duration::from_secs(15);
+/// How long an answer may take to come.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
-/// A commit is seen in the log a moment before it is seen in the state.
-const SETTLE: Duration = Duration::from_millis(10);
-const PAUSE: Duration = Duration::from_millis(3);
+/// A commit is seen in the log a moment before it is seen in the state: pull queries are asked again
+/// for this long.
+const SETTLE_MAX: Duration = Duration::from_secs(3);
+pub(super) const PAUSE: Duration = Duration::from_millis(3);
 
 const ROWS: &str = "application/vnd.ksql.v1+json";
 const PROTOBUF: &str = "application/vnd.ksql.v1+protobuf";
@@ -54,9 +53,9 @@ pub async fn run(case: &RestCase) -> Result<(), String> {
     outcome
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     case: &'a RestCase,
-    node: &'a Node,
+    pub(super) node: &'a Node,
 }
 
 /// An answer, or an error that was expected.
@@ -95,13 +94,32 @@ impl Run<'_> {
             if !queries.is_empty() && case.expected_error.is_none() {
                 self.catch_up().await?;
             }
-            self.ask_all(queries, &mut answers).await?;
+            self.ask_settled(queries, &mut answers).await?;
         }
         if let (Some(expected), true) = (&case.expected_error, queries.is_empty()) {
             return Err(format!("no error, expected {expected:?}"));
         }
         self.check_outputs().await?;
         check::responses(case, &answers)
+    }
+
+    /// Asks all queries; as long as the state may lack what is committed, again.
+    async fn ask_settled(
+        &self,
+        queries: &[String],
+        answers: &mut Vec<Value>,
+    ) -> Result<(), String> {
+        let (before, start) = (answers.len(), Instant::now());
+        let pulls = queries.iter().all(|query| !query.contains("EMIT CHANGES"));
+        loop {
+            self.ask_all(queries, answers).await?;
+            let settled = !pulls || check::responses(self.case, answers).is_ok();
+            if settled || start.elapsed() > SETTLE_MAX {
+                return Ok(());
+            }
+            answers.truncate(before);
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// All queries one by one, then again in the other form.
@@ -285,89 +303,12 @@ impl Run<'_> {
         TopicSerde::of(source, true).with_registry(&source.topic, &registry)
     }
 
-    fn topic(&self, name: &str) -> Result<TopicInfo, String> {
+    pub(super) fn topic(&self, name: &str) -> Result<TopicInfo, String> {
         ready(self.node.log.describe(name))?.ok_or_else(|| format!("no topic {name}"))
     }
 
-    /// Waits until every persistent query has committed all that it could read.
-    async fn catch_up(&self) -> Result<(), String> {
-        let start = Instant::now();
-        loop {
-            let catalog = self.node.server.api.catalog();
-            match self.behind(&catalog)? {
-                None => break,
-                Some(who) if start.elapsed() > CATCH_UP_MAX => {
-                    let errors: Vec<_> = self.node.server.api.queries();
-                    let errors: Vec<_> = errors.iter().map(|q| (&q.id, &q.errors)).collect();
-                    return Err(format!("{who} does not catch up: {errors:?}"));
-                }
-                Some(_) => tokio::time::sleep(PAUSE).await,
-            }
-        }
-        tokio::time::sleep(SETTLE).await;
-        Ok(())
-    }
-
-    /// A query that has not read everything.
-    fn behind(&self, catalog: &Catalog) -> Result<Option<String>, String> {
-        let names = Names::new(&self.node.server.config.service_id);
-        let positions = self.positions(&names)?;
-        let topics = ready(self.node.log.list())?;
-        for query in catalog.queries.values() {
-            let own = format!("{}-", names.application(&query.id));
-            let read = |topic: &TopicInfo| {
-                let source =
-                    |name: &String| catalog.source(name).is_some_and(|s| s.topic == topic.name);
-                query.reads.iter().any(source)
-                    || topic.name.starts_with(&own) && !topic.name.ends_with("-changelog")
-            };
-            for topic in topics.iter().filter(|t| read(t)) {
-                for partition in 0..topic.partitions {
-                    let tp = Tp::new(topic.id, partition);
-                    let last =
-                        self.read(tp)?.last().and_then(|b| b.records.last().map(|r| r.offset));
-                    let Some(last) = last else { continue };
-                    let at = positions.get(&(query.id.clone(), tp));
-                    if at.is_none_or(|at| *at <= last) {
-                        return Ok(Some(query.id.clone()));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Committed positions: the lowest over the sub-topologies that read a partition.
-    fn positions(&self, names: &Names) -> Result<HashMap<(String, Tp), Offset>, String> {
-        let topic = self.topic(&names.progress_topic())?;
-        let mut latest: BTreeMap<String, Offset> = BTreeMap::new();
-        for partition in 0..topic.partitions {
-            for batch in self.read(Tp::new(topic.id, partition))? {
-                for i in 0..batch.records.len() {
-                    let key =
-                        String::from_utf8_lossy(batch.key(i).unwrap_or_default()).into_owned();
-                    let position = batch.value(i).filter(|_| key.starts_with("position/"));
-                    let Some(value) = position else { continue };
-                    let record: PositionRecord =
-                        progress::decode(&key, value).map_err(|e| e.to_string())?;
-                    latest.insert(key, record.next);
-                }
-            }
-        }
-        let mut positions = HashMap::new();
-        for (key, next) in latest {
-            let parts: Vec<&str> = key.split('/').collect();
-            let [_, query, _, topic, partition, ..] = parts[..] else { continue };
-            let topic = topic.to_owned().try_into().map_err(|_| format!("no topic id in {key}"))?;
-            let partition = partition.parse().map_err(|_| format!("no partition in {key}"))?;
-            let at = positions.entry((query.to_owned(), Tp::new(topic, partition))).or_insert(next);
-            *at = (*at).min(next);
-        }
-        Ok(positions)
-    }
-
     /// All committed records of a partition.
-    fn read(&self, tp: Tp) -> Result<Vec<RawBatch>, String> {
+    pub(super) fn read(&self, tp: Tp) -> Result<Vec<RawBatch>, String> {
         let ends = ready(self.node.log.ends(&[tp]))?;
         let Some(ends) = ends.first() else { return Ok(Vec::new()) };
         let mut cursor = self.node.log.cursor(ReadClass::Restore);
@@ -482,7 +423,7 @@ fn text(properties: &Properties, name: &str) -> Option<String> {
 }
 
 /// The log in memory never makes one wait.
-fn ready<T>(poll: Poll<Result<T, LogError>>) -> Result<T, String> {
+pub(super) fn ready<T>(poll: Poll<Result<T, LogError>>) -> Result<T, String> {
     match poll {
         Poll::Ready(answer) => answer.map_err(|e| e.to_string()),
         Poll::Pending => Err("the log in memory makes one wait".to_owned()),
