@@ -44,6 +44,11 @@ impl OutputWriter {
         }
     }
 
+    /// Whether the rows go to another task of the same query.
+    pub fn is_internal(&self) -> bool {
+        matches!(self, OutputWriter::Repartition(_))
+    }
+
     /// Forgets what was sent since the last commit.
     pub fn reset(&mut self) {
         if let OutputWriter::Repartition(writer) = self {

@@ -52,6 +52,8 @@ pub struct TaskInput {
     pub committed: Offset,
     /// Table inputs win a tie of timestamps.
     table: bool,
+    /// Rows that the query sent to itself, counted where they came from.
+    internal: bool,
     queue: VecDeque<Pending>,
     pub buffered: usize,
     /// The reader has seen the end of what is there to read.
@@ -230,11 +232,13 @@ impl Task {
             let max = records_max - worked.records;
             let Some(batch) = self.take(at, bound, max, now, &mut worked) else { continue };
             worked.records += batch.len();
+            if !self.inputs[at].internal {
+                self.counts.records_in += batch.len() as u64;
+            }
             let mut emitted = Emitted::default();
             self.pipeline.push(at, batch, state, coalesce, &mut emitted)?;
             self.emit(emitted, outbox, &mut worked.log)?;
         }
-        self.counts.records_in += worked.records as u64;
         self.counts.rejects += worked.log.len() as u64;
         Ok(worked)
     }
@@ -357,7 +361,9 @@ impl Task {
             writer.write(&batch, outbox)?;
         }
         for batch in emitted.batches {
-            self.counts.records_out += batch.len() as u64;
+            if !self.output.is_internal() {
+                self.counts.records_out += batch.len() as u64;
+            }
             for (row, reason) in self.output.write(&batch, outbox)? {
                 log.push(LogEntry {
                     query: self.query.id.clone(),
@@ -406,6 +412,7 @@ impl TaskInput {
             position: start,
             committed: start,
             table,
+            internal: matches!(input, Input::Repartition(_)),
             queue: VecDeque::new(),
             buffered: 0,
             caught_up: false,

@@ -12,8 +12,9 @@ pub struct Upstream {
     pub stream_time_ms: i64,
 }
 
-/// A task that has sent nothing for so long is not waited for.
-pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(10);
+/// A task that has sent nothing for so long is not waited for. It is longer than another node needs to
+/// take a lane over (at most 15 s): else the rows of the lanes of a node that died would come late.
+pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// No record of the task has been seen.
 const UNSEEN: i64 = i64::MIN;
@@ -105,11 +106,12 @@ mod tests {
         check(two, 1, &[(1, 3), (1, 4), (0, 20), (1, 30)], &[3, 4, 4, 20]);
         let kept = two.progress();
         // The other is silent: it is not waited for.
-        check(two, 12, &[(0, 50)], &[50]);
+        check(two, 20, &[(0, 45)], &[30]);
+        check(two, 22, &[(0, 50)], &[50]);
         two.restore(&kept);
-        check(two, 13, &[(0, 60)], &[30]);
+        check(two, 23, &[(0, 60)], &[30]);
         // It comes back, behind; operators do not let time go back.
-        check(two, 30, &[(1, 40)], &[40]);
+        check(two, 50, &[(1, 40)], &[40]);
     }
 
     #[test]
