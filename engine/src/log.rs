@@ -63,7 +63,7 @@ pub trait Log: Send + Sync {
     fn park(&self, at_most: Duration);
 
     /// Ends the sleep of whoever is parked: there is something to do that the log does not know of.
-    fn wake(&self) {}
+    fn wake(&self);
 }
 
 /// A reader of partitions, read-committed. Many cursors may read one partition.

@@ -188,4 +188,8 @@ impl Log for EmbeddedLog {
     fn park(&self, at_most: Duration) {
         self.shared.signal.park(at_most);
     }
+
+    fn wake(&self) {
+        self.shared.signal.bump();
+    }
 }

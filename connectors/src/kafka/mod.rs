@@ -174,6 +174,10 @@ impl Log for KafkaLog {
         self.inner.signal.wait(at_most);
     }
 
+    fn wake(&self) {
+        self.inner.signal.raise();
+    }
+
     fn place(&self) -> String {
         format!("Kafka at {}", self.inner.config.bootstrap)
     }

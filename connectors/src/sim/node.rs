@@ -201,4 +201,6 @@ impl Log for SimLog {
     }
 
     fn park(&self, _at_most: Duration) {}
+
+    fn wake(&self) {}
 }

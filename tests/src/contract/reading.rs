@@ -1,5 +1,8 @@
 //! Cursors: positions, limits, many at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use millrace_engine::ids::{Offset, Tp};
 use millrace_engine::log::{PollLimits, RawBatch, ReadClass, ReadError};
 
@@ -23,6 +26,7 @@ pub const CASES: &[Case] = &[
     case("one_bad_partition_hides_no_records", Need::Nothing, one_bad_partition),
     case("every_class_reads", Need::Nothing, every_class_reads),
     case("no_partition_starves", Need::Nothing, no_partition_starves),
+    case("a_parked_thread_is_woken", Need::Nothing, a_parked_thread_is_woken),
 ];
 
 fn texts(batches: &[RawBatch]) -> Vec<String> {
@@ -302,4 +306,22 @@ fn no_partition_starves(ctx: &Ctx) {
         seen.len() == tps.len()
     });
     assert!(total < 2000, "one partition was read to its end first");
+}
+
+/// A reader of the state must not wait until a worker has slept out.
+fn a_parked_thread_is_woken(ctx: &Ctx) {
+    const SLEEP: Duration = Duration::from_secs(30);
+    let (log, told) = (ctx.log(), AtomicBool::new(false));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !told.load(Ordering::Acquire) {
+                log.park(SLEEP);
+            }
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        told.store(true, Ordering::Release);
+        log.wake();
+    });
+    assert!(start.elapsed() < SLEEP, "slept for {:?}", start.elapsed());
 }
