@@ -76,6 +76,8 @@ pub struct Lane {
     pub(crate) phase: Phase,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
     pub(crate) state: LaneState,
+    /// Queries whose state was restored since the lane was opened; it stays when they pause.
+    pub(crate) restored: BTreeMap<String, Arc<QueryDef>>,
     pub(crate) reader: Reader,
     pub(crate) outbox: Outbox,
     pub(crate) header: LaneHeader,
@@ -185,6 +187,7 @@ impl Lane {
             phase: Phase::Opening,
             tasks: BTreeMap::new(),
             state: LaneState::new(disk)?,
+            restored: BTreeMap::new(),
             reader,
             outbox: Outbox::default(),
             header: LaneHeader::default(),
@@ -267,6 +270,11 @@ impl Lane {
 
     pub fn state(&self) -> &LaneState {
         &self.state
+    }
+
+    /// False for the store of a query that was paused or stopped before the lane was opened.
+    pub fn has_restored(&self, store: StoreId) -> bool {
+        self.restored.values().chain(&self.registry.runnable()).any(|q| q.has_store(store))
     }
 
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {

@@ -390,6 +390,7 @@ impl Lane {
                 continue;
             }
             self.reader.attach(&task)?;
+            self.restored.insert(task.key.query.clone(), task.query.clone());
             self.tasks.insert(task.key.clone(), task);
         }
         for query in lost {
@@ -448,6 +449,7 @@ impl Lane {
     /// Progress and stores of queries that no longer exist.
     fn forget_dropped(&mut self) {
         let exists = |id: &str| self.registry.get(id).is_some();
+        self.restored.retain(|query, _| exists(query));
         let gone: Vec<String> = self
             .progress
             .keys()

@@ -214,6 +214,13 @@ impl Worker {
         let lane = self.lanes.get(&lane).filter(|lane| lane.is_running()).ok_or_else(|| {
             EngineError::Config(format!("lane {lane} is still restoring its state; try again"))
         })?;
+        if read.stores.iter().any(|store| !lane.has_restored(*store)) {
+            return Err(EngineError::User(
+                "the query that fills the table has been paused or stopped since before this server \
+                 started, so its state is not loaded; RESUME it, or see SHOW QUERIES for its error"
+                    .to_owned(),
+            ));
+        }
         let view = lane.state().committed_view();
         let mut entries = Vec::new();
         for store in &read.stores {

@@ -48,9 +48,13 @@ const BASE: [(&str, &str, i64); 4] = [
     ("r", r#"{"x":-1,"y":2.5}"#, 100),
 ];
 
-fn start(dir: &Path) -> Local {
+fn open(dir: &Path) -> Local {
     let log = EmbeddedLog::open(&dir.join("log"), Options::default()).expect("a log");
-    let local = Local::start(Arc::new(log), &Setup::new("pulls_", &dir.join("state")));
+    Local::start(Arc::new(log), &Setup::new("pulls_", &dir.join("state")))
+}
+
+fn start(dir: &Path) -> Local {
+    let local = open(dir);
     STATEMENTS.iter().for_each(|sql| local.run(sql));
     let owned = |(k, v, t): &(&'static str, &str, i64)| (*k, (*v).to_owned(), *t);
     local.load("s", EVENTS.iter().map(owned));
@@ -107,6 +111,31 @@ fn pull_queries() {
     seeks(&local);
     extended(&local);
     refusals(&local);
+    local.stop();
+}
+
+/// State that is not loaded is no empty table.
+#[test]
+fn a_table_whose_query_was_paused_before_the_start() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let local = start(dir.path());
+    local.run("PAUSE ALL;");
+    check(&local, "SELECT n FROM agg WHERE k = 'd';", &["2"]);
+    local.stop();
+    let local = open(dir.path());
+    let refusal = "the query that fills the table has been paused or stopped since before this \
+                   server started, so its state is not loaded";
+    await_some("a refusal", || match local.pull("SELECT n FROM agg WHERE k = 'd';") {
+        Err(why) if why.contains(refusal) => Ok(()),
+        // The lanes are still being taken and restored.
+        Err(why) => Err(why),
+        Ok(rows) => panic!("{rows:?}"),
+    });
+    local.run("RESUME ALL;");
+    await_some("rows", || match local.pull("SELECT n FROM agg WHERE k = 'd';") {
+        Ok(rows) if rows == ["2"] => Ok(()),
+        other => Err(other),
+    });
     local.stop();
 }
 
