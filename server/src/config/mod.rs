@@ -18,6 +18,9 @@ use millrace_engine::api::Properties;
 use crate::limits;
 use known::{Reach, Ty};
 
+/// Names of topics have at most 249 characters, and the id is the smaller part of them.
+const SERVICE_ID_CHARS_MAX: usize = 100;
+
 /// Environment variables that ksqlDB's images set for the JVM and that mean nothing here.
 const JVM_VARIABLES: [&str; 9] = [
     "KSQL_HEAP_OPTS",
@@ -149,7 +152,7 @@ impl ConfigBuilder {
             listen: self.listen()?,
             bootstrap_servers: self.text("bootstrap.servers").map(str::to_string),
             state_dir: self.state_dir(),
-            service_id: self.or_default("ksql.service.id"),
+            service_id: self.service_id()?,
             lanes: self.text("millrace.lanes").and_then(|n| n.parse().ok()),
             commit_interval: Duration::from_millis(self.number("commit.interval.ms")),
             cache_bytes: self.cache_bytes(),
@@ -186,15 +189,31 @@ impl ConfigBuilder {
         self.or_default(name).parse().unwrap_or(0)
     }
 
-    /// The first listener as `host:port`.
+    /// The listener as `host:port`.
     fn listen(&self) -> Result<String, String> {
         let listeners = self.or_default("listeners");
-        let first = listeners.split(',').next().unwrap_or_default().trim();
-        if let Some(rest) = first.strip_prefix("https://") {
+        let listener = listeners.trim();
+        if listener.contains(',') {
+            return Err(format!("listeners is '{listener}', expected one listener"));
+        }
+        if let Some(rest) = listener.strip_prefix("https://") {
             return Err(format!("listener https://{rest}: TLS is not supported yet, use http"));
         }
-        let address = first.strip_prefix("http://").unwrap_or(first).trim_end_matches('/');
+        let address = listener.strip_prefix("http://").unwrap_or(listener).trim_end_matches('/');
         Ok(address.to_string())
+    }
+
+    /// It begins the names of topics and groups.
+    fn service_id(&self) -> Result<String, String> {
+        let id = self.or_default("ksql.service.id");
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        match id.len() <= SERVICE_ID_CHARS_MAX && id.chars().all(fits) {
+            true => Ok(id),
+            false => Err(format!(
+                "setting ksql.service.id is '{id}', expected at most {SERVICE_ID_CHARS_MAX} \
+                 letters, digits, '.', '_' or '-', as in names of topics"
+            )),
+        }
     }
 
     fn state_dir(&self) -> PathBuf {

@@ -82,6 +82,15 @@ fn wrong_values_are_refused() {
         ),
         ("millrace.lanes=0", "setting millrace.lanes is '0', expected at least 1"),
         ("listeners=https://a:1", "listener https://a:1: TLS is not supported yet, use http"),
+        (
+            "listeners=http://a:1,http://a:2",
+            "listeners is 'http://a:1,http://a:2', expected one listener",
+        ),
+        (
+            "ksql.service.id=a/b c",
+            "setting ksql.service.id is 'a/b c', expected at most 100 letters, digits, '.', '_' or \
+             '-', as in names of topics",
+        ),
     ];
     for (file, expected) in cases {
         assert_eq!(build(file, &[], &[]).unwrap_err(), expected);
