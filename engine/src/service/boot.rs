@@ -51,10 +51,15 @@ pub(super) fn boot(inner: &Inner) -> Result<()> {
     let config = &inner.config;
     let seams = &inner.seams;
     let log = seams.log.as_ref();
-    let lanes = match config.lanes {
-        Some(lanes) => lanes,
-        None => topics::lanes(log, &inner.names)?.unwrap_or(config.lanes_default),
-    };
+    let found = topics::lanes(log, &inner.names)?;
+    let lanes = config.lanes.or(found).unwrap_or(config.lanes_default);
+    // R2: tasks were given to lanes by their number.
+    if let Some(found) = found.filter(|found| *found != lanes) {
+        return Err(EngineError::Config(format!(
+            "this service was made with {found} lanes, and --lanes or millrace.lanes says {lanes}; \
+             leave it out or say {found}, or choose another ksql.service.id"
+        )));
+    }
     let made = topics::make(log, &inner.names, lanes, config.internal_replicas)?;
     inner.lanes.get_or_init(|| lanes);
     let world = World {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use millrace_tests::kill9::http;
 use millrace_tests::kill9::server::{Launch, binary};
 use millrace_tests::rig::Kafka;
-use millrace_tests::rig::process::free_ports;
+use millrace_tests::rig::process::{Guarded, free_ports};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -76,6 +76,8 @@ fn what_cannot_work_is_said_at_once() {
     let missing = dir.path().join("missing.properties");
     let args = ["--config", text(&missing), "--state-dir", state];
     check_refused(&args, &["missing.properties"]);
+    let bad = config("id.properties", "ksql.service.id=a/b c\n");
+    check_refused(&["--config", &bad, "--state-dir", state], &["ksql.service.id", "a/b c"]);
     let args = ["--listen", "nowhere", "--state-dir", state];
     check_refused(&args, &["nowhere"]);
 
@@ -87,6 +89,25 @@ fn what_cannot_work_is_said_at_once() {
     let args = ["--state-dir", text(&dir), "--listen", &other];
     check_refused(&args, &["state directory", "in use by another process", "--state-dir"]);
     server.stop();
+}
+
+/// R2: what was given to lanes by their number does not move.
+#[test]
+fn another_number_of_lanes_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let launch = launch("", dir.path());
+    launch.start(1).expect("a server").stop();
+    let config = dir.path().join("lanes.properties");
+    let settings = format!("ksql.service.id={}\nmillrace.lanes=5\n", launch.service_id);
+    std::fs::write(&config, settings).expect("a file");
+    let listen = format!("127.0.0.1:{}", launch.port);
+    let state = launch.state_dir();
+    let args =
+        ["server", "--config", text(&config), "--state-dir", text(&state), "--listen", &listen];
+    let program = binary().expect("a server");
+    let args = args.map(str::to_owned);
+    let _server = Guarded::start(text(&program), &args, &dir.path().join("again.log"));
+    await_health(launch.port, false, "and --lanes or millrace.lanes says 5; leave it out or say");
 }
 
 /// A server of its own; no brokers: the embedded log.
