@@ -52,6 +52,7 @@ fn run(args: &Args) -> Result<(), String> {
         "output"
     );
     let mut auctions: Vec<u64> = queries.iter().map(|query| query.auctions).collect();
+    auctions.sort_unstable();
     auctions.dedup();
     for auctions in auctions {
         let same = queries.iter().filter(|query| query.auctions == auctions);
