@@ -91,7 +91,7 @@ fn not_key(column: &&millrace_sql::catalog::Column) -> bool {
 fn statistics(readers: &[&QueryStatus], writers: &[&QueryStatus]) -> String {
     let written: u64 = writers.iter().map(|q| q.records_out).sum();
     let read: u64 = readers.iter().map(|q| q.records_in).sum();
-    let late: u64 = readers.iter().map(|q| q.late_records).sum();
+    let late: u64 = readers.iter().chain(writers).map(|q| q.late_records).sum();
     format!("records-written: {written}  records-read: {read}  late-records: {late}")
 }
 
