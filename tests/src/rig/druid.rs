@@ -1,13 +1,13 @@
 //! A real Druid from the published jars with a local JDK: ZooKeeper and Druid's services, a process
 //! each. Settings are system properties.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::jars::fetched;
 use super::process::{Guarded, free_ports};
 use crate::kill9::http;
 
@@ -40,7 +40,7 @@ impl Druid {
     /// # Errors
     /// What is missing and what to do about it.
     pub fn start() -> Result<Druid, String> {
-        let jars = jars()?;
+        let jars = fetched("druid", VERSION, |_| Ok(()))?;
         let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
         std::fs::create_dir_all(data.path().join("tmp")).map_err(|e| e.to_string())?;
         // ZooKeeper's and the metadata's come after the services'.
@@ -189,32 +189,4 @@ impl Druid {
             emitter=noop"
         )
     }
-}
-
-/// Where the jars are, fetched if they are not there yet.
-fn jars() -> Result<PathBuf, String> {
-    let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.or_else(|_| home()).map_err(|_| "neither XDG_CACHE_HOME nor HOME is set")?;
-    let dir = cache.join("millrace").join(format!("druid-{VERSION}"));
-    let complete = dir.join(".complete");
-    if complete.exists() {
-        return Ok(dir);
-    }
-    let done = Command::new("mvn")
-        .args(["-q", "-B", "-f"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join("druid-pom.xml"))
-        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .arg(format!("-DoutputDirectory={}", dir.display()))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| {
-            format!("mvn cannot be run ({e}): install Maven to fetch Druid's jars once")
-        })?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stdout);
-        return Err(format!("mvn could not fetch Druid's jars:\n{said}"));
-    }
-    std::fs::write(&complete, "").map_err(|e| e.to_string())?;
-    Ok(dir)
 }

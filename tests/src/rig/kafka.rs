@@ -11,6 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::container::Container;
+use super::jars::fetched;
 use super::process::{Guarded, await_port, free_ports};
 use super::proxy::Proxy;
 
@@ -323,40 +324,8 @@ const DATA_PREFIX: &str = "millrace-kafka-";
 /// Where the jars are, fetched if they are not there yet.
 fn jars() -> Result<PathBuf, String> {
     let version = version().ok_or("no Kafka version in kafka-pom.xml")?;
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
-    let cache = cache.or(home).ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
-    let dir = cache.join("millrace").join(format!("kafka-{version}"));
-    let complete = dir.join(".complete");
-    if !complete.exists() {
-        fetch(&dir)?;
-        write(&complete, "")?;
-    }
-    Ok(dir)
-}
-
-fn fetch(dir: &Path) -> Result<(), String> {
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join("kafka-pom.xml");
-    let fetched = Command::new("mvn")
-        .args(["-q", "-B", "-f"])
-        .arg(pom)
-        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .arg(format!("-DoutputDirectory={}", dir.display()))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| {
-            format!(
-                "mvn cannot be run ({e}): install Maven to fetch Kafka's jars once, or set \
-                 {BOOTSTRAP_VARIABLE} to a running cluster"
-            )
-        })?;
-    match fetched.status.success() {
-        true => Ok(()),
-        false => {
-            let said = String::from_utf8_lossy(&fetched.stdout);
-            Err(format!("mvn could not fetch Kafka's jars:\n{}", tail(&said)))
-        }
-    }
+    fetched("kafka", version, |_| Ok(()))
+        .map_err(|why| format!("{why}\nOr set {BOOTSTRAP_VARIABLE} to a running cluster"))
 }
 
 /// Kafka's version in the pom.

@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod druid;
+mod jars;
 pub mod kafka;
 pub mod pinot;
 pub mod process;

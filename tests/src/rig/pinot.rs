@@ -2,12 +2,12 @@
 //! in one process.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::jars::{fetched, rig_file};
 use super::process::{Guarded, free_ports};
 use crate::kill9::http;
 
@@ -32,7 +32,7 @@ impl Pinot {
     /// # Errors
     /// What is missing and what to do about it.
     pub fn start() -> Result<Pinot, String> {
-        let jars = jars()?;
+        let jars = fetched("pinot", VERSION, |_| Ok(()))?;
         let ports = free_ports(9)?;
         let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
         for (role, settings) in settings(data.path(), &ports) {
@@ -166,36 +166,4 @@ fn settings(dir: &Path, ports: &[u16]) -> [(&'static str, String); 3] {
         ports[4], ports[5], ports[6], ports[7], ports[8]
     );
     [("controller", controller), ("broker", broker), ("server", server)]
-}
-
-fn rig_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join(name)
-}
-
-/// Where the jars are, fetched if they are not there yet.
-fn jars() -> Result<PathBuf, String> {
-    let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.or_else(|_| home()).map_err(|_| "neither XDG_CACHE_HOME nor HOME is set")?;
-    let dir = cache.join("millrace").join(format!("pinot-{VERSION}"));
-    let complete = dir.join(".complete");
-    if complete.exists() {
-        return Ok(dir);
-    }
-    let done = Command::new("mvn")
-        .args(["-q", "-B", "-f"])
-        .arg(rig_file("pinot-pom.xml"))
-        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .arg(format!("-DoutputDirectory={}", dir.display()))
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| {
-            format!("mvn cannot be run ({e}): install Maven to fetch Pinot's jars once")
-        })?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stdout);
-        return Err(format!("mvn could not fetch Pinot's jars:\n{said}"));
-    }
-    std::fs::write(&complete, "").map_err(|e| e.to_string())?;
-    Ok(dir)
 }

@@ -1,10 +1,11 @@
 //! A real schema registry: from the published jars with a local JDK, or one that runs already. It
 //! speaks Confluent's protocol and keeps what it knows in a folder of its own.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::jars::{fetched, run};
 use super::process::{Guarded, free_ports};
 use crate::kill9::http;
 
@@ -13,6 +14,7 @@ const URL_VARIABLE: &str = "SCHEMA_REGISTRY_URL";
 /// Names the Java to run it with.
 const JAVA_VARIABLE: &str = "MILLRACE_REGISTRY_JAVA";
 const JAVA_MIN: u32 = 21;
+const VERSION: &str = "3.3.3";
 const START_TIME_MAX: Duration = Duration::from_secs(120);
 const PATH: &str = "/apis/ccompat/v7";
 
@@ -121,36 +123,12 @@ fn major(java: &str) -> Option<u32> {
 
 /// Where the unpacked registry is, fetched if it is not there.
 fn jars() -> Result<PathBuf, String> {
-    let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.or_else(|_| home()).map_err(|_| "neither XDG_CACHE_HOME nor HOME is set")?;
-    let dir = cache.join("millrace").join("registry-3.3.3");
-    let complete = dir.join(".complete");
-    if complete.exists() {
-        return Ok(dir);
-    }
-    std::fs::create_dir_all(&dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join("registry-pom.xml");
-    let output = format!("-DoutputDirectory={}", dir.display());
-    let goal = "dependency:copy-dependencies";
-    let mut mvn = Command::new("mvn");
-    mvn.args(["-q", "-B", "-f"]).arg(pom).args([goal, "-DincludeScope=runtime", &output]);
-    run(&mut mvn)?;
-    let packed = std::fs::read_dir(&dir).map_err(|e| e.to_string())?.flatten();
-    for file in packed.filter(|file| file.path().extension().is_some_and(|e| e == "gz")) {
-        run(Command::new("tar").arg("xzf").arg(file.path()).arg("-C").arg(&dir))?;
-        drop(std::fs::remove_file(file.path()));
-    }
-    std::fs::write(&complete, "").map_err(|e| e.to_string())?;
-    Ok(dir)
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let done = command.stdin(Stdio::null()).output();
-    let done = done.map_err(|e| format!("{program} cannot be run: {e}"))?;
-    match done.status.success() {
-        true => Ok(()),
-        false => Err(format!("{program} failed:\n{}", String::from_utf8_lossy(&done.stdout))),
-    }
+    fetched("registry", VERSION, |dir| {
+        let packed = std::fs::read_dir(dir).map_err(|e| e.to_string())?.flatten();
+        for file in packed.filter(|file| file.path().extension().is_some_and(|e| e == "gz")) {
+            run(Command::new("tar").arg("xzf").arg(file.path()).arg("-C").arg(dir))?;
+            drop(std::fs::remove_file(file.path()));
+        }
+        Ok(())
+    })
 }
