@@ -215,9 +215,9 @@ impl Trial {
         self.born.elapsed()
     }
 
-    /// The end of the server's log.
+    /// Where the output stands, and the end of the server's log.
     pub fn log(&self) -> String {
-        self.launch.log_tail(self.runs)
+        format!("{}; {}", self.output.waits(), self.launch.log_tail(self.runs))
     }
 
     fn start(&mut self) -> Result<(), String> {

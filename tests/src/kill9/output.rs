@@ -106,20 +106,41 @@ impl Output {
     /// What the client says.
     pub fn is_open(&self, service_id: &str) -> Result<bool, String> {
         let prefix = format!("_confluent-ksql-{service_id}");
-        let metadata = self.committed.fetch_metadata(None, ANSWER_TIME_MAX);
-        let metadata = metadata.map_err(|e| format!("which topics are there? {e}"))?;
         let outputs = self.topics.outputs();
         let written = |name: &str| outputs.contains(&name) || name.starts_with(&prefix);
-        for topic in metadata.topics().iter().filter(|topic| written(topic.name())) {
+        Ok(!self.undecided(written)?.is_empty())
+    }
+
+    /// What readers of committed records wait for, and which partitions of the output hold more than
+    /// was read.
+    pub fn waits(&self) -> String {
+        let undecided = match self.undecided(|_| true) {
+            Ok(undecided) => undecided.join(", "),
+            Err(why) => why,
+        };
+        let seen = self.seen.lock().next.clone();
+        let ends = self.committed_ends().map(|ends| ends.0).unwrap_or_default();
+        let unread = ends.iter().filter(|(at, end)| **end > seen.get(*at).copied().unwrap_or(0) + 1);
+        let unread: Vec<String> = unread.map(|((t, p), end)| format!("{t}/{p} to {end}")).collect();
+        format!("undecided: [{undecided}]; committed and not read: [{}]", unread.join(", "))
+    }
+
+    /// Partitions of such topics whose last stable offset is below their end.
+    fn undecided(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
+        let metadata = self.committed.fetch_metadata(None, ANSWER_TIME_MAX);
+        let metadata = metadata.map_err(|e| format!("which topics are there? {e}"))?;
+        let mut undecided = Vec::new();
+        for topic in metadata.topics().iter().filter(|topic| wanted(topic.name())) {
             for partition in topic.partitions() {
                 let (name, partition) = (topic.name(), partition.id());
                 let stable = end(&self.committed, name, partition)?;
-                if end(&self.uncommitted, name, partition)? > stable {
-                    return Ok(true);
+                let end = end(&self.uncommitted, name, partition)?;
+                if end > stable {
+                    undecided.push(format!("{name}/{partition} {stable}..{end}"));
                 }
             }
         }
-        Ok(false)
+        Ok(undecided)
     }
 
     /// Output topics that have no committed record behind `ends` yet.
