@@ -7,3 +7,4 @@ pub mod local;
 pub mod olap;
 pub mod rig;
 pub mod simulator;
+pub mod skipped;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use millrace_server::conformance::known::Known;
 use millrace_server::conformance::{Format, Suites, run_all};
+use millrace_tests::skipped::skipped;
 
 const FOLDER: &str = "MILLRACE_CONFORMANCE_DIR";
 
@@ -34,7 +35,7 @@ fn own_conformance_cases_pass() {
 #[test]
 fn extensions_change_only_the_listed_cases() {
     let Some(folder) = folder_of("query") else {
-        println!("skipped: {FOLDER} is not set");
+        skipped(&format!("cases of ksqlDB, for {FOLDER} is not set"));
         return;
     };
     let failing = Known::read(&here("conformance/known-failures.txt")).expect("the list is there");
@@ -50,7 +51,7 @@ fn extensions_change_only_the_listed_cases() {
 #[test]
 fn conformance_cases_of_queries_fail_only_as_listed() {
     let Some(folder) = folder_of("query") else {
-        println!("skipped: {FOLDER} is not set");
+        skipped(&format!("cases of ksqlDB, for {FOLDER} is not set"));
         return;
     };
     let known = Known::read(&here("conformance/known-failures.txt")).expect("the list is there");

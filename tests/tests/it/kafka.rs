@@ -11,6 +11,7 @@ use millrace_engine::log::{
 };
 use millrace_tests::contract::{self, Ctx, Hooks, Subject};
 use millrace_tests::rig::{self, Kafka, Lossy};
+use millrace_tests::skipped::skipped;
 
 #[test]
 fn kafka_keeps_the_contract() {
@@ -441,7 +442,7 @@ fn lag_is_published() {
 fn broker_restart() {
     let Ok(kafka) = Kafka::start(1) else { panic!("no Kafka") };
     if !kafka.is_ours() {
-        println!("skipped: the cluster is external");
+        skipped("the restart of a broker, for the cluster is external");
         return;
     }
     let mut config = KafkaConfig::new(&kafka.bootstrap);

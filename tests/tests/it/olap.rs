@@ -1,5 +1,5 @@
-//! Sinks against the real systems. Off unless `MILLRACE_OLAP` names the system, for they take
-//! minutes and gigabytes: `MILLRACE_OLAP=pinot cargo test --test it olap`.
+//! Sinks against the real systems, which take minutes and gigabytes:
+//! `cargo test --workspace --test it -- --ignored olap::pinot`.
 
 use std::time::{Duration, Instant};
 
@@ -19,15 +19,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const KILLS: usize = 4;
 /// Of the table, and as many events.
 const CHANGES: usize = 4_000;
-
-fn wanted(system: &str) -> bool {
-    let named = std::env::var("MILLRACE_OLAP").unwrap_or_default();
-    let wanted = named == system || named == "all";
-    if !wanted {
-        println!("rig: {system} is not started; MILLRACE_OLAP={system} asks for it");
-    }
-    wanted
-}
 
 /// A server on the shared Kafka that is killed now and then.
 struct World {
@@ -184,10 +175,8 @@ fn refusals(world: &World, url: &str, property: &str, system: &str) {
 }
 
 #[test]
+#[ignore = "takes minutes and gigabytes"]
 fn pinot_is_equal_to_the_model() {
-    if !wanted("pinot") {
-        return;
-    }
     let pinot = Pinot::start().expect("a Pinot");
     let run = format!("pinot-{}", std::process::id());
     let mut world = World::start("pinot");
@@ -221,10 +210,8 @@ fn pinot_is_equal_to_the_model() {
 }
 
 #[test]
+#[ignore = "takes minutes and gigabytes"]
 fn druid_is_equal_to_the_model() {
-    if !wanted("druid") {
-        return;
-    }
     let druid = Druid::start().expect("a Druid");
     let run = format!("druid-{}", std::process::id());
     let mut world = World::start("druid");

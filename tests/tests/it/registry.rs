@@ -12,6 +12,7 @@ use millrace_engine::schemas::{Lookup, SchemaRegistry};
 use millrace_sql::catalog::{SchemaKind, SchemaText};
 use millrace_tests::local::{Local, Setup, await_some};
 use millrace_tests::rig::Registry;
+use millrace_tests::skipped::skipped;
 
 struct World {
     registry: Registry,
@@ -25,7 +26,7 @@ fn world() -> Option<World> {
     let registry = match Registry::start() {
         Ok(registry) => registry,
         Err(why) => {
-            println!("rig: no schema registry ({why})");
+            skipped(&format!("a real schema registry ({why})"));
             return None;
         }
     };
@@ -127,7 +128,7 @@ fn every_format_registers_infers_and_refuses() {
 
     // Without the registry: statements say so, what is known goes on.
     if !registry.stop() {
-        println!("rig: the registry is not ours to restart");
+        skipped("the restart of the schema registry, for it is external");
         return local.stop();
     }
     let done = local
