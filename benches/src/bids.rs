@@ -46,6 +46,7 @@ pub fn source() -> Source {
         sql: String::new(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     }
 }
 

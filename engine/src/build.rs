@@ -10,6 +10,7 @@ use crate::error::{EngineError, Result};
 use crate::operators::Operator;
 use crate::operators::aggregate::{AggregateOptions, aggregate};
 use crate::operators::cache::CacheBudget;
+use crate::operators::expiry::Expiry;
 use crate::operators::filter::FilterOperator;
 use crate::operators::flat_map::FlatMapOperator;
 use crate::operators::foreign::{AnswerOperator, LeftOperator};
@@ -60,9 +61,16 @@ fn operator(
     let table = node.kind == ResultKind::Table;
     Ok(match &node.op {
         Op::Input { store: None, .. } => Box::new(InputOperator),
-        Op::Input { input, store: Some(kept) } => {
+        Op::Input { input, store: Some(kept), expires } => {
             let (types, key) = scan_shape(&sub.inputs[*input])?;
-            Box::new(KeepOperator::new(store(*kept), &types, &key)?)
+            let keep = KeepOperator::new(store(*kept), &types, &key)?;
+            match (expires, &sub.inputs[*input]) {
+                (Some(expires), Input::Scan(scan)) => {
+                    let expiry = Expiry::new(store(expires.index), expires.ttl_ms);
+                    Box::new(keep.expiring(expiry, scan.schema.inner().clone()))
+                }
+                _ => Box::new(keep),
+            }
         }
         Op::Filter(LogicalPlan::Filter(filter)) => Box::new(FilterOperator::new(filter, table)?),
         Op::Project(LogicalPlan::Projection(projection)) => {
@@ -91,9 +99,16 @@ fn operator(
             let keyed = olap_keyed(sub);
             Box::new(OlapOperator::new(rows, keyed, store(0).partition))
         }
-        Op::Materialize { store: kept } => {
+        Op::Materialize { store: kept, expires } => {
             let (types, key) = sink_shape(&sub.output)?;
-            Box::new(KeepOperator::of_result(store(*kept), &types, &key)?)
+            let keep = KeepOperator::of_result(store(*kept), &types, &key)?;
+            match (expires, &sub.output) {
+                (Some(expires), Output::Sink(sink)) => {
+                    let expiry = Expiry::new(store(expires.index), expires.ttl_ms);
+                    Box::new(keep.expiring(expiry, sink.input.schema().inner().clone()))
+                }
+                _ => Box::new(keep),
+            }
         }
         other => return Err(EngineError::Bug(format!("no operator for {other:?}"))),
     })

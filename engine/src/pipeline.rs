@@ -3,6 +3,7 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
+use crate::operators::expiry::Expiry;
 use crate::operators::{Operator, RowReject, StepContext};
 use crate::state::StateView;
 
@@ -11,6 +12,8 @@ pub struct Pipeline {
     nodes: Vec<Step>,
     /// Node that takes each input of the sub-topology.
     entries: Vec<usize>,
+    /// Nodes where rows expire.
+    expiring: Vec<usize>,
 }
 
 /// One operator and where its output goes; `None`: out of the pipeline.
@@ -46,10 +49,90 @@ impl Pipeline {
             nodes.iter().enumerate().all(|(at, n)| n.next.is_none_or(|(to, _)| to > at)),
             "children come before parents"
         );
-        Pipeline { nodes, entries }
+        let expires = |at: &usize| nodes[*at].operator.expiry().is_some();
+        let expiring = (0..nodes.len()).filter(expires).collect();
+        Pipeline { nodes, entries, expiring }
     }
 
-    /// Sends a batch of input `input` through; what comes out is added to `out`.
+    /// Whether rows expire by stream time.
+    pub fn expires(&self) -> bool {
+        !self.expiring.is_empty()
+    }
+
+    /// How many of these rows may be pushed as one batch: until one of them moves stream time to
+    /// where rows expire, of those that are there or that these bring about. 0: call
+    /// [`Pipeline::advance`] first.
+    pub fn rows_before_expiry(&self, times: &[i64], clock: &[i64]) -> usize {
+        let all = || self.expiring.iter().filter_map(|at| self.nodes[*at].operator.expiry());
+        let mut limit = all().map(Expiry::next).min().unwrap_or(i64::MAX);
+        let mut now = all().map(Expiry::now).max().unwrap_or(i64::MIN);
+        for (row, (time, clock)) in times.iter().zip(clock).enumerate() {
+            now = now.max(*clock);
+            if now >= limit {
+                return row;
+            }
+            for expiry in all() {
+                let due = expiry.due(*time);
+                // What a late row brings about may be due at any time from now on.
+                let due = if due > now { due } else { now.saturating_add(1) };
+                limit = limit.min(due);
+            }
+        }
+        times.len()
+    }
+
+    /// Stream time is `now`: lets rows expire, about `max` of them. Gives how many entries were looked
+    /// at; `max` or more: there may be more.
+    pub fn advance(
+        &mut self,
+        now: i64,
+        max: usize,
+        state: &mut dyn StateView,
+        coalesce: bool,
+        out: &mut Emitted,
+    ) -> Result<usize> {
+        let mut done = 0;
+        for at in self.expiring.clone() {
+            let mut made = Made::default();
+            let mut ctx = context(state, &mut made, coalesce, out);
+            done += self.nodes[at].operator.advance(now, max - done, &mut ctx)?;
+            let mut work = Vec::new();
+            self.hand_on(at, made, &mut work, out);
+            self.run(work, state, coalesce, out)?;
+            if done >= max {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// As [`Pipeline::push`], letting rows expire between.
+    pub fn push_in_time(
+        &mut self,
+        input: usize,
+        batch: Batch,
+        state: &mut dyn StateView,
+        coalesce: bool,
+        out: &mut Emitted,
+    ) -> Result<()> {
+        let mut from = 0;
+        while self.expires() && from < batch.len() {
+            let run = self.rows_before_expiry(&batch.times[from..], &batch.clock()[from..]);
+            if run == 0 {
+                self.advance(batch.clock()[from], usize::MAX, state, coalesce, out)?;
+            } else {
+                self.push(input, batch.slice(from, run), state, coalesce, out)?;
+                from += run;
+            }
+        }
+        if from < batch.len() {
+            self.push(input, batch, state, coalesce, out)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a batch of input `input` through; what comes out is added to `out`. Where rows expire, it
+    /// is no longer than [`Pipeline::rows_before_expiry`] says.
     pub fn push(
         &mut self,
         input: usize,
@@ -59,6 +142,11 @@ impl Pipeline {
         out: &mut Emitted,
     ) -> Result<()> {
         let entry = self.entries[input];
+        if self.expires()
+            && let Some(now) = batch.clock().iter().copied().max()
+        {
+            self.advance(now, usize::MAX, state, coalesce, out)?;
+        }
         self.run(vec![(entry, 0, batch)], state, coalesce, out)
     }
 

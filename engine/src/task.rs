@@ -1,6 +1,8 @@
 //! A task: one partition of one sub-topology of one query. It owns its inputs' buffers and
 //! positions, its pipeline and its output; the lane owns everything shared.
 
+mod expiry;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -230,6 +232,9 @@ impl Task {
             let Some(at) = self.choose(now, wait_max) else { break };
             let bound = self.bound_for(at);
             let max = records_max - worked.records;
+            if self.expire_before(at, max, now, (state, outbox), &mut worked)? {
+                continue;
+            }
             let Some(batch) = self.take(at, bound, max, now, &mut worked) else { continue };
             worked.records += batch.len();
             if !self.inputs[at].internal {
@@ -311,6 +316,13 @@ impl Task {
         let before = |time: &i64| bound.is_none_or(|bound| (*time, rank, at) < bound);
         // The head was chosen, so at least one row goes.
         let run = rest.iter().take(max).take_while(|time| before(time)).count();
+        let run = match self.pipeline.expires() {
+            true => {
+                let clock = expiry::clock(pending, &input.upstreams, run, now);
+                self.pipeline.rows_before_expiry(&rest[..run], &clock)
+            }
+            false => run,
+        };
         let run = run.max(1).min(rest.len());
         pending.taken += run;
         input.buffered -= run;

@@ -16,6 +16,8 @@ use crate::operators::foreign::{responses, subscriptions};
 use crate::pipeline::Aside;
 use crate::state::Shape;
 
+mod kept;
+
 /// A query cut at its repartition topics, upstream first.
 #[derive(Debug, Clone)]
 pub struct Topology {
@@ -80,6 +82,7 @@ pub enum Op {
     Input {
         input: usize,
         store: Option<usize>,
+        expires: Option<Expires>,
     },
     Filter(LogicalPlan),
     Project(LogicalPlan),
@@ -106,21 +109,34 @@ pub enum Op {
     },
     Materialize {
         store: usize,
+        expires: Option<Expires>,
     },
     Olap(OlapNode),
+}
+
+/// Rows of a store that expire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expires {
+    /// The store that finds them by their time.
+    pub index: usize,
+    pub ttl_ms: i64,
 }
 
 impl Op {
     /// Its stores.
     pub fn stores(&self) -> Vec<usize> {
         match self {
-            Op::Input { store, .. } => store.iter().copied().collect(),
+            Op::Input { store, expires, .. } => {
+                store.iter().copied().chain(expires.map(|e| e.index)).collect()
+            }
             Op::Aggregate { stores, .. } | Op::Join { stores, .. } => stores.clone(),
             Op::ForeignLeft { rows, results, .. } => {
                 std::iter::once(*rows).chain(*results).collect()
             }
             Op::ForeignRight { stores, .. } => stores.to_vec(),
-            Op::Materialize { store } => vec![*store],
+            Op::Materialize { store, expires } => {
+                std::iter::once(*store).chain(expires.map(|e| e.index)).collect()
+            }
             Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) | Op::Olap(_) => Vec::new(),
         }
     }
@@ -176,7 +192,11 @@ impl Topology {
             && let Some(step) = &sink.materialize
         {
             let store = builder.store(step.clone(), Shape::KeyValue, false);
-            last = piece.push(Op::Materialize { store }, ResultKind::Table, &[last]);
+            let expires = sink.sink.row_ttl_ms.map(|ttl_ms| {
+                let name = kept::index_name(step);
+                Expires { index: builder.store(name, Shape::WindowFirst, true), ttl_ms }
+            });
+            last = piece.push(Op::Materialize { store, expires }, ResultKind::Table, &[last]);
         }
         let _ = last;
         builder.finish(piece, output);
@@ -194,7 +214,7 @@ impl Topology {
     /// The store that holds the query's result as rows of the sink.
     pub fn materialized(&self) -> Option<usize> {
         self.subs.last()?.nodes.iter().find_map(|node| match node.op {
-            Op::Materialize { store } => Some(store),
+            Op::Materialize { store, .. } => Some(store),
             _ => None,
         })
     }
@@ -300,7 +320,7 @@ impl Builder {
         self.finish(upstream, Output::Repartition(at));
         let input = piece.inputs.len();
         piece.inputs.push(Input::Repartition(at));
-        Ok(piece.push(Op::Input { input, store: None }, kind, &[]))
+        Ok(piece.push(Op::Input { input, store: None, expires: None }, kind, &[]))
     }
 
     fn add_aggregate(&mut self, piece: &mut Piece, node: &AggregateNode) -> Result<usize> {
@@ -308,6 +328,7 @@ impl Builder {
         let windowed = node.window.is_some();
         let stores = stores(node).into_iter().map(|need| {
             let name = format!("{}-Aggregate-Materialize{}", node.step, need.suffix);
+            let windowed = windowed || need.shape == Shape::WindowFirst;
             self.store_of(piece, name, need.shape, windowed)
         });
         let stores = stores.collect();
@@ -365,13 +386,13 @@ impl Builder {
         }
         let mut other = Piece::default();
         other.inputs.push(Input::Repartition(asks));
-        let input = Op::Input { input: 0, store: None };
+        let input = Op::Input { input: 0, store: None, expires: None };
         let asked = other.push(input, ResultKind::Stream, &[]);
         self.add_foreign_right(&mut other, node, Some(asked))?;
         self.finish(other, Output::Repartition(answers));
         let input = piece.inputs.len();
         piece.inputs.push(Input::Repartition(answers));
-        let op_input = Op::Input { input, store: None };
+        let op_input = Op::Input { input, store: None, expires: None };
         let answered = piece.push(op_input, ResultKind::Stream, &[]);
         let join = piece.push(op, ResultKind::Table, &[left, answered]);
         piece.nodes[join].aside = Some(Aside::Topic(asks));
@@ -418,31 +439,9 @@ impl Builder {
         for store in piece.stores.drain(..).chain(self.pending.drain(..)) {
             self.stores[store].sub = sub;
         }
-        mark_needs_old(&mut piece.nodes, &output, &self.repartitions);
+        kept::mark_needs_old(&mut piece.nodes, &output, &self.repartitions);
         self.materialize_inputs(&mut piece, sub);
         self.subs.push(SubTopology { inputs: piece.inputs, nodes: piece.nodes, output });
-    }
-
-    /// A table that is read from its topic knows what a row replaces only if it is kept.
-    fn materialize_inputs(&mut self, piece: &mut Piece, sub: usize) {
-        for node in &mut piece.nodes {
-            if let Op::ForeignLeft { node: join, results, .. } = &mut node.op
-                && node.needs_old
-            {
-                let name = format!("{}-foreign-results", join.step);
-                *results = Some(self.stores.len());
-                let shape = Shape::KeyValue;
-                self.stores.push(StoreSpec { name, shape, sub, windowed: false });
-            }
-            let Op::Input { input, store } = &mut node.op else { continue };
-            let Input::Scan(scan) = &piece.inputs[*input] else { continue };
-            if node.needs_old {
-                let name = format!("{}-Reduce", scan.step);
-                *store = Some(self.stores.len());
-                let shape = Shape::KeyValue;
-                self.stores.push(StoreSpec { name, shape, sub, windowed: false });
-            }
-        }
     }
 
     fn topology(self) -> Topology {
@@ -457,7 +456,7 @@ fn add_scan(piece: &mut Piece, scan: &ScanNode) -> usize {
         SourceKind::Table => ResultKind::Table,
     };
     piece.inputs.push(Input::Scan(scan.clone()));
-    piece.push(Op::Input { input, store: None }, kind, &[])
+    piece.push(Op::Input { input, store: None, expires: None }, kind, &[])
 }
 
 /// Name of the store of one side of a table join: that of the table it holds, if it is one.
@@ -468,32 +467,5 @@ fn side(piece: &Piece, child: usize, step: &str, name: &str) -> String {
             Input::Repartition(_) => format!("{step}-{name}"),
         },
         _ => format!("{step}-{name}"),
-    }
-}
-
-/// A table's filter, a table aggregate and a table's repartition need what a row
-/// replaces; projections and filters pass the need on to what feeds them.
-fn mark_needs_old(nodes: &mut [Node], output: &Output, repartitions: &[Repartition]) {
-    for at in (0..nodes.len()).rev() {
-        let needed = match nodes[at].next {
-            None => match output {
-                Output::Repartition(topic) => repartitions[*topic].kind == ResultKind::Table,
-                Output::Sink(_) | Output::Reader => false,
-            },
-            Some((next, _)) => match &nodes[next].op {
-                Op::Filter(_) => nodes[next].kind == ResultKind::Table,
-                Op::Project(_) => nodes[next].needs_old,
-                Op::Aggregate { node, .. } => node.table_input,
-                // Table functions are over streams; a join keeps both sides itself.
-                Op::FlatMap(_)
-                | Op::Join { .. }
-                | Op::ForeignLeft { .. }
-                | Op::ForeignRight { .. }
-                | Op::Input { .. }
-                | Op::Olap(_)
-                | Op::Materialize { .. } => false,
-            },
-        };
-        nodes[at].needs_old = needed && nodes[at].kind == ResultKind::Table;
     }
 }

@@ -100,7 +100,7 @@ fn check_sub(old: &SubTopology, new: &SubTopology) -> Result<()> {
 }
 
 fn check_scan(old: &ScanNode, new: &ScanNode) -> Result<()> {
-    use millrace_sql::catalog::SourceKind;
+    use millrace_sql::catalog::{Source, SourceKind};
     let (old, new) = (&old.source, &new.source);
     let step = match old.kind {
         SourceKind::Stream => "StreamSource",
@@ -111,7 +111,9 @@ fn check_scan(old: &ScanNode, new: &ScanNode) -> Result<()> {
     must_match(step, "formats", &old.key_format, &new.key_format)?;
     must_match(step, "formats", &old.value_format, &new.value_format)?;
     must_match(step, "formats", &old.window, &new.window)?;
-    must_match(step, "timestampColumn", &old.timestamp, &new.timestamp)
+    must_match(step, "timestampColumn", &old.timestamp, &new.timestamp)?;
+    let expires = |source: &Source| source.read_ttl_ms().is_some();
+    must_match(step, "ROW_TTL", &expires(old), &expires(new))
 }
 
 /// Class and what must not change of an operator that holds state or observes time.
@@ -207,12 +209,15 @@ fn keep_stores(old: &Topology, new: &mut Topology) -> Result<()> {
         for node in &mut sub.nodes {
             match &mut node.op {
                 // Without it a filter deletes what does not pass, whether it was there or not.
-                Op::Input { input, store } => {
+                Op::Input { input, store, expires } => {
                     let (was, is) = (kept_rows(before, *input), rows(inputs, *input));
-                    if store.is_some() && undoes {
+                    if store.is_some() && (undoes || expires.is_some()) {
                         must_match("TableSource", "stateStoreFormats", &was, &is)?;
                     }
                     *store = store.and_then(find).filter(|_| was == is);
+                    if let Some(expires) = expires {
+                        expires.index = must_find(expires.index)?;
+                    }
                 }
                 Op::Aggregate { stores, .. } | Op::Join { stores, .. } => {
                     for store in stores {
@@ -228,7 +233,12 @@ fn keep_stores(old: &Topology, new: &mut Topology) -> Result<()> {
                         *store = must_find(*store)?;
                     }
                 }
-                Op::Materialize { store } => *store = must_find(*store)?,
+                Op::Materialize { store, expires } => {
+                    *store = must_find(*store)?;
+                    if let Some(expires) = expires {
+                        expires.index = must_find(expires.index)?;
+                    }
+                }
                 Op::Filter(_) | Op::Project(_) | Op::FlatMap(_) | Op::Olap(_) => {}
             }
         }
@@ -239,7 +249,7 @@ fn keep_stores(old: &Topology, new: &mut Topology) -> Result<()> {
 /// Columns that a store of an input holds.
 fn kept_rows(sub: &SubTopology, input: usize) -> Option<SchemaRef> {
     let is_kept =
-        |node: &Node| matches!(node.op, Op::Input { input: i, store: Some(_) } if i == input);
+        |node: &Node| matches!(node.op, Op::Input { input: i, store: Some(_), .. } if i == input);
     sub.nodes.iter().any(is_kept).then(|| rows(&sub.inputs, input)).flatten()
 }
 

@@ -124,6 +124,7 @@ pub fn source(name: &str, kind: SourceKind) -> Source {
         sql: format!("CREATE {name} ..."),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     }
 }
 

@@ -226,6 +226,9 @@ pub struct Source {
     /// CREATE SOURCE: nothing here writes to it.
     #[serde(default)]
     pub read_only: bool,
+    /// ROW_TTL of a table: how long a row lives after its last change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_ttl_ms: Option<i64>,
 }
 
 impl Source {
@@ -239,6 +242,12 @@ impl Source {
 
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name)
+    }
+
+    /// How long rows live for those who read the topic: where a query of the service writes it, that
+    /// writes tombstones.
+    pub fn read_ttl_ms(&self) -> Option<i64> {
+        self.row_ttl_ms.filter(|_| self.query.is_none() || self.read_only)
     }
 }
 

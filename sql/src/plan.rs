@@ -149,6 +149,8 @@ pub struct AggregateNode {
     pub emit_final: bool,
     /// The input is a table: old values are undone.
     pub table_input: bool,
+    /// How long a group lives after its latest row.
+    pub ttl_ms: Option<i64>,
     pub schema: DFSchemaRef,
 }
 
@@ -258,6 +260,11 @@ pub fn schema(columns: &[(String, SqlType)]) -> DfResult<DFSchemaRef> {
     Ok(Arc::new(DFSchema::try_from(Schema::new(fields))?))
 }
 
+/// Says that rows expire.
+fn row_ttl(ttl_ms: Option<i64>, f: &mut fmt::Formatter) -> fmt::Result {
+    ttl_ms.map_or(Ok(()), |ms| write!(f, " row_ttl={ms} ms"))
+}
+
 /// Nodes are compared for equality only; DataFusion asks for an order it never relies on.
 macro_rules! no_order {
     ($($node:ty),*) => {$(
@@ -300,7 +307,8 @@ impl UserDefinedLogicalNodeCore for ScanNode {
             "Scan {}: {kind:?} {name} (topic {topic}){kept} [{}]",
             self.step,
             names.join(", ")
-        )
+        )?;
+        row_ttl(self.source.read_ttl_ms(), f)
     }
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> DfResult<Self> {
         Ok(self.clone())
@@ -382,7 +390,8 @@ impl UserDefinedLogicalNodeCore for AggregateNode {
         if let Some(window) = &self.window {
             write!(f, " window={:?} grace={} ms", window.kind, window.grace_ms)?;
         }
-        f.write_str(if self.emit_final { " emit=final" } else { " emit=changes" })
+        f.write_str(if self.emit_final { " emit=final" } else { " emit=changes" })?;
+        row_ttl(self.ttl_ms, f)
     }
     fn with_exprs_and_inputs(
         &self,
@@ -464,7 +473,8 @@ impl UserDefinedLogicalNodeCore for SinkNode {
         vec![]
     }
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Sink: {:?} {} (topic {})", self.kind, self.sink.name, self.sink.topic)
+        write!(f, "Sink: {:?} {} (topic {})", self.kind, self.sink.name, self.sink.topic)?;
+        row_ttl(self.sink.row_ttl_ms.filter(|_| self.materialize.is_some()), f)
     }
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         Ok(SinkNode { input: inputs.remove(0), ..self.clone() })

@@ -127,6 +127,7 @@ fn plan(kind: Option<WindowKind>) -> AggregateNode {
         sql: String::new(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     };
     let auction = ("AUCTION".to_string(), SqlType::Bigint);
     let column = |name: &str| (name.to_string(), SqlType::Bigint);
@@ -158,6 +159,7 @@ fn plan(kind: Option<WindowKind>) -> AggregateNode {
         window: kind.map(|kind| Window { kind, grace_ms: DAY_MS, retention_ms: DAY_MS + 10_000 }),
         emit_final: false,
         table_input: false,
+        ttl_ms: None,
         schema: schema(&columns).expect("distinct names"),
     }
 }

@@ -39,6 +39,7 @@ fn source(keys: &str, values: &str, key_format: FormatKind, value_format: Format
         sql: String::new(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     }
 }
 

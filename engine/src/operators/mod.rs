@@ -3,6 +3,7 @@
 pub mod aggregate;
 mod args;
 pub mod cache;
+pub mod expiry;
 pub mod filter;
 pub mod flat_map;
 pub mod foreign;
@@ -22,6 +23,7 @@ use millrace_sql::expr::RowError;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::format::RejectKind;
+use crate::operators::expiry::Expiry;
 use crate::state::StateView;
 
 /// One step of a task's pipeline. A batch is an optimisation: any split of the input into batches
@@ -49,6 +51,19 @@ pub trait Operator: Send {
     /// Forgets everything held in memory: the transaction was aborted; committed state is in the
     /// stores and in the progress given to `restore` next.
     fn reset(&mut self);
+
+    /// When rows expire here by the task's stream time, which others' rows move too; `None`: they do
+    /// not.
+    fn expiry(&self) -> Option<&Expiry> {
+        None
+    }
+
+    /// The task's stream time is `now`: does what is due, about `max` rows of it at most. Gives how
+    /// many it looked at; `max` or more when there may be more.
+    fn advance(&mut self, now: i64, max: usize, ctx: &mut StepContext<'_>) -> Result<usize> {
+        let _ = (now, max, ctx);
+        Ok(0)
+    }
 
     /// Rows that the next flush will write to stores or hand out, roughly, for limits.
     fn owed_rows(&self) -> usize {

@@ -45,6 +45,7 @@ fn source(names: &Names) -> Source {
         timestamp: None,
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     }
 }
 

@@ -228,7 +228,13 @@ impl Runner {
             let mut emitted = Emitted::default();
             while let Some((input, batch)) = self.next_run() {
                 let coalesce = self.options.coalesce;
-                self.pipeline.push(input, batch, &mut self.state, coalesce, &mut emitted)?;
+                self.pipeline.push_in_time(
+                    input,
+                    batch,
+                    &mut self.state,
+                    coalesce,
+                    &mut emitted,
+                )?;
             }
             self.pipeline.flush(&mut self.state, self.options.coalesce, &mut emitted)?;
             self.settle()?;

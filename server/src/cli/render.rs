@@ -200,6 +200,9 @@ fn types(types: &Value, width: usize) -> String {
 
 fn source(source: &Value, width: usize) -> String {
     let mut out = format!("\n{:<21}: {}\n", "Name", text(source, "name"));
+    if let Some(ms) = source["rowTtlMs"].as_i64() {
+        out.push_str(&format!("{:<21}: {ms} ms after the last change\n", "Rows expire"));
+    }
     if source["extended"] == Value::Bool(true) {
         for (title, member) in [
             ("Type", "type"),

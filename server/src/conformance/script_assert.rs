@@ -84,6 +84,7 @@ impl Asserted<'_> {
         let plain = Source {
             window: None,
             read_only: false,
+            row_ttl_ms: None,
             kind: millrace_sql::catalog::SourceKind::Stream,
             ..self.source.as_ref().clone()
         };

@@ -58,6 +58,7 @@ pub fn source(columns: &[(String, SqlType)]) -> Source {
         sql: String::new(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     }
 }
 

@@ -60,7 +60,7 @@ fn description(api: &dyn Api, catalog: &Catalog, source: &Source, extended: bool
     // A topic that cannot be asked for is no reason to hide the rest.
     let topics = if extended { api.topics().unwrap_or_default() } else { Vec::new() };
     let topic = topics.iter().find(|t| t.name == source.topic);
-    json!({
+    let mut described = json!({
         "name": source.name,
         "windowType": entity::window_type(source),
         "readQueries": lines(&readers),
@@ -81,7 +81,11 @@ fn description(api: &dyn Api, catalog: &Catalog, source: &Source, extended: bool
         "sourceConstraints": constraints(catalog, source),
         "clusterStatistics": [],
         "clusterErrorStats": [],
-    })
+    });
+    if let Some(row_ttl_ms) = source.row_ttl_ms {
+        described["rowTtlMs"] = json!(row_ttl_ms);
+    }
+    described
 }
 
 fn not_key(column: &&millrace_sql::catalog::Column) -> bool {

@@ -476,6 +476,7 @@ impl<'a> Builder<'a> {
             window: clauses.window,
             emit_final: clauses.emit_final,
             table_input: stage.kind == ResultKind::Table,
+            ttl_ms: None,
             schema: plan::schema(&columns).map_err(internal_error)?,
         }))
     }

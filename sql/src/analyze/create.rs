@@ -5,7 +5,7 @@ use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::typing::no_custom_types;
 use super::with::{self, With};
-use super::{Analyzed, NewSource, TopicWish, exists, replace};
+use super::{Analyzed, NewSource, TopicWish, exists, replace, row_ttl};
 use crate::ast::{ColumnDef, ColumnMarker, CreateSource};
 use crate::catalog::{
     Catalog, Column, ColumnRole, FormatKind, Source, SourceKind, TimestampSpec, pseudo,
@@ -24,7 +24,7 @@ pub(super) fn create_source(
     if let Some(same) = exists::check(create, catalog, settings)? {
         return Ok(same);
     }
-    let with = With::new(&create.properties, with::CREATE)?;
+    let with = With::of_source(&create.properties, with::CREATE, settings)?;
     let formats = formats_of(create, &with, settings)?;
     let columns = columns(create, &formats)?;
     formats::check(&columns, &formats.key, &formats.value)?;
@@ -46,6 +46,7 @@ pub(super) fn create_source(
         sql: text.to_string(),
         query: None,
         read_only: create.read_only,
+        row_ttl_ms: row_ttl::of_source(create, &with)?,
     };
     if source.window.is_some() && source.key_columns().next().is_none() {
         let message = "Windowed sources require a key column.";

@@ -41,6 +41,7 @@ mod pull_select;
 mod push;
 mod query;
 mod replace;
+mod row_ttl;
 mod scan;
 mod schema_spec;
 mod schemas;

@@ -268,6 +268,7 @@ fn target(table: &OlapTable, source: &Source, text: &str) -> Source {
         sql: text.to_owned(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     }
 }
 

@@ -32,6 +32,10 @@ fn issues(old: &Source, new: &Source) -> Vec<String> {
     compare("type", kind(old), kind(new));
     compare("topic", topic(old), topic(new));
     compare("timestampColumn", timestamp(old), timestamp(new));
+    // What runs has an index of when rows expire, or has none.
+    if old.query.is_some() && old.row_ttl_ms.is_some() != new.row_ttl_ms.is_some() {
+        issues.push(refusal(&old.name, "ROW_TTL", &row_ttl(old), &row_ttl(new)));
+    }
     if let Some(why) = schema_issue(old, new) {
         let refused = refusal(&old.name, "schema", &schema(old), &schema(new));
         issues.push(format!("{refused}. ({why})"));
@@ -66,6 +70,10 @@ fn timestamp(source: &Source) -> String {
         Some(TimestampSpec { column, pattern: None }) => format!("Optional[`{column}`]"),
         Some(TimestampSpec { column, pattern: Some(p) }) => format!("Optional[`{column}` {p}]"),
     }
+}
+
+fn row_ttl(source: &Source) -> String {
+    source.row_ttl_ms.map_or("none".to_string(), |ms| format!("{ms} ms"))
 }
 
 fn schema(source: &Source) -> String {

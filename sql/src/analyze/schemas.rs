@@ -29,7 +29,7 @@ pub struct Inference {
 /// When a schema id is given where it makes no sense.
 pub fn inferences(statement: &Statement, settings: &Settings) -> Result<Vec<Inference>> {
     let Statement::CreateSource(create) = statement else { return Ok(Vec::new()) };
-    let with = With::new(&create.properties, with::CREATE)?;
+    let with = With::of_source(&create.properties, with::CREATE, settings)?;
     let (key, value) = kinds(create, &with, settings)?;
     let topic = with.text("KAFKA_TOPIC")?.unwrap_or_default();
     let mut found = Vec::new();

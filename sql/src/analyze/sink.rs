@@ -8,7 +8,7 @@ use super::query::{Purpose, Selected, select};
 use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::with::{self, Formats, With};
-use super::{Analyzed, NewQuery, TopicWish, exists, formats, replace, union};
+use super::{Analyzed, NewQuery, TopicWish, exists, formats, replace, row_ttl, union};
 use crate::ast::CreateAs;
 use crate::catalog::{Catalog, ColumnRole, FormatKind, FormatSpec, SchemaSpec, Source, SourceKind};
 use crate::error::{Result, SqlError};
@@ -33,15 +33,17 @@ pub(super) fn create_as(
         let message = format!("{verb} statements don't support LIMIT clause.");
         return Err(SqlError::invalid(message).at(create.query.loc.0));
     }
-    let with = With::new(&create.properties, with::CREATE_AS)?;
+    let with = With::of_source(&create.properties, with::CREATE_AS, settings)?;
     let key_format = with.format("KEY_FORMAT")?;
     let purpose = Purpose::Persistent { sink: &create.name.value, verb };
-    let selected = union::select_all(&create.query, catalog, settings, purpose)?;
+    let mut selected = union::select_all(&create.query, catalog, settings, purpose)?;
     check_kind(create, &selected)?;
+    let row_ttl_ms = row_ttl::of_result(create, &with, &mut selected)?;
     let formats = formats_of(&with, key_format, &create.name.value, &selected, settings)?;
     formats::check(&selected.columns, &formats.key, &formats.value)?;
     let topic = topic_wish(&with, &selected)?;
     let source = source(create, text, &with, &selected, formats, topic.partitions, settings)?;
+    let source = Source { row_ttl_ms, ..source };
     let replaces = match create.or_replace {
         true => replace::check(catalog, &source, &create.name)?,
         false => None,
@@ -166,6 +168,7 @@ fn source(
         sql: text.to_string(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     })
 }
 
@@ -196,7 +199,9 @@ pub(super) fn persistent_plan(selected: Selected, sink: Arc<Source>) -> QueryPla
 /// A table that could not be read by a persistent query either.
 pub fn kept_table(source: &Source) -> Result<QueryPlan> {
     let mut catalog = Catalog::default();
-    catalog.sources.insert(source.name.clone(), Arc::new(source.clone()));
+    // Rows expire where they are kept.
+    let read = Source { row_ttl_ms: None, ..source.clone() };
+    catalog.sources.insert(source.name.clone(), Arc::new(read));
     let statement = crate::parser::parse_statement(&format!(
         "SELECT * FROM `{}` EMIT CHANGES;",
         source.name.replace('`', "``")

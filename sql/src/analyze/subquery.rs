@@ -85,6 +85,7 @@ pub(super) fn plan(
         sql: String::new(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     };
     let Selected { plan, reads, leftmost, .. } = selected;
     Ok((source, Inner { plan, reads, leftmost }))

@@ -54,6 +54,9 @@ pub(super) const CREATE_AS: &[&str] = &[
     "TIMESTAMP_FORMAT",
 ];
 
+/// How long rows of a table live, a property of both; it belongs to the extensions.
+pub(super) const ROW_TTL: &str = "ROW_TTL";
+
 /// Properties of INSERT INTO ... SELECT.
 pub(super) const INSERT_INTO: &[&str] = &["QUERY_ID"];
 
@@ -81,6 +84,21 @@ impl<'a> With<'a> {
             return Err(error.at(property.name.span()));
         }
         Ok(With(properties))
+    }
+
+    /// As [`With::new`], for a statement that makes a stream or table.
+    ///
+    /// # Errors
+    /// A property that the statement does not take.
+    pub fn of_source(
+        properties: &'a Properties,
+        allowed: &[&str],
+        settings: &Settings,
+    ) -> Result<Self> {
+        match settings.extensions() {
+            true => With::new(properties, &[allowed, &[ROW_TTL]].concat()),
+            false => With::new(properties, allowed),
+        }
     }
 
     pub fn text(&self, name: &str) -> Result<Option<String>> {
@@ -166,6 +184,15 @@ impl<'a> With<'a> {
         delimiter(name, &text, kind).map(Some).map_err(|e| self.located(name, e))
     }
 
+    /// A length of time such as `10 SECONDS`, in milliseconds.
+    ///
+    /// # Errors
+    /// Other text, and a length that is not positive or has too many digits.
+    pub fn duration_ms(&self, name: &str) -> Result<Option<i64>> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        duration_ms(name, &text).map(Some).map_err(|e| self.located(name, e))
+    }
+
     /// WINDOW_TYPE and WINDOW_SIZE of an existing topic.
     pub fn key_window(&self) -> Result<Option<KeyWindow>> {
         let size = self.text("WINDOW_SIZE")?;
@@ -178,7 +205,7 @@ impl<'a> With<'a> {
                 }
             };
         };
-        let size_ms = size.map(|text| duration_ms(&text)).transpose();
+        let size_ms = size.map(|text| duration_ms("WINDOW_SIZE", &text)).transpose();
         let size_ms = size_ms.map_err(|e| self.located("WINDOW_SIZE", e))?;
         let window = key_window(&kind.to_uppercase(), size_ms);
         window.map(Some).map_err(|e| self.located("WINDOW_TYPE", e))
@@ -248,10 +275,10 @@ fn key_window(kind: &str, size_ms: Option<i64>) -> Result<KeyWindow> {
 }
 
 /// Length of e.g. `10 SECONDS` in milliseconds.
-fn duration_ms(text: &str) -> Result<i64> {
+fn duration_ms(name: &str, text: &str) -> Result<i64> {
     let invalid = |why: String| {
         let message = format!(
-            "Failed to prepare statement: Configuration WINDOW_SIZE is invalid: Invalid duration: '{text}'. {why}"
+            "Failed to prepare statement: Configuration {name} is invalid: Invalid duration: '{text}'. {why}"
         );
         Err(SqlError::invalid(message))
     };

@@ -202,6 +202,7 @@ fn source(kind: FormatKind, columns: &[(&str, SqlType)], role: ColumnRole) -> So
         partitions: 1,
         query: None,
         read_only: false,
+        row_ttl_ms: None,
         sql: String::new(),
     }
 }

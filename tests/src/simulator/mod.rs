@@ -14,6 +14,7 @@ mod inputs;
 mod oracle;
 mod oracle_extensions;
 mod oracle_joins;
+mod oracle_ttl;
 mod purged;
 mod refused;
 mod run;

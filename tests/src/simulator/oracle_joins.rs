@@ -14,7 +14,7 @@ fn row(key: &str, v: Option<i64>, w: Option<i64>) -> (Vec<u8>, String) {
 }
 
 /// Per partition in the order of event time; a table's change comes before a stream's row.
-fn ordered(inputs: &[Input], partition: u32) -> Vec<&Input> {
+pub fn ordered(inputs: &[Input], partition: u32) -> Vec<&Input> {
     let mut own: Vec<&Input> =
         inputs.iter().filter(|input| input.partition() == partition).collect();
     own.sort_by_key(|input| (input.time, input.topic == "s"));

@@ -4,7 +4,7 @@ use millrace_connectors::embedded::core::chunk::RECORD_HEAD_BYTES;
 
 use super::compare::Expected;
 use super::inputs::{Input, Shape};
-use super::{oracle, oracle_extensions, oracle_joins};
+use super::{oracle, oracle_extensions, oracle_joins, oracle_ttl};
 
 /// One kind of operator, or a chain.
 pub struct Workload {
@@ -28,6 +28,10 @@ pub(super) const SOURCES: [&str; 4] = [
     "CREATE TABLE U (K VARCHAR PRIMARY KEY, G VARCHAR, V BIGINT) \
      WITH (KAFKA_TOPIC='u', VALUE_FORMAT='JSON', PARTITIONS=2);",
 ];
+
+/// The table T, with rows that expire.
+const SHORT_LIVED: &str = "CREATE TABLE X (K VARCHAR PRIMARY KEY, G VARCHAR, V BIGINT) \
+     WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=2, ROW_TTL='2 SECONDS');";
 
 impl Workload {
     pub fn statements(&self) -> Vec<&'static str> {
@@ -61,7 +65,7 @@ pub fn all() -> &'static [Workload] {
     &ALL
 }
 
-static ALL: [Workload; 27] = [
+static ALL: [Workload; 32] = [
     Workload {
         name: "filter",
         queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
@@ -333,5 +337,60 @@ static ALL: [Workload; 27] = [
         preload: false,
         record_bytes_max: None,
         oracle: oracle_joins::foreign_inner,
+    },
+    Workload {
+        name: "ttl-count",
+        queries: &["CREATE TABLE OUT WITH (ROW_TTL='2 SECONDS') AS SELECT K, COUNT(*) AS N, \
+                        SUM(V) AS W FROM S GROUP BY K EMIT CHANGES;"],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_ttl::count,
+    },
+    Workload {
+        name: "ttl-table",
+        queries: &["CREATE TABLE OUT WITH (ROW_TTL='2 SECONDS') AS SELECT K, V AS W FROM T \
+                        EMIT CHANGES;"],
+        shape: shape(&["t"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_ttl::table,
+    },
+    Workload {
+        name: "ttl-grouped",
+        queries: &[
+            SHORT_LIVED,
+            "CREATE TABLE OUT AS SELECT G, COUNT(*) AS N, SUM(V) AS W FROM X GROUP BY G \
+                        EMIT CHANGES;",
+        ],
+        shape: shape(&["t"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_ttl::grouped,
+    },
+    Workload {
+        name: "ttl-stream-table",
+        queries: &[
+            SHORT_LIVED,
+            "CREATE STREAM OUT AS SELECT S.K AS K, S.V AS V, X.V AS W FROM S \
+                        LEFT JOIN X ON S.K = X.K EMIT CHANGES;",
+        ],
+        shape: shape(&["s", "t"], false),
+        preload: true,
+        record_bytes_max: None,
+        oracle: oracle_ttl::stream_table,
+    },
+    Workload {
+        name: "ttl-replaced",
+        queries: &[
+            "CREATE TABLE OUT WITH (ROW_TTL='2 SECONDS') AS SELECT K, COUNT(*) AS N, \
+                        SUM(V) AS W FROM S GROUP BY K EMIT CHANGES;",
+            "CREATE OR REPLACE TABLE OUT WITH (ROW_TTL='2 SECONDS') AS SELECT K, COUNT(*) AS N, \
+                        SUM(V) + 0 AS W FROM S WHERE G <> 'none' GROUP BY K EMIT CHANGES;",
+        ],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_ttl::count,
     },
 ];

@@ -12,6 +12,10 @@ const KNOWN: u8 = 1;
 const DIRTY: u8 = 2;
 /// Downstream does not have the present value.
 const OWED: u8 = 4;
+/// The group has expired, and the store may still have it.
+const GONE: u8 = 8;
+/// The group is found when it expires.
+const INDEXED: u8 = 16;
 
 /// Live groups. Slots are numbered from 0 until [`Groups::retain`] renumbers them.
 pub(super) struct Groups {
@@ -83,18 +87,43 @@ impl Groups {
 
     /// Replaces a slot's state by a store value.
     pub fn load_value(&mut self, slot: u32, value: &[u8]) -> Result<()> {
-        self.flags[slot as usize] |= KNOWN;
+        self.flags[slot as usize] |= KNOWN | INDEXED;
         self.states.load(slot, value)
+    }
+
+    /// Takes the group away; `empty` is the state of a new one.
+    pub fn expire(&mut self, slot: u32, empty: &[u8]) -> Result<()> {
+        let flags = &mut self.flags[slot as usize];
+        if *flags & DIRTY == 0 {
+            self.dirty.push(slot);
+        }
+        *flags = *flags & !(KNOWN | INDEXED) | DIRTY | GONE;
+        self.states.load(slot, empty)
+    }
+
+    /// Whether the group exists, where groups expire.
+    pub fn is_indexed(&self, slot: u32) -> bool {
+        self.flags[slot as usize] & INDEXED != 0
+    }
+
+    pub fn set_indexed(&mut self, slot: u32) {
+        self.flags[slot as usize] |= INDEXED;
+    }
+
+    pub fn is_owed(&self, slot: u32) -> bool {
+        self.flags[slot as usize] & OWED != 0
     }
 
     /// Notes a row's event time and that the slot must be written. Gives the latest time.
     #[inline]
     pub fn touch(&mut self, slot: u32, time_ms: i64) -> i64 {
         let i = slot as usize;
-        if self.flags[i] & DIRTY == 0 {
-            self.flags[i] |= DIRTY;
+        if self.flags[i] & (DIRTY | GONE) != DIRTY {
+            if self.flags[i] & DIRTY == 0 {
+                self.dirty.push(slot);
+            }
+            self.flags[i] = self.flags[i] & !GONE | DIRTY;
             self.touched[i] = self.interval;
-            self.dirty.push(slot);
         }
         self.states.note_time(slot, time_ms)
     }
@@ -134,17 +163,25 @@ impl Groups {
         slots.iter().for_each(|slot| self.flags[*slot as usize] |= KNOWN);
     }
 
-    /// Writes the changed slots whose window starts at `from` or later, and ends the interval.
+    /// Writes the changed slots whose window starts at `from` or later, deletes those that are gone
+    /// as of `gone_at`, and ends the interval.
     pub fn write(
         &mut self,
         from: i64,
+        gone_at: i64,
         store: StoreId,
         shape: Shape,
         state: &mut dyn StateView,
     ) -> Result<()> {
         let mut value = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
-            self.flags[slot as usize] = self.flags[slot as usize] & !DIRTY | KNOWN;
+            let flags = &mut self.flags[slot as usize];
+            if *flags & GONE != 0 {
+                *flags &= !(DIRTY | GONE);
+                state.put(store, shape, self.table.key(slot), None, gone_at)?;
+                continue;
+            }
+            *flags = *flags & !DIRTY | KNOWN;
             if self.table.window(slot) < from {
                 continue;
             }

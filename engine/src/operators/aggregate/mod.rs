@@ -3,6 +3,7 @@
 //! | aggregation         | store shape  | store key                          |
 //! |---------------------|--------------|------------------------------------|
 //! | un-windowed         | `KeyValue`   | group key                          |
+//! | with ROW_TTL, 2nd   | `WindowFirst`| time, group key: who expires       |
 //! | tumbling, hopping   | `WindowFirst`| window start, group key            |
 //! | session             | `KeyFirst`   | group key, end, start              |
 //! | session, second one | `WindowFirst`| end, group key, start: who expires |
@@ -11,8 +12,10 @@
 //! aggregate; [`AggregateReader`] turns entries into rows.
 
 mod emit;
+mod expire;
 mod groups;
 mod input;
+mod old;
 mod once;
 mod read;
 mod session;
@@ -31,6 +34,7 @@ use self::windowed::TimeAggregate;
 use crate::error::{EngineError, Result};
 use crate::operators::Operator;
 use crate::operators::cache::CacheShare;
+use crate::operators::expiry::Expiry;
 use crate::state::{Shape, StoreId};
 
 pub use self::once::OnceAggregate;
@@ -59,6 +63,10 @@ pub struct StoreNeed {
 pub fn stores(node: &AggregateNode) -> Vec<StoreNeed> {
     let main = |shape| StoreNeed { suffix: "", shape };
     match node.window.map(|window| window.kind) {
+        None if node.ttl_ms.is_some() => {
+            let expiry = StoreNeed { suffix: "-expiry", shape: Shape::WindowFirst };
+            vec![main(Shape::KeyValue), expiry]
+        }
         None => vec![main(Shape::KeyValue)],
         Some(WindowKind::Session { .. }) => {
             let ends = StoreNeed { suffix: "-ends", shape: Shape::WindowFirst };
@@ -75,13 +83,17 @@ pub fn stores(node: &AggregateNode) -> Vec<StoreNeed> {
 pub fn aggregate(node: &AggregateNode, options: AggregateOptions) -> Result<Box<dyn Operator>> {
     let spec = Spec::new(node)?;
     let AggregateOptions { stores: given, with_old, cache } = options;
-    match given.as_slice() {
-        [store, ends] => {
+    match (given.as_slice(), node.ttl_ms) {
+        ([store, index], Some(ttl_ms)) => {
+            let expiry = Some(Expiry::new(*index, ttl_ms));
+            Ok(Box::new(TimeAggregate::new(spec, *store, expiry, with_old, cache)?))
+        }
+        ([store, ends], None) => {
             let aggregate = SessionAggregate::new(spec, *store, *ends, with_old, cache)?;
             Ok(Box::new(aggregate))
         }
-        [store] => Ok(Box::new(TimeAggregate::new(spec, *store, with_old, cache)?)),
-        given => {
+        ([store], None) => Ok(Box::new(TimeAggregate::new(spec, *store, None, with_old, cache)?)),
+        (given, _) => {
             let needed = stores(node).len();
             let what = format!("an aggregation needs {needed} stores, not {}", given.len());
             Err(EngineError::Bug(what))

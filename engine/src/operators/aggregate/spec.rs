@@ -68,6 +68,10 @@ fn refuse(node: &AggregateNode) -> Result<()> {
     if node.emit_final && node.window.is_none() {
         return Err(EngineError::User("EMIT FINAL needs a windowed aggregation".into()));
     }
+    if node.ttl_ms.is_some() && (node.window.is_some() || node.table_input) {
+        let what = "ROW_TTL is for groups of a stream's rows without windows";
+        return Err(EngineError::User(what.into()));
+    }
     if !node.table_input {
         return Ok(());
     }

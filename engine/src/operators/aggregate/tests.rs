@@ -40,6 +40,7 @@ pub(super) fn scan() -> LogicalPlan {
         sql: String::new(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     };
     let columns = [("K".to_string(), SqlType::String), ("V".to_string(), SqlType::Bigint)];
     let schema = schema(&columns).unwrap();
@@ -74,6 +75,7 @@ pub(super) fn plan(window: Option<Window>, emit_final: bool, table_input: bool) 
         window,
         emit_final,
         table_input,
+        ttl_ms: None,
         schema: schema(&columns).unwrap(),
     }
 }

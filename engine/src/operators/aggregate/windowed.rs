@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
-use arrow::compute;
 
 use super::emit::{self, Columns, EMIT_ROWS_MAX, OldValues, window_ends};
+use super::expire;
 use super::groups::Groups;
 use super::input::{Input, prepare};
+use super::old::{OldCursor, join_old};
 use super::spec::Spec;
 use super::states::RowsOf;
 use super::window::{Assigned, Assigner, NO_TIME};
@@ -16,6 +17,7 @@ use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::error::Result;
 use crate::operators::cache::CacheShare;
+use crate::operators::expiry::Expiry;
 use crate::operators::slots::window_bytes;
 use crate::operators::{Operator, StepContext};
 use crate::state::{Shape, StateView, StoreId};
@@ -28,13 +30,15 @@ const IDLE_INTERVALS_MAX: u32 = 4;
 
 /// Un-windowed, tumbling or hopping aggregation.
 pub(super) struct TimeAggregate {
-    spec: Spec,
+    pub(super) spec: Spec,
     store: StoreId,
+    /// When groups expire, and the state of a new one.
+    pub(super) expiry: Option<(Expiry, Vec<u8>)>,
     /// Fill [`Batch::old`] in what is emitted.
-    with_old: bool,
+    pub(super) with_old: bool,
     cache: CacheShare,
     assigner: Option<Assigner>,
-    groups: Groups,
+    pub(super) groups: Groups,
     /// How far time is: what windows close by.
     stream_time: i64,
     /// Greatest event time of a row; over a repartition it may be ahead of stream time.
@@ -45,7 +49,7 @@ pub(super) struct TimeAggregate {
     seq: i64,
     /// Groups of windows that start here or later are in memory if they exist at all, so the
     /// store need not be asked. Un-windowed groups count as windows that start at 0.
-    complete_from: i64,
+    pub(super) complete_from: i64,
     /// Windows that start before this have been dropped from the store.
     expired_to: i64,
     /// EMIT FINAL: slots by window that is not yet closed.
@@ -55,19 +59,27 @@ pub(super) struct TimeAggregate {
     /// Values of owed slots before their first change, in order of `Groups::owe`.
     old: Vec<OldValues>,
     /// Buffers kept between batches.
-    assigned: Assigned,
-    slots: Vec<u32>,
+    pub(super) assigned: Assigned,
+    pub(super) slots: Vec<u32>,
     missing: Vec<u32>,
     keys: KeyBuffer,
 }
 
 impl TimeAggregate {
-    pub fn new(spec: Spec, store: StoreId, with_old: bool, cache: CacheShare) -> Result<Self> {
+    pub fn new(
+        spec: Spec,
+        store: StoreId,
+        expiry: Option<Expiry>,
+        with_old: bool,
+        cache: CacheShare,
+    ) -> Result<Self> {
+        let empty = expiry.is_some().then(|| expire::empty_state(&spec)).transpose()?;
         let assigner = spec.window.as_ref().map(Assigner::new).transpose()?;
         let groups = Groups::new(assigner.is_some(), spec.aggs()?);
         Ok(TimeAggregate {
             spec,
             store,
+            expiry: expiry.zip(empty),
             with_old,
             cache,
             assigner,
@@ -123,7 +135,17 @@ impl TimeAggregate {
             let (shape, store) = (self.shape(), self.store);
             self.groups.load(&mut self.missing, store, shape, ctx.state)?;
         }
-        Ok(())
+        self.leave_out_expired(input, ctx)
+    }
+
+    /// Brings groups into memory that are in the store.
+    pub(super) fn load_missing(
+        &mut self,
+        mut slots: Vec<u32>,
+        state: &dyn StateView,
+    ) -> Result<()> {
+        let (shape, store) = (self.shape(), self.store);
+        self.groups.load(&mut slots, store, shape, state)
     }
 
     fn find_slots(&mut self, keys: &KeyBuffer) -> Result<()> {
@@ -186,7 +208,7 @@ impl TimeAggregate {
         Ok(())
     }
 
-    fn old_values(&self, slots: &[u32]) -> Result<OldValues> {
+    pub(super) fn old_values(&self, slots: &[u32]) -> Result<OldValues> {
         let live: BooleanBuffer = slots.iter().map(|slot| self.groups.is_known(*slot)).collect();
         Ok(OldValues { values: self.groups.states.values(slots)?, live })
     }
@@ -234,7 +256,7 @@ impl TimeAggregate {
     }
 
     /// Hands out the owed slots.
-    fn emit_owed(&mut self, out: &mut Vec<Batch>) -> Result<()> {
+    pub(super) fn emit_owed(&mut self, out: &mut Vec<Batch>) -> Result<()> {
         let mut old = OldCursor::new(std::mem::take(&mut self.old))?;
         let owed = self.groups.take_owed();
         for slots in owed.chunks(EMIT_ROWS_MAX) {
@@ -321,7 +343,7 @@ impl TimeAggregate {
         }
         let from = self.live_from();
         let mut keep: Vec<u32> = (0..self.groups.len() as u32)
-            .filter(|slot| self.groups.table.window(*slot) >= from)
+            .filter(|slot| self.groups.table.window(*slot) >= from && self.exists(*slot))
             .collect();
         self.complete_from = self.complete_from.max(from);
         self.groups.retain(&keep);
@@ -395,18 +417,23 @@ impl Operator for TimeAggregate {
         self.emit_owed(ctx.out)?;
         self.expire(ctx.state)?;
         let (shape, store) = (self.shape(), self.store);
-        self.groups.write(self.expired_to, store, shape, ctx.state)?;
+        self.groups.write(self.expired_to, self.gone_at(), store, shape, ctx.state)?;
         self.compact();
         Ok(())
     }
 
-    /// Stream time, end of the closed windows, rows applied.
+    /// Stream time, end of the closed windows, rows applied, latest row, time as of expiry.
     fn progress(&self) -> Vec<i64> {
-        vec![self.stream_time, self.closed_to, self.seq, self.latest]
+        let mut progress = vec![self.stream_time, self.closed_to, self.seq, self.latest];
+        progress.extend(self.expiry.iter().map(|(expiry, _)| expiry.progress()));
+        progress
     }
 
     fn restore(&mut self, progress: &[i64]) {
-        let [stream_time, closed_to, seq, latest] = *progress else { return };
+        let [stream_time, closed_to, seq, latest, ref more @ ..] = *progress else { return };
+        if let (Some((expiry, _)), [now]) = (&mut self.expiry, more) {
+            expiry.restore(*now);
+        }
         (self.stream_time, self.closed_to, self.seq) = (stream_time, closed_to, seq);
         self.latest = latest;
         if latest != NO_TIME {
@@ -418,6 +445,9 @@ impl Operator for TimeAggregate {
 
     fn reset(&mut self) {
         self.groups.clear();
+        if let Some((expiry, _)) = &mut self.expiry {
+            expiry.reset();
+        }
         (self.stream_time, self.latest) = (NO_TIME, NO_TIME);
         self.closed_to = i64::MIN;
         self.seq = 0;
@@ -431,48 +461,12 @@ impl Operator for TimeAggregate {
     fn owed_rows(&self) -> usize {
         self.groups.dirty_slots()
     }
-}
 
-/// The value before each row, from the values before the batch and those after each row.
-fn join_old(before: (OldValues, Vec<u32>), after: &[ArrayRef]) -> Result<OldValues> {
-    let (first, index) = before;
-    let both = first
-        .values
-        .iter()
-        .zip(after)
-        .map(|(first, after)| compute::concat(&[first.as_ref(), after.as_ref()]));
-    let both = both.collect::<std::result::Result<Vec<_>, _>>()?;
-    let live = index.iter().map(|i| {
-        let i = *i as usize;
-        i >= first.live.len() || first.live.value(i)
-    });
-    Ok(OldValues { values: emit::take(&both, &index)?, live: live.collect() })
-}
-
-/// Old values of all batches of an interval, handed out in pieces.
-struct OldCursor {
-    all: OldValues,
-    next: usize,
-}
-
-impl OldCursor {
-    fn new(parts: Vec<OldValues>) -> Result<Self> {
-        let calls = parts.first().map_or(0, |part| part.values.len());
-        let values = (0..calls).map(|call| {
-            let arrays: Vec<_> = parts.iter().map(|part| part.values[call].as_ref()).collect();
-            compute::concat(&arrays)
-        });
-        let values = values.collect::<std::result::Result<Vec<_>, _>>()?;
-        let live = parts.iter().flat_map(|part| part.live.iter()).collect();
-        Ok(OldCursor { all: OldValues { values, live }, next: 0 })
+    fn expiry(&self) -> Option<&Expiry> {
+        self.expiry.as_ref().map(|(expiry, _)| expiry)
     }
 
-    fn next(&mut self, len: usize) -> OldValues {
-        let from = self.next;
-        self.next += len;
-        OldValues {
-            values: self.all.values.iter().map(|array| array.slice(from, len)).collect(),
-            live: self.all.live.slice(from, len),
-        }
+    fn advance(&mut self, now: i64, max: usize, ctx: &mut StepContext<'_>) -> Result<usize> {
+        self.expire_groups(now, max, ctx)
     }
 }

@@ -38,6 +38,7 @@ fn scan(name: &str) -> LogicalPlan {
         sql: String::new(),
         query: None,
         read_only: false,
+        row_ttl_ms: None,
     };
     let columns = [(format!("{name}K"), SqlType::String), (format!("{name}V"), SqlType::Bigint)];
     let (source, schema) = (Arc::new(source), schema(&columns).unwrap());
