@@ -4,7 +4,7 @@
 //! ends of a transaction, `deliveries` what was acknowledged), `append` writes outside of lanes,
 //! `members` shares out slots, `topics` and `admin` ask and change the cluster, `watch` notices
 //! what others change, `requests` makes blocking requests poll-style, `native`, `queue`,
-//! `partitions`, `producer` and `epoch` wrap librdkafka's objects.
+//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `leaders` mends one of its faults.
 
 mod admin;
 mod append;
@@ -15,6 +15,8 @@ mod endings;
 mod epoch;
 mod ids;
 mod inner;
+#[cfg(target_os = "linux")]
+mod leaders;
 mod members;
 mod native;
 mod partitions;
