@@ -120,7 +120,8 @@ impl Output {
         };
         let seen = self.seen.lock().next.clone();
         let ends = self.committed_ends().map(|ends| ends.0).unwrap_or_default();
-        let unread = ends.iter().filter(|(at, end)| **end > seen.get(*at).copied().unwrap_or(0) + 1);
+        let unread =
+            ends.iter().filter(|(at, end)| **end > seen.get(*at).copied().unwrap_or(0) + 1);
         let unread: Vec<String> = unread.map(|((t, p), end)| format!("{t}/{p} to {end}")).collect();
         format!("undecided: [{undecided}]; committed and not read: [{}]", unread.join(", "))
     }
