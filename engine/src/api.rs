@@ -195,13 +195,27 @@ pub struct SinkStatus {
     pub state: String,
     /// Records that the table has not read; `None`: not known.
     pub lag: Option<u64>,
+    /// For how long, in milliseconds, the table has not been up to date with its topic; `None`: not
+    /// known.
+    pub freshness_ms: Option<u64>,
     pub last_error: Option<String>,
+    pub partitions: Vec<SinkPartition>,
     /// Rows written by this node since it started.
     pub rows: u64,
     /// The target's own SQL for the rows as they are now.
     pub current_rows: String,
-    /// What makes the table.
+    /// What makes the table; null unless one sink was asked for.
     pub documents: Value,
+}
+
+/// How far a table has read a partition of its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SinkPartition {
+    pub partition: u32,
+    /// The offset after the last record read, if the table ever said.
+    pub next: Option<i64>,
+    /// The offset after what is committed.
+    pub end: i64,
 }
 
 /// A query as it truly is.

@@ -65,6 +65,15 @@ pub enum Command {
         sink: Box<OlapSink>,
         target: Box<Source>,
         facts: QueryFacts,
+        /// OR REPLACE with another table: the name under which the sink that is there goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        former: Option<String>,
+    },
+    /// The table has more columns; the sink's query goes on and fills them. `source` is what it
+    /// reads from then on, which may come into the catalog later.
+    AlterSink {
+        sink: Box<OlapSink>,
+        source: Box<Source>,
     },
     DropSink {
         sink: String,

@@ -11,7 +11,8 @@ pub type OlapResult<T> = Result<T, String>;
 
 /// Whoever makes the tables. All calls may block for a bounded time.
 pub trait OlapTargets: Send + Sync {
-    /// The documents that would make the table, for a current version of the system.
+    /// The documents that would make the table, for the version that answers; when none does, for a
+    /// current one.
     ///
     /// # Errors
     /// When the table cannot be made there, whatever its state.
@@ -28,6 +29,14 @@ pub trait OlapTargets: Send + Sync {
     /// # Errors
     /// As for `check`. What was made of it is taken away again.
     fn create(&self, table: &OlapTable) -> OlapResult<()>;
+
+    /// Adds the columns that `new` has and `old` has not, and waits until every row that is sent from
+    /// then on keeps their values. Columns that are there already are as wanted.
+    ///
+    /// # Errors
+    /// The system does not answer or refuses, has no such table, or has other columns of these names.
+    /// Columns that were added stay: saying it again goes on from there.
+    fn alter(&self, old: &OlapTable, new: &OlapTable) -> OlapResult<()>;
 
     /// Deletes the table with its rows. One that is not there is as wanted.
     ///

@@ -224,6 +224,16 @@ impl QueryShared {
         self.inner.lock().failure = None;
     }
 
+    /// What was committed so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            records_in: self.records_in.load(Ordering::Relaxed),
+            records_out: self.records_out.load(Ordering::Relaxed),
+            late_records: self.late_records.load(Ordering::Relaxed),
+            rejects: self.rejects.load(Ordering::Relaxed),
+        }
+    }
+
     /// Counts what was committed.
     pub fn add(&self, counts: &Counts) {
         self.records_in.fetch_add(counts.records_in, Ordering::Relaxed);

@@ -5,6 +5,7 @@ pub mod fuzz;
 pub mod kill9;
 pub mod local;
 pub mod olap;
+pub mod olap_stub;
 pub mod rig;
 pub mod simulator;
 pub mod skipped;

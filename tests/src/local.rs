@@ -13,6 +13,7 @@ use millrace_engine::format::Formats;
 use millrace_engine::ids::{Timestamp, Tp};
 use millrace_engine::limits::Limits;
 use millrace_engine::log::{Log, PollLimits, ReadClass, Record, TopicInfo};
+use millrace_engine::olap::OlapTargets;
 use millrace_engine::seams::{SeededEntropy, SystemClock};
 use millrace_engine::service::{Seams, Service, ServiceConfig};
 use millrace_engine::state::rocks::{RocksShared, RocksStore};
@@ -26,6 +27,8 @@ const PARK: Duration = Duration::from_millis(5);
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub service_id: String,
+    /// Identity among the nodes of the service.
+    pub node: String,
     /// State of the lanes lies in folders of it.
     pub dir: PathBuf,
     pub lanes: u32,
@@ -41,6 +44,7 @@ impl Setup {
     pub fn new(service_id: &str, dir: &Path) -> Self {
         Setup {
             service_id: service_id.to_owned(),
+            node: "node".to_owned(),
             dir: dir.to_owned(),
             lanes: 2,
             commit_interval: Duration::from_millis(100),
@@ -71,6 +75,23 @@ impl Local {
     /// # Panics
     /// It does not become ready.
     pub fn start_with(log: Arc<dyn Log>, setup: &Setup, formats: Arc<dyn Formats>) -> Self {
+        Self::start_in(log, setup, formats, None)
+    }
+
+    /// As [`Local::start`], with a way to Pinot and Druid.
+    ///
+    /// # Panics
+    /// It does not become ready.
+    pub fn start_olap(log: Arc<dyn Log>, setup: &Setup, olap: Arc<dyn OlapTargets>) -> Self {
+        Self::start_in(log, setup, Arc::new(StandardFormats), Some(olap))
+    }
+
+    fn start_in(
+        log: Arc<dyn Log>,
+        setup: &Setup,
+        formats: Arc<dyn Formats>,
+        olap: Option<Arc<dyn OlapTargets>>,
+    ) -> Self {
         let shared = RocksShared::new(setup.cache_bytes, 1 << 20).expect("RocksDB");
         let dir = setup.dir.clone();
         let config = ServiceConfig {
@@ -79,7 +100,7 @@ impl Local {
             lanes_default: setup.lanes,
             workers: 2,
             state_dir: setup.dir.clone(),
-            node: "node".to_owned(),
+            node: setup.node.clone(),
             url: "http://localhost".to_owned(),
             version: "test".to_owned(),
             cluster_id: "test".to_owned(),
@@ -99,7 +120,7 @@ impl Local {
             formats,
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SeededEntropy::from_os()),
-            olap: None,
+            olap,
         };
         let service = Service::start(config, seams).expect("a service");
         let earliest = ("auto.offset.reset".to_owned(), "earliest".to_owned());

@@ -24,6 +24,12 @@ mod kill9;
 mod meeting;
 #[path = "it/olap.rs"]
 mod olap;
+#[path = "it/olap_auth.rs"]
+mod olap_auth;
+#[path = "it/olap_change.rs"]
+mod olap_change;
+#[path = "it/olap_change_real.rs"]
+mod olap_change_real;
 #[path = "it/pulls.rs"]
 mod pulls;
 #[path = "it/registry.rs"]

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use millrace_engine::olap::OlapResult;
-use reqwest::{Client, Method, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Method, redirect};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -13,13 +13,13 @@ use super::limits::{ANSWER_BYTES_MAX, CALL_TIMEOUT, SHOWN_CHARS_MAX, STATE_TIMEO
 /// Makes the calls.
 pub struct Http {
     runtime: Runtime,
-    client: Client,
 }
 
 /// A server of a system, and who asks it.
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
     http: &'a Http,
+    client: &'a Client,
     /// `Pinot` or `Druid`.
     pub system: &'static str,
     pub url: &'a str,
@@ -35,7 +35,7 @@ pub struct Answer {
 
 impl Http {
     /// # Errors
-    /// When the system refuses the thread, or TLS cannot be used.
+    /// When the system refuses the thread.
     pub fn new() -> Result<Self, String> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -43,20 +43,36 @@ impl Http {
             .enable_all()
             .build()
             .map_err(|e| format!("cannot start the thread for Pinot and Druid: {e}"))?;
-        // Credentials go nowhere but to the server that they are for.
-        let client = Client::builder().redirect(redirect::Policy::none()).build();
-        let client = client.map_err(|e| format!("cannot make HTTP calls: {e}"))?;
-        Ok(Http { runtime, client })
+        Ok(Http { runtime })
     }
 
     pub fn site<'a>(
         &'a self,
+        client: &'a Client,
         system: &'static str,
         url: &'a str,
         authorization: Option<&'a str>,
     ) -> Site<'a> {
-        Site { http: self, system, url, authorization }
+        Site { http: self, client, system, url, authorization }
     }
+}
+
+/// A client that trusts the authorities of the machine, and those of `ca_pem`.
+///
+/// # Errors
+/// When there is no certificate in it, or TLS cannot be used.
+pub fn client(ca_pem: Option<&str>) -> Result<Client, String> {
+    // Credentials go nowhere but to the server that they are for.
+    let mut builder = Client::builder().redirect(redirect::Policy::none());
+    if let Some(pem) = ca_pem {
+        let found = Certificate::from_pem_bundle(pem.as_bytes());
+        let found = found.map_err(|e| format!("it has no certificates as PEM ({})", chain(&e)))?;
+        if found.is_empty() {
+            return Err("it has no certificates as PEM".to_owned());
+        }
+        builder = found.into_iter().fold(builder, ClientBuilder::add_root_certificate);
+    }
+    builder.build().map_err(|e| format!("cannot make HTTP calls: {}", chain(&e)))
 }
 
 impl Site<'_> {
@@ -66,6 +82,15 @@ impl Site<'_> {
 
     pub fn post(&self, path: &str, body: &Value) -> OlapResult<Answer> {
         self.call(Method::POST, path, Some(body.to_string()), CALL_TIMEOUT)
+    }
+
+    /// A question with a document: it changes nothing.
+    pub fn ask(&self, path: &str, body: &Value) -> OlapResult<Answer> {
+        self.call(Method::POST, path, Some(body.to_string()), STATE_TIMEOUT)
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> OlapResult<Answer> {
+        self.call(Method::PUT, path, Some(body.to_string()), CALL_TIMEOUT)
     }
 
     pub fn delete(&self, path: &str) -> OlapResult<Answer> {
@@ -81,8 +106,8 @@ impl Site<'_> {
         body: Option<String>,
         timeout: Duration,
     ) -> OlapResult<Answer> {
-        let Site { http, system, url, authorization } = *self;
-        let mut request = http.client.request(method, format!("{url}{path}")).timeout(timeout);
+        let Site { http, client, system, url, authorization } = *self;
+        let mut request = client.request(method, format!("{url}{path}")).timeout(timeout);
         request = request.header("Accept", "application/json");
         if let Some(secret) = authorization {
             request = request.header("Authorization", secret);
@@ -97,7 +122,16 @@ impl Site<'_> {
         });
         let late = || format!("no answer within {} s", timeout.as_secs());
         let answer = answer.recv_timeout(timeout * 2).unwrap_or_else(|_| Err(late()));
-        let answer = answer.map_err(|why| format!("{system} at {url} does not answer: {why}"))?;
+        let answer = answer.map_err(|why| {
+            let hint = match why.contains("certificate") {
+                true => format!(
+                    "; millrace.{}.tls.ca.file in the configuration names a file of authorities",
+                    system.to_lowercase()
+                ),
+                false => String::new(),
+            };
+            format!("{system} at {url} does not answer: {why}{hint}")
+        })?;
         self.usable(answer)
     }
 

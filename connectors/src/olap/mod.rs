@@ -32,6 +32,8 @@ pub struct Access {
     /// Value of the header `Authorization`. Sent to `url` only: who writes statements must not
     /// learn it by naming another server.
     pub authorization: Option<String>,
+    /// Certificates, as PEM, of authorities that its TLS may use beside those of the machine.
+    pub ca_pem: Option<String>,
 }
 
 /// Never shows the secret.
@@ -71,6 +73,8 @@ pub fn basic(user_info: &str) -> String {
 /// Makes tables over HTTP, on a thread of its own.
 pub struct OlapClients {
     http: Http,
+    pinot: reqwest::Client,
+    druid: reqwest::Client,
     config: OlapConfig,
 }
 
@@ -78,7 +82,12 @@ impl OlapClients {
     /// # Errors
     /// When the system refuses the thread, or TLS cannot be used.
     pub fn new(config: OlapConfig) -> Result<Self, String> {
-        Ok(OlapClients { http: Http::new()?, config })
+        let client = |system: &str, access: &Access| {
+            let made = http::client(access.ca_pem.as_deref());
+            made.map_err(|why| format!("millrace.{system}.tls.ca.file: {why}"))
+        };
+        let (pinot, druid) = (client("pinot", &config.pinot)?, client("druid", &config.druid)?);
+        Ok(OlapClients { http: Http::new()?, pinot, druid, config })
     }
 
     fn brokers<'a>(&'a self, table: &'a OlapTable) -> &'a str {
@@ -88,23 +97,25 @@ impl OlapClients {
     fn pinot<'a>(&'a self, table: &'a OlapTable) -> OlapResult<PinotClient<'a>> {
         let access = &self.config.pinot;
         let url = access.url(table)?;
-        Ok(PinotClient::new(self.http.site("Pinot", url, access.authorization(url))))
+        Ok(PinotClient::new(self.http.site(&self.pinot, "Pinot", url, access.authorization(url))))
     }
 
     fn druid<'a>(&'a self, table: &'a OlapTable) -> OlapResult<DruidClient<'a>> {
         let access = &self.config.druid;
         let url = access.url(table)?;
-        Ok(DruidClient::new(self.http.site("Druid", url, access.authorization(url))))
+        Ok(DruidClient::new(self.http.site(&self.druid, "Druid", url, access.authorization(url))))
     }
 }
 
 impl OlapTargets for OlapClients {
     fn documents(&self, table: &OlapTable) -> OlapResult<Value> {
         let brokers = self.brokers(table);
-        Ok(match table.system {
-            OlapSystem::Pinot => pinot::documents(table, brokers, pinot::Dialect::Current),
-            OlapSystem::Druid => druid::spec(table, brokers),
-        })
+        if table.system == OlapSystem::Druid {
+            return Ok(druid::spec(table, brokers));
+        }
+        let understood = self.pinot(table).and_then(|pinot| pinot.understood(table, brokers));
+        let current = |_| pinot::documents(table, brokers, pinot::Dialect::Current);
+        Ok(understood.unwrap_or_else(current))
     }
 
     fn check(&self, table: &OlapTable) -> OlapResult<()> {
@@ -118,6 +129,14 @@ impl OlapTargets for OlapClients {
         match table.system {
             OlapSystem::Pinot => self.pinot(table)?.create(table, self.brokers(table)),
             OlapSystem::Druid => self.druid(table)?.create(table, self.brokers(table)),
+        }
+    }
+
+    fn alter(&self, old: &OlapTable, new: &OlapTable) -> OlapResult<()> {
+        let brokers = self.brokers(new);
+        match new.system {
+            OlapSystem::Pinot => self.pinot(new)?.alter(new, brokers),
+            OlapSystem::Druid => self.druid(new)?.alter(old, new, brokers),
         }
     }
 

@@ -213,8 +213,25 @@ fn servers_that_do_not_take_the_table() {
 }
 
 #[test]
+fn authorities_are_certificates() {
+    let check = |pem: &str| {
+        let pinot = Access { ca_pem: Some(pem.to_owned()), ..Access::default() };
+        let made = OlapClients::new(OlapConfig { pinot, ..OlapConfig::default() });
+        let why = made.err().unwrap_or_default();
+        assert!(why.starts_with("millrace.pinot.tls.ca.file: it has no certificates"), "{why}");
+    };
+    check("");
+    check("no PEM");
+    check("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+}
+
+#[test]
 fn credentials_go_to_one_place() {
-    let access = Access { url: Some("http://a".into()), authorization: Some("Bearer t".into()) };
+    let access = Access {
+        url: Some("http://a".into()),
+        authorization: Some("Bearer t".into()),
+        ca_pem: None,
+    };
     assert_eq!(access.authorization("http://a"), Some("Bearer t"));
     assert_eq!(access.authorization("http://b"), None);
     assert!(!format!("{access:?}").contains("Bearer"));

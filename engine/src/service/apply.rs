@@ -53,8 +53,16 @@ fn apply_record(inner: &Inner, offset: Offset, record: &CommandRecord) -> Result
             catalog.sources.remove(source);
             inner.doomed.add(offset.0, delete.iter().copied());
         }
-        Command::CreateSink { sink, target, facts } => {
+        Command::CreateSink { sink, target, facts, former } => {
             let query = query_of(inner, record, Some(target), facts, &catalog)?;
+            if let Some(former) = former {
+                rename_sink(&mut catalog, &sink.name, former);
+            }
+            add_sink(&mut catalog, &query, sink);
+            inner.registry.add(Arc::new(query));
+        }
+        Command::AlterSink { sink, source } => {
+            let query = altered_query(inner, record, sink, source)?;
             add_sink(&mut catalog, &query, sink);
             inner.registry.add(Arc::new(query));
         }
@@ -84,7 +92,34 @@ fn query_of(
         Some(kept) => (analyze::kept_table(kept)?, Arc::new(kept.clone())),
         None => plan_of(&record.statement, catalog, &record.properties)?,
     };
-    let sink = sink.unwrap_or(&target);
+    define(inner, record, plan, sink.unwrap_or(&target), facts)
+}
+
+/// The query of a sink whose table has more columns.
+fn altered_query(
+    inner: &Inner,
+    record: &CommandRecord,
+    sink: &OlapSink,
+    source: &Source,
+) -> Result<QueryDef> {
+    let Some(old) = inner.registry.get(&sink.query) else {
+        return Err(EngineError::Config(format!("query {} does not exist", sink.query)));
+    };
+    let (plan, target) = analyze::sink_plan(sink, &Arc::new(source.clone()))?;
+    let query = define(inner, record, plan, &target, &old.facts)?;
+    // What SHOW QUERIES counts goes on, and its statement is the sink's.
+    query.status.add(&old.status.counts());
+    Ok(QueryDef { sql: sink.sql.clone(), ..query })
+}
+
+/// A query, on the stores of the one of its id if there is one.
+fn define(
+    inner: &Inner,
+    record: &CommandRecord,
+    plan: QueryPlan,
+    sink: &Source,
+    facts: &QueryFacts,
+) -> Result<QueryDef> {
     let sink = Arc::new(schemas::with_schemas(sink, &facts.schemas));
     if let Some(registry) = inner.seams.formats.registry() {
         facts.schemas.values().for_each(|schema| registry.remember(schema.clone()));
@@ -149,6 +184,14 @@ fn add_sink(catalog: &mut Catalog, query: &QueryDef, sink: &OlapSink) {
         Arc::make_mut(info).writes.clear();
     }
     catalog.sinks.insert(sink.name.clone(), Arc::new(sink.clone()));
+}
+
+/// The sink goes on with its table under another name.
+pub(super) fn rename_sink(catalog: &mut Catalog, name: &str, former: &str) {
+    if let Some(sink) = catalog.sinks.remove(name) {
+        let sink = OlapSink { name: former.to_owned(), ..sink.as_ref().clone() };
+        catalog.sinks.insert(sink.name.clone(), Arc::new(sink));
+    }
 }
 
 fn remove_queries(inner: &Inner, offset: Offset, catalog: &mut Catalog, queries: &[String]) {

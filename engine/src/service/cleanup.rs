@@ -3,6 +3,7 @@
 //! commands, and deleting what is gone is fine, so it does not matter who is first.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -22,24 +23,34 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Topics to be deleted, and the offset of the command that says so.
 #[derive(Default)]
-pub(super) struct Doomed(Mutex<BTreeMap<TopicId, i64>>);
+pub(super) struct Doomed {
+    topics: Mutex<BTreeMap<TopicId, i64>>,
+    /// Statements that wait until all lanes have passed a command.
+    waiting: AtomicUsize,
+    /// What they have passed, as of when it was last looked.
+    passed: AtomicI64,
+}
 
 impl Doomed {
     pub fn add(&self, command: i64, topics: impl IntoIterator<Item = TopicId>) {
-        self.0.lock().extend(topics.into_iter().map(|topic| (topic, command)));
+        self.topics.lock().extend(topics.into_iter().map(|topic| (topic, command)));
     }
 
     /// True if a topic of a command up to `command` is still there.
     pub fn waits(&self, command: i64) -> bool {
-        self.0.lock().values().any(|at| *at <= command)
+        self.topics.lock().values().any(|at| *at <= command)
     }
 
     fn list(&self) -> BTreeMap<TopicId, i64> {
-        self.0.lock().clone()
+        self.topics.lock().clone()
     }
 
     fn remove(&self, topic: TopicId) {
-        self.0.lock().remove(&topic);
+        self.topics.lock().remove(&topic);
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
     }
 }
 
@@ -59,15 +70,20 @@ struct Headers {
 impl Cleanup {
     /// Deletes what may go now.
     pub fn round(&mut self, inner: &Inner, booted: &Booted, share: &Share) -> Result<()> {
-        if self.not_before.is_some_and(|at| Instant::now() < at) {
+        let held = self.not_before.is_some_and(|at| Instant::now() < at);
+        if held && !inner.doomed.is_awaited() {
             return Ok(());
         }
         let doomed = inner.doomed.list();
-        if doomed.is_empty() {
+        if doomed.is_empty() && !inner.doomed.is_awaited() {
             self.headers = None;
             return Ok(());
         }
         let passed = self.passed(inner, booted, share)?;
+        inner.doomed.passed.store(passed, Ordering::Release);
+        if held {
+            return Ok(());
+        }
         let log = inner.seams.log.as_ref();
         let mut left = false;
         for (topic, _) in doomed.into_iter().filter(|(_, command)| *command <= passed) {
@@ -140,6 +156,20 @@ pub(super) fn forget_gone(inner: &Inner, existing: &[crate::log::TopicInfo]) {
             inner.doomed.remove(topic);
         }
     }
+}
+
+/// Waits until every lane of the service works by a command; false: not within that time.
+pub(super) fn await_passed(inner: &Inner, command: i64, at_most: Duration) -> bool {
+    let (doomed, start) = (&inner.doomed, Instant::now());
+    // What was looked up for others may be old: commands only grow, so it can only be too small.
+    doomed.waiting.fetch_add(1, Ordering::AcqRel);
+    let mut passed = false;
+    while !passed && !inner.stopping() && start.elapsed() < at_most {
+        passed = doomed.passed.load(Ordering::Acquire) >= command;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    doomed.waiting.fetch_sub(1, Ordering::AcqRel);
+    passed
 }
 
 /// Waits until the topics of a command are deleted, or for a while.

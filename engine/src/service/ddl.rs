@@ -23,8 +23,7 @@ use crate::service::facts::{self, FactFinder, Wish};
 use crate::service::kept::is_kept;
 use crate::service::replace::{self, writer_of};
 use crate::service::schemas::{SchemaDesk, Schemas};
-use crate::service::targets::terminable;
-use crate::service::words::{capitalised, query_command, source_word};
+use crate::service::words::{capitalised, source_word};
 use crate::service::{Booted, Inner};
 use crate::topology::Topology;
 
@@ -83,22 +82,24 @@ impl Inner {
         let booted = self.booted()?;
         let properties = effective(self, properties)?;
         let _one_at_a_time = self.ddl.lock();
-        for _ in 0..APPEND_TRIES_MAX {
+        // Each sink that follows its source takes a turn, too.
+        for _ in 0..APPEND_TRIES_MAX + self.catalog().sinks.len() {
             let end = booted.commands.end(LOG_TIMEOUT).map_err(ApiError::Engine)?;
             self.await_applied(end)?;
             let catalog = self.catalog();
             let Checked { text, analyzed } = self.analyze_ddl(sql, &catalog, &properties)?;
+            if let Some(change) = self.next_to_follow(sql, &catalog, &analyzed)? {
+                let record = self.record(text, &properties, self.follow(&catalog, change)?);
+                if let Some(offset) = self.append(booted, end, "sink/follow", &record)? {
+                    self.await_everywhere(offset)?;
+                }
+                continue;
+            }
             let decision = match self.decide(booted, sql, &catalog, analyzed, &properties, end)? {
                 Outcome::Do(decision) => *decision,
                 Outcome::Nothing(message) => return Ok(nothing(message)),
             };
-            let record = CommandRecord {
-                format: COMMAND_FORMAT,
-                uuid: self.uuid(),
-                statement: text,
-                properties: properties.clone(),
-                command: decision.command.clone(),
-            };
+            let record = self.record(text, &properties, decision.command.clone());
             match self.append(booted, end, &decision.id, &record)? {
                 Some(offset) => return self.finish(decision, offset),
                 None => continue,
@@ -106,6 +107,16 @@ impl Inner {
         }
         let busy = "other nodes kept changing the catalog at the same time; try again";
         Err(ApiError::Engine(EngineError::Config(busy.to_owned())))
+    }
+
+    fn record(
+        &self,
+        statement: String,
+        properties: &Properties,
+        command: Command,
+    ) -> CommandRecord {
+        let (uuid, properties) = (self.uuid(), properties.clone());
+        CommandRecord { format: COMMAND_FORMAT, uuid, statement, properties, command }
     }
 
     /// As [`analyze`], after the registry has given the columns that the statement leaves out.
@@ -177,7 +188,7 @@ impl Inner {
     }
 
     /// Waits until commands below `end` are applied here.
-    fn await_applied(&self, end: Offset) -> ApiResult<()> {
+    pub(super) fn await_applied(&self, end: Offset) -> ApiResult<()> {
         let start = Instant::now();
         // Control records take offsets too, so the last command may stand below `end - 1`.
         while self.command_position.load(Ordering::Acquire) < end.0 {
@@ -216,6 +227,7 @@ impl Inner {
             }
             Analyzed::Drop(drop) => self.decide_drop(catalog, drop),
             Analyzed::CreateSink(new) => self.decide_sink(booted, *new, properties, end),
+            Analyzed::AlterSink(change) => self.decide_alter_sink(catalog, *change),
             Analyzed::DropSink(drop) => self.decide_drop_sink(drop),
             Analyzed::AlterSource(source) => Ok(decide_alter(*source)),
             Analyzed::CreateType(new) => Ok(decide_type(new)),
@@ -224,25 +236,9 @@ impl Inner {
                 let id = format!("type/{name}/drop");
                 Ok(decided(Command::DropType { name }, id, message, None))
             }
-            Analyzed::Terminate(target) => {
-                let queries = self.targets(sql, catalog, &target)?;
-                let queries = terminable(sql, catalog, &target, queries)?;
-                let id = query_command(&queries, "terminate");
-                let message = "Query terminated.".to_owned();
-                Ok(decided(Command::Terminate { queries }, id, message, None))
-            }
-            Analyzed::Pause(target) => {
-                let queries = self.targets(sql, catalog, &target)?;
-                let id = query_command(&queries, "pause");
-                let message = "Query paused.".to_owned();
-                Ok(decided(Command::Pause { queries }, id, message, None))
-            }
-            Analyzed::Resume(target) => {
-                let queries = self.targets(sql, catalog, &target)?;
-                let id = query_command(&queries, "resume");
-                let message = "Query resumed.".to_owned();
-                Ok(decided(Command::Resume { queries }, id, message, None))
-            }
+            Analyzed::Terminate(target) => self.decide_terminate(sql, catalog, &target),
+            Analyzed::Pause(target) => self.decide_pause(sql, catalog, &target, true),
+            Analyzed::Resume(target) => self.decide_pause(sql, catalog, &target, false),
             _ => Err(not_distributed(sql)),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use millrace_sql::analyze::{Analyzed, PullPlan};
+use millrace_sql::analyze::{Analyzed, PullPlan, sink_plan};
 use millrace_sql::plan::QueryPlan;
 
 use crate::api::{ApiError, ApiResult, ExplainTarget, Explained, Properties};
@@ -66,6 +66,12 @@ impl Inner {
                 let user = |why| ApiError::Engine(EngineError::User(why));
                 sink = Some(documents.map_err(user)?);
                 (new.plan, Some(new.sink.name))
+            }
+            Analyzed::AlterSink(change) => {
+                let documents = self.olap()?.documents(&change.sink.table);
+                sink = Some(documents.map_err(|why| ApiError::Engine(EngineError::User(why)))?);
+                let planned = sink_plan(&change.sink, &Arc::new(change.source));
+                (planned.map_err(ddl::refused(sql))?.0, Some(change.sink.name))
             }
             Analyzed::Push(plan) | Analyzed::PullStream(plan) => (*plan, None),
             Analyzed::Pull(plan) => return self.explain_tables(text, &plan),

@@ -23,6 +23,8 @@ mod replace;
 mod sandbox;
 pub mod schemas;
 mod share;
+mod sink_change;
+mod sink_watch;
 mod sinks;
 mod start_push;
 mod targets;
@@ -115,6 +117,8 @@ pub(crate) struct Inner {
     command_position: AtomicI64,
     /// Topics to be deleted when all lanes have passed their commands.
     doomed: cleanup::Doomed,
+    /// What the systems of sinks said.
+    sink_watch: sink_watch::SinkWatch,
     /// One statement at a time changes the catalog.
     ddl: Mutex<()>,
     /// Running push queries: what ends them.
@@ -156,6 +160,7 @@ impl Service {
             lanes: OnceLock::new(),
             command_position: AtomicI64::new(0),
             doomed: cleanup::Doomed::default(),
+            sink_watch: sink_watch::SinkWatch::default(),
             ddl: Mutex::new(()),
             pushes: Mutex::new(BTreeMap::new()),
             troubles: Mutex::new(BTreeMap::new()),
@@ -170,6 +175,13 @@ impl Service {
             .stack_size(millrace_sql::parser::STACK_BYTES)
             .spawn(move || control::run(&controlled))
             .map_err(|e| EngineError::Config(format!("cannot start the control thread: {e}")))?;
+        if inner.seams.olap.is_some() {
+            let watched = Arc::downgrade(&inner);
+            std::thread::Builder::new()
+                .name("sinks".to_owned())
+                .spawn(move || sink_watch::run(&watched))
+                .map_err(|e| EngineError::Config(format!("cannot start a thread: {e}")))?;
+        }
         Ok(Arc::new(Service { inner, control: Mutex::new(Some(thread)) }))
     }
 

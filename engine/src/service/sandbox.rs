@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use millrace_sql::analyze::{Analyzed, NewQuery, NewSource};
+use millrace_sql::analyze::{Analyzed, NewQuery, NewSink, NewSource};
 use millrace_sql::catalog::{Catalog, QueryInfo, SourceKind};
 use millrace_sql::olap::OlapSink;
-use millrace_sql::plan::QueryPlan;
 
 use crate::api::{ApiError, ApiResult, Properties};
 use crate::service::Inner;
+use crate::service::apply;
 use crate::service::control::effective;
 use crate::service::ddl::{Checked, refused};
 use crate::service::kept::{is_kept, sandbox_query};
@@ -29,6 +29,9 @@ impl Inner {
         self.booted()?;
         let properties = effective(self, properties)?;
         let Checked { text, analyzed } = self.analyze_ddl(sql, catalog, &properties)?;
+        for change in self.following(sql, catalog, &analyzed)? {
+            catalog.sinks.insert(change.sink.name.clone(), Arc::new(change.sink));
+        }
         match analyzed {
             Analyzed::CreateSource(new) => {
                 self.try_source(catalog, &new, sql, text, &properties)?
@@ -43,7 +46,10 @@ impl Inner {
                     catalog.queries.remove(&query);
                 }
             }
-            Analyzed::CreateSink(new) => self.try_sink(catalog, new.sink, &new.plan)?,
+            Analyzed::CreateSink(new) => self.try_sink(catalog, *new)?,
+            Analyzed::AlterSink(change) => {
+                catalog.sinks.insert(change.sink.name.clone(), Arc::new(change.sink));
+            }
             Analyzed::DropSink(drop) => {
                 catalog.sinks.remove(&drop.sink.name);
                 catalog.queries.remove(&drop.sink.query);
@@ -90,9 +96,13 @@ impl Inner {
         Ok(())
     }
 
-    fn try_sink(&self, catalog: &mut Catalog, sink: OlapSink, plan: &QueryPlan) -> ApiResult<()> {
+    fn try_sink(&self, catalog: &mut Catalog, new: NewSink) -> ApiResult<()> {
         self.olap()?;
-        Topology::of(plan).map_err(ApiError::Engine)?;
+        let NewSink { sink, plan, former, .. } = new;
+        Topology::of(&plan).map_err(ApiError::Engine)?;
+        if let Some(former) = former {
+            apply::rename_sink(catalog, &sink.name, &former);
+        }
         let sink = OlapSink { query: format!("SANDBOX_SINK_{}", sink.name), ..sink };
         let info = QueryInfo {
             id: sink.query.clone(),

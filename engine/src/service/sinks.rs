@@ -2,17 +2,17 @@
 //! twice; replay does none of it (R35).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millrace_sql::analyze::{DropSinkPlan, NewSink};
 use millrace_sql::catalog::Source;
 use millrace_sql::olap::OlapSink;
 
-use crate::api::{ApiError, ApiResult, Properties, QueryState, SinkStatus};
+use crate::api::{ApiError, ApiResult, Properties};
 use crate::command::Command;
 use crate::error::EngineError;
 use crate::ids::{Offset, TopicId, Tp};
-use crate::log::{Cleanup, PollLimits, ReadClass, TopicInfo};
+use crate::log::{Cleanup, TopicInfo};
 use crate::olap::OlapTargets;
 use crate::service::command_log::wait;
 use crate::service::ddl::{Outcome, decided};
@@ -21,10 +21,6 @@ use crate::service::{Booted, Inner, facts};
 use crate::topology::Topology;
 
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
-/// So many offsets are looked through for records.
-const COUNTED_MAX: u64 = 1_000;
-const COUNT_TIME_MAX: Duration = Duration::from_secs(2);
-const COUNT_PAUSE: Duration = Duration::from_millis(5);
 
 impl Inner {
     pub(super) fn olap(&self) -> ApiResult<&Arc<dyn OlapTargets>> {
@@ -46,7 +42,7 @@ impl Inner {
         end: Offset,
     ) -> ApiResult<Outcome> {
         let targets = self.olap()?;
-        let NewSink { sink, plan, target, topic } = new;
+        let NewSink { sink, plan, target, topic, former } = new;
         let there = self.free_topic(&target)?;
         targets.check(&sink.table).map_err(user)?;
         let topology = Topology::of(&plan).map_err(ApiError::Engine)?;
@@ -65,11 +61,18 @@ impl Inner {
             return Err(user(format!("{why}{}", left.unwrap_or_default())));
         }
         let id = format!("sink/{}/create", sink.name);
-        let message =
+        let mut message =
             format!("Sink {} created: table {}, fed by query {query}", sink.name, sink.table.name);
+        if let Some(former) = &former {
+            message.push_str(&format!(
+                ". It is filled from the beginning. The table before goes on as sink {former}; when \
+                 nobody reads it any more, DROP SINK {former} DELETE TABLE DELETE TOPIC"
+            ));
+        }
         let sink = Box::new(OlapSink { query: query.clone(), ..sink });
         let target = Box::new(target);
-        Ok(decided(Command::CreateSink { sink, target, facts }, id, message, Some(query)))
+        let command = Command::CreateSink { sink, target, facts, former };
+        Ok(decided(command, id, message, Some(query)))
     }
 
     /// The topic if it is there: it must be as if it had just been made, for a table that reads it
@@ -130,84 +133,6 @@ impl Inner {
         let (id, message) = (format!("sink/{name}/drop"), format!("Sink {name} dropped: {what}."));
         let (sink, query) = (name.clone(), sink.query.clone());
         Ok(decided(Command::DropSink { sink, query, delete }, id, message, None))
-    }
-
-    pub(super) fn sinks(&self, only: Option<&str>) -> ApiResult<Vec<SinkStatus>> {
-        let catalog = self.catalog();
-        let wanted = catalog.sinks.values().filter(|s| only.is_none_or(|name| name == s.name));
-        wanted.map(|sink| self.sink_status(sink)).collect()
-    }
-
-    fn sink_status(&self, sink: &Arc<OlapSink>) -> ApiResult<SinkStatus> {
-        let targets = self.olap()?;
-        let query = self.queries().into_iter().find(|query| query.id == sink.query);
-        let told = targets.state(&sink.table);
-        let own = query.as_ref().map(|query| query.state);
-        let own_error = query.as_ref().and_then(|query| query.errors.first());
-        let own_error = own_error.map(|(_, why)| format!("query {}: {why}", sink.query));
-        let (state, last_error) = match own {
-            Some(QueryState::Running) | None => (told.state, told.last_error),
-            Some(state) => (state.name().to_owned(), own_error.or(told.last_error)),
-        };
-        Ok(SinkStatus {
-            sink: sink.clone(),
-            state,
-            lag: self.sink_lag(sink, &told.next),
-            last_error,
-            rows: query.map_or(0, |query| query.records_out),
-            current_rows: targets.current_rows(&sink.table),
-            documents: targets.documents(&sink.table).unwrap_or_default(),
-        })
-    }
-
-    /// Records of the topic that the table has not read; `None`: not known.
-    fn sink_lag(
-        &self,
-        sink: &OlapSink,
-        next: &std::collections::BTreeMap<u32, i64>,
-    ) -> Option<u64> {
-        let facts = self.registry.get(&sink.query)?.topic(&sink.table.topic).ok()?;
-        let log = self.seams.log.as_ref();
-        let tps: Vec<Tp> = (0..facts.partitions).map(|p| Tp::new(facts.id, p)).collect();
-        let ends = wait(log, LOG_TIMEOUT, || log.ends(&tps)).and_then(|ends| ends).ok()?;
-        let mut behind = Vec::new();
-        for (tp, ends) in tps.into_iter().zip(ends) {
-            let next = *next.get(&tp.partition.0)?;
-            if next < ends.lso.0 {
-                behind.push((tp, Offset(next), ends.lso));
-            }
-        }
-        let offsets = behind.iter().map(|(_, next, end)| (end.0 - next.0) as u64).sum();
-        match offsets {
-            0..=COUNTED_MAX => self.count_records(&behind).or(Some(offsets)),
-            _ => Some(offsets),
-        }
-    }
-
-    /// Records in ranges of offsets: markers of transactions and what was aborted take offsets, too,
-    /// and at rest nobody will ever read past them. `None`: it takes too long.
-    fn count_records(&self, ranges: &[(Tp, Offset, Offset)]) -> Option<u64> {
-        if ranges.is_empty() {
-            return Some(0);
-        }
-        let log = self.seams.log.as_ref();
-        let mut cursor = log.cursor(ReadClass::Restore);
-        cursor.assign(&ranges.iter().map(|(tp, next, _)| (*tp, *next)).collect::<Vec<_>>());
-        let limits = PollLimits { records_max: 1_000, bytes_max: 4 << 20 };
-        let (start, mut count) = (Instant::now(), 0);
-        while start.elapsed() < COUNT_TIME_MAX {
-            let mut batches = Vec::new();
-            cursor.poll(&limits, &mut batches).ok()?;
-            count += batches.iter().map(|batch| batch.records.len() as u64).sum::<u64>();
-            let read = |(tp, _, end): &(Tp, Offset, Offset)| {
-                cursor.position(*tp).is_some_and(|position| position.next >= *end)
-            };
-            if ranges.iter().all(read) {
-                return Some(count);
-            }
-            log.park(COUNT_PAUSE);
-        }
-        None
     }
 }
 

@@ -5,11 +5,50 @@ use millrace_sql::catalog::Catalog;
 use millrace_sql::error::SqlError;
 
 use crate::api::{ApiError, ApiResult};
+use crate::command::Command;
 use crate::service::Inner;
-use crate::service::ddl::refused;
+use crate::service::ddl::{Outcome, decided, refused};
 use crate::service::kept::keeps_table;
+use crate::service::words::query_command;
 
 impl Inner {
+    pub(super) fn decide_terminate(
+        &self,
+        sql: &str,
+        catalog: &Catalog,
+        target: &QueryTarget,
+    ) -> ApiResult<Outcome> {
+        let queries = self.targets(sql, catalog, target)?;
+        let queries = terminable(sql, catalog, target, queries)?;
+        let id = query_command(&queries, "terminate");
+        Ok(decided(Command::Terminate { queries }, id, "Query terminated.".to_owned(), None))
+    }
+
+    /// PAUSE, or else RESUME.
+    pub(super) fn decide_pause(
+        &self,
+        sql: &str,
+        catalog: &Catalog,
+        target: &QueryTarget,
+        pause: bool,
+    ) -> ApiResult<Outcome> {
+        let queries = self.targets(sql, catalog, target)?;
+        let (verb, done) = if pause { ("pause", "paused") } else { ("resume", "resumed") };
+        let (id, message) = match target {
+            QueryTarget::Sink(name) => {
+                (format!("sink/{}/{verb}", name.value), format!("Sink {} {done}.", name.value))
+            }
+            QueryTarget::All | QueryTarget::Id(_) => {
+                (query_command(&queries, verb), format!("Query {done}."))
+            }
+        };
+        let command = match pause {
+            true => Command::Pause { queries },
+            false => Command::Resume { queries },
+        };
+        Ok(decided(command, id, message, None))
+    }
+
     /// Ids that TERMINATE, PAUSE or RESUME mean.
     pub(super) fn targets(
         &self,
@@ -21,6 +60,14 @@ impl Inner {
             QueryTarget::All => {
                 Ok(catalog.queries.keys().filter(|id| !keeps_table(id)).cloned().collect())
             }
+            QueryTarget::Sink(name) => match catalog.sinks.get(&name.value) {
+                Some(sink) => Ok(vec![sink.query.clone()]),
+                None => {
+                    let error = SqlError::invalid(format!("Sink `{}` does not exist.", name.value));
+                    let error = error.at(name.span()).hint("SHOW SINKS lists what there is");
+                    Err(refused(sql)(error))
+                }
+            },
             QueryTarget::Id(id) if keeps_table(&id.value) => {
                 let error = SqlError::invalid(format!(
                     "Cannot terminate query '{}' because it is linked to a source table.",

@@ -142,6 +142,7 @@ fn sinks(items: &Value, width: usize) -> String {
         ("Source", "source"),
         ("State", "state"),
         ("Lag", "lag"),
+        ("Behind (s)", "freshnessSeconds"),
         ("Last Error", "lastError"),
     ];
     listing(items, &columns, width)
@@ -158,6 +159,7 @@ fn sink(sink: &Value, width: usize) -> String {
         ("Query", "queryId"),
         ("State", "state"),
         ("Lag", "lag"),
+        ("Behind (s)", "freshnessSeconds"),
         ("Rows emitted", "rowsEmitted"),
         ("Last error", "lastError"),
         ("Statement", "statement"),

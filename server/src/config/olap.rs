@@ -45,7 +45,13 @@ fn access<'a>(get: impl Fn(&str) -> Option<&'a str>, system: &str) -> Result<Acc
         let why = "credentials are sent to one place only";
         return Err(format!("{} is not set: {why}", setting("url")));
     }
-    Ok(Access { url, authorization })
+    let ca_pem = match get(&setting("tls.ca.file")) {
+        None => None,
+        Some(file) => Some(std::fs::read_to_string(file).map_err(|e| {
+            format!("{} is '{file}', which cannot be read: {e}", setting("tls.ca.file"))
+        })?),
+    };
+    Ok(Access { url, authorization, ca_pem })
 }
 
 #[cfg(test)]
@@ -60,7 +66,7 @@ mod tests {
                 settings.iter().find(|(n, _)| *n == short).map(|(_, value)| *value)
             };
             let got = match config(get, "k:9092") {
-                Ok(OlapConfig { pinot: Access { url, authorization }, .. }) => {
+                Ok(OlapConfig { pinot: Access { url, authorization, .. }, .. }) => {
                     format!("{} {}", url.unwrap_or_default(), authorization.unwrap_or_default())
                 }
                 Err(why) => why,
@@ -77,5 +83,6 @@ mod tests {
         check(&[(basic, "u:p")], "url is not set");
         check(&[(url, "p:9000")], "http://host:port");
         check(&[(url, "http://u:p@h")], "http://host:port");
+        check(&[("tls.ca.file", "/nowhere/ca.pem")], "'/nowhere/ca.pem', which cannot be read");
     }
 }

@@ -1,6 +1,6 @@
 //! SHOW SINKS and DESCRIBE SINK.
 
-use millrace_engine::api::{Api, SinkStatus};
+use millrace_engine::api::{Api, SinkPartition, SinkStatus};
 use millrace_sql::catalog::Catalog;
 use millrace_sql::olap::OlapColumn;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub fn describe(api: &dyn Api, name: &str, extended: bool, text: &str) -> Result
     described["fields"] = status.sink.table.columns.iter().map(field).collect();
     described["currentRowsQuery"] = json!(status.current_rows);
     if extended {
+        let partition = |p: &SinkPartition| json!({ "partition": p.partition, "nextOffset": p.next, "endOffset": p.end });
+        described["partitions"] = status.partitions.iter().map(partition).collect();
         described["documents"] = status.documents.clone();
     }
     Ok(entity("sink_description", text, json!({ "sinkDescription": described })))
@@ -57,6 +59,7 @@ fn line(status: &SinkStatus) -> Value {
         "queryId": sink.query,
         "state": status.state,
         "lag": status.lag,
+        "freshnessSeconds": status.freshness_ms.map(|ms| ms as f64 / 1000.0),
         "rowsEmitted": status.rows,
         "lastError": status.last_error,
     })

@@ -35,6 +35,7 @@ mod keys;
 mod lambdas;
 mod names;
 mod olap;
+mod olap_change;
 mod pull;
 mod pull_keys;
 mod pull_select;
@@ -60,7 +61,8 @@ mod windows;
 mod with;
 
 pub use formats::Side;
-pub use olap::{DropSinkPlan, NewSink};
+pub use olap::{DropSinkPlan, NewSink, sink_plan};
+pub use olap_change::{SinkChange, following};
 pub use pull::{Above, PullPlan, above_store};
 pub use push::scalable_source;
 pub use schemas::{Inference, check_registered, inferences, with_columns};
@@ -79,6 +81,8 @@ pub enum Analyzed {
     InsertValues(Box<InsertRow>),
     Drop(DropPlan),
     CreateSink(Box<NewSink>),
+    /// CREATE OR REPLACE SINK of a table that stays.
+    AlterSink(Box<SinkChange>),
     DropSink(DropSinkPlan),
     /// The source with its new columns.
     AlterSource(Box<Source>),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::create::replicas;
 use super::scan::declared;
 use super::with::With;
-use super::{Analyzed, NothingToDo, TopicWish, internal_error};
-use crate::ast::{CreateSink, DropSink, Ident};
+use super::{Analyzed, NothingToDo, TopicWish, internal_error, olap_change};
+use crate::ast::{CreateSink, DropSink};
 use crate::catalog::{
     Catalog, Column, ColumnRole, FormatKind, FormatSpec, KeyWindow, Source, SourceKind,
 };
@@ -25,6 +25,8 @@ pub struct NewSink {
     /// The topic that feeds the table, as what is written.
     pub target: Source,
     pub topic: TopicWish,
+    /// OR REPLACE with another table: the name under which the sink that there is goes on.
+    pub former: Option<String>,
 }
 
 /// `DROP SINK`.
@@ -48,13 +50,18 @@ const GRANULARITIES: &[&str] = &["HOUR", "DAY", "MONTH", "YEAR", "ALL"];
 /// An unknown source, a name that is taken or that the system does not take, a wrong property.
 pub(super) fn create_sink(create: &CreateSink, text: &str, catalog: &Catalog) -> Result<Analyzed> {
     let name = &create.name.value;
-    if catalog.sinks.contains_key(name) {
+    let there = catalog.sinks.get(name);
+    if create.or_replace && create.if_not_exists {
+        let message = "OR REPLACE and IF NOT EXISTS exclude each other.";
+        return Err(SqlError::invalid(message).at(create.name.span()));
+    }
+    if there.is_some() && !create.or_replace {
         let message = format!("A sink with the name `{name}` already exists.");
         return match create.if_not_exists {
             true => Ok(Analyzed::Nothing(NothingToDo { message })),
             false => Err(SqlError::invalid(message)
                 .at(create.name.span())
-                .hint("DROP SINK first: a sink cannot be replaced yet")),
+                .hint("DROP SINK first, or write CREATE OR REPLACE SINK")),
         };
     }
     let Some(source) = catalog.source(&create.source.value) else {
@@ -63,19 +70,38 @@ pub(super) fn create_sink(create: &CreateSink, text: &str, catalog: &Catalog) ->
     };
     let own = if create.system == OlapSystem::Pinot { PINOT } else { DRUID };
     let with = With::new(&create.properties, &[COMMON, own].concat())?;
-    let table = table(create, &with, source)?;
-    let target = target(&table, source, text);
+    let mut table = table(create, &with, source)?;
+    let former = match there {
+        Some(old) if olap_change::same_place(old, &table) => {
+            let topic = with.text("KAFKA_TOPIC")?;
+            return olap_change::in_place(create, old, table, topic, source, text);
+        }
+        Some(old) => {
+            let given = with.text("KAFKA_TOPIC")?.is_some();
+            Some(olap_change::rebuilt(create, old, &mut table, given, catalog)?)
+        }
+        None => None,
+    };
     let topic = TopicWish {
         partitions: source.partitions,
         replicas: replicas(&with)?,
         retention_ms: Some(with.number("RETENTION_MS", -1)?.unwrap_or(-1)),
         retention_min_ms: None,
     };
-    let plan = feed(&table, source, &target)?;
-    let (name, sql) = (name.clone(), text.to_owned());
-    let (source, query) = (source.name.clone(), String::new());
-    let sink = OlapSink { name, sql, source, query, table };
-    Ok(Analyzed::CreateSink(Box::new(NewSink { sink, plan, target, topic })))
+    let (name, sql, query) = (name.clone(), text.to_owned(), String::new());
+    let sink = OlapSink { name, sql, source: source.name.clone(), query, table };
+    let (plan, target) = sink_plan(&sink, source)?;
+    Ok(Analyzed::CreateSink(Box::new(NewSink { sink, plan, target, topic, former })))
+}
+
+/// The plan that feeds a sink from a source as it is or will be, and the topic that is written.
+///
+/// # Errors
+/// When the source has columns that a sink cannot have.
+pub fn sink_plan(sink: &OlapSink, source: &Arc<Source>) -> Result<(QueryPlan, Source)> {
+    let target = target(&sink.table, source, &sink.sql);
+    let plan = feed(&sink.table, source, &target)?;
+    Ok((plan, target))
 }
 
 /// # Errors
@@ -129,7 +155,7 @@ fn table(create: &CreateSink, with: &With<'_>, source: &Source) -> Result<OlapTa
         topic,
         keyed: source.kind == SourceKind::Table,
         windowed: source.window.is_some(),
-        columns: columns(source, &create.source)?,
+        columns: columns(source).map_err(|e| e.at(create.source.span()))?,
         options: options(with)?,
     };
     if table.keyed && !table.windowed && table.options.contains_key("TABLE_RETENTION_DAYS") {
@@ -207,10 +233,10 @@ fn scanned(source: &Source) -> Vec<ScanColumn> {
 
 /// # Errors
 /// A name that a system does not take, or two that differ only in case.
-fn columns(source: &Source, at: &Ident) -> Result<Vec<OlapColumn>> {
+pub(super) fn columns(source: &Source) -> Result<Vec<OlapColumn>> {
     let refuse = |message: String| {
         let hint = "select it under another name: CREATE STREAM or TABLE ... AS SELECT x AS y";
-        Err(SqlError::invalid(message).at(at.span()).hint(hint))
+        Err(SqlError::invalid(message).hint(hint))
     };
     let table = source.kind == SourceKind::Table;
     let session = source.window == Some(KeyWindow::Session);
@@ -275,7 +301,9 @@ fn target(table: &OlapTable, source: &Source, text: &str) -> Source {
 /// Scan, rows as the system reads them, topic.
 fn feed(table: &OlapTable, source: &Arc<Source>, target: &Source) -> Result<QueryPlan> {
     let columns = scanned(source);
-    let named: Vec<_> = table.columns.iter().map(|c| (c.name.clone(), c.ty.clone())).collect();
+    // A table may have columns that its source has not, or not yet.
+    let present = self::columns(source)?;
+    let named: Vec<_> = present.into_iter().map(|c| (c.name, c.ty)).collect();
     let keys = source.key_columns().count();
     let lasting = keys + if source.window.is_some() { 2 } else { 0 };
     let written: Vec<_> = target.columns.iter().map(|c| (c.name.clone(), c.ty.clone())).collect();

@@ -191,6 +191,7 @@ pub struct CreateConnector {
 /// `CREATE SINK .. FOR PINOT|DRUID FROM ..`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateSink {
+    pub or_replace: bool,
     pub if_not_exists: bool,
     pub name: Ident,
     pub system: OlapSystem,
@@ -220,6 +221,8 @@ pub enum ConnectorKind {
 pub enum QueryTarget {
     All,
     Id(Ident),
+    /// PAUSE and RESUME only: the query that feeds a sink.
+    Sink(Ident),
 }
 
 /// `SHOW` or `LIST`, which mean the same.

@@ -171,9 +171,12 @@ impl Parser<'_> {
             Keyword::Drop if self.accept(Keyword::Sink) => self.drop_sink()?,
             Keyword::Drop => self.drop()?,
             Keyword::Alter => self.alter()?,
+            Keyword::Terminate if self.is(Keyword::Sink) && self.is_name_at(1) => {
+                return Err(self.near().hint("DROP SINK ends a sink, PAUSE SINK stops it"));
+            }
             Keyword::Terminate => Statement::Terminate(self.query_target()?),
-            Keyword::Pause => Statement::Pause(self.query_target()?),
-            Keyword::Resume => Statement::Resume(self.query_target()?),
+            Keyword::Pause => Statement::Pause(self.sink_or_query()?),
+            Keyword::Resume => Statement::Resume(self.sink_or_query()?),
             Keyword::Explain => self.explain()?,
             Keyword::Show | Keyword::List => Statement::Show(self.show()?),
             Keyword::Describe => Statement::Describe(self.describe()?),
@@ -202,7 +205,10 @@ impl Parser<'_> {
             return self.create_connector(ConnectorKind::Sink);
         }
         if self.accept(Keyword::Sink) {
-            return self.create_sink();
+            return self.create_sink(false);
+        }
+        if self.accept_all(&[Keyword::Or, Keyword::Replace, Keyword::Sink]) {
+            return self.create_sink(true);
         }
         self.create()
     }

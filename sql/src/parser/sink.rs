@@ -1,14 +1,14 @@
 //! Statements about sinks: tables of Pinot and Druid that a stream or a table feeds.
 
 use super::cursor::Parser;
-use crate::ast::{CreateSink, DropSink, Statement};
+use crate::ast::{CreateSink, DropSink, QueryTarget, Statement};
 use crate::error::Result;
 use crate::lexer::Keyword;
 use crate::olap::OlapSystem;
 
 impl Parser<'_> {
-    /// After `CREATE SINK`.
-    pub(super) fn create_sink(&mut self) -> Result<Statement> {
+    /// After `CREATE [OR REPLACE] SINK`.
+    pub(super) fn create_sink(&mut self, or_replace: bool) -> Result<Statement> {
         let if_not_exists = self.if_not_exists();
         let name = self.ident()?;
         self.expect(Keyword::For)?;
@@ -16,7 +16,7 @@ impl Parser<'_> {
         self.expect(Keyword::From)?;
         let source = self.ident()?;
         let properties = self.properties()?;
-        let sink = CreateSink { if_not_exists, name, system, source, properties };
+        let sink = CreateSink { or_replace, if_not_exists, name, system, source, properties };
         Ok(Statement::CreateSink(Box::new(sink)))
     }
 
@@ -27,6 +27,15 @@ impl Parser<'_> {
         let Some(system) = found else { return Err(self.near().hint("expected PINOT or DRUID")) };
         self.advance();
         Ok(system)
+    }
+
+    /// After PAUSE and RESUME: `SINK name`, or what [`Parser::query_target`] takes.
+    pub(super) fn sink_or_query(&mut self) -> Result<QueryTarget> {
+        if self.is(Keyword::Sink) && self.is_name_at(1) {
+            self.advance();
+            return self.ident().map(QueryTarget::Sink);
+        }
+        self.query_target()
     }
 
     /// After `DROP SINK`.

@@ -170,9 +170,11 @@ impl Display for CreateConnector {
 
 impl Display for CreateSink {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let replace = if self.or_replace { "OR REPLACE " } else { "" };
         let exists = unless_exists(self.if_not_exists);
         let CreateSink { name, system, source, properties, .. } = self;
-        write!(f, "CREATE SINK {exists}{name} FOR {} FROM {source}{properties}", system.name())
+        write!(f, "CREATE {replace}SINK {exists}{name} FOR {} FROM ", system.name())?;
+        write!(f, "{source}{properties}")
     }
 }
 
@@ -189,6 +191,7 @@ impl Display for QueryTarget {
         match self {
             QueryTarget::All => f.write_str("ALL"),
             QueryTarget::Id(id) => id.fmt(f),
+            QueryTarget::Sink(name) => write!(f, "SINK {name}"),
         }
     }
 }

@@ -12,11 +12,11 @@ use crate::olap::http::{Answer, Site};
 use crate::olap::limits::{READY_PAUSE, READY_TIMEOUT};
 use crate::olap::same::difference;
 
-const SUPERVISOR: &str = "/druid/indexer/v1/supervisor";
+pub(super) const SUPERVISOR: &str = "/druid/indexer/v1/supervisor";
 
 /// Talks to a router, which knows the way to overlord and coordinator.
 pub struct DruidClient<'a> {
-    site: Site<'a>,
+    pub(super) site: Site<'a>,
 }
 
 /// What is to be done for a table.
@@ -122,7 +122,7 @@ impl<'a> DruidClient<'a> {
         Ok(OlapState { state, next, last_error })
     }
 
-    fn present(&self, name: &str) -> OlapResult<Option<Value>> {
+    pub(super) fn present(&self, name: &str) -> OlapResult<Option<Value>> {
         let answer = self.site.get(&format!("{SUPERVISOR}/{name}"))?;
         match answer.status {
             // A supervisor that is not there has a text for an answer; so has a wrong server.
@@ -145,7 +145,7 @@ impl<'a> DruidClient<'a> {
     }
 
     /// Druid drops what it does not know without a word: what it gives back tells.
-    fn recognised(&self, name: &str, spec: &Value) -> OlapResult<()> {
+    pub(super) fn recognised(&self, name: &str, spec: &Value) -> OlapResult<()> {
         let has = self.present(name)?.unwrap_or_default();
         match difference(spec, &has) {
             None => Ok(()),
@@ -207,18 +207,18 @@ impl<'a> DruidClient<'a> {
         Ok(errors[0]["details"][0].as_str().map(str::to_owned))
     }
 
-    fn failed(&self, answer: &Answer) -> String {
+    pub(super) fn failed(&self, answer: &Answer) -> String {
         format!("Druid at {} fails: {} ({})", self.site.url, answer.message(), answer.status)
     }
 }
 
 /// `RUNNING` alone proves little: it holds while the task waits for a slot.
-fn runs(status: &Value) -> bool {
+pub(super) fn runs(status: &Value) -> bool {
     let tasks = status["activeTasks"].as_array().is_some_and(|tasks| !tasks.is_empty());
     status["state"] == "RUNNING" && tasks
 }
 
-fn recent_error(status: &Value) -> Option<String> {
+pub(super) fn recent_error(status: &Value) -> Option<String> {
     let errors = status["recentErrors"].as_array()?;
     errors.last()?["message"].as_str().map(str::to_owned)
 }

@@ -1,5 +1,6 @@
 //! Apache Druid: the specification of a supervisor, and the client of a router.
 
+mod alter;
 mod client;
 mod spec;
 

@@ -1,6 +1,6 @@
 //! The client of a controller.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use millrace_engine::olap::{OlapResult, OlapState};
@@ -14,14 +14,18 @@ use crate::olap::same::difference;
 
 /// Talks to a controller.
 pub struct PinotClient<'a> {
-    site: Site<'a>,
+    pub(super) site: Site<'a>,
 }
 
 /// What is to be done for a table.
 pub enum Plan {
     /// It is there just so.
     Present,
-    Make(Value),
+    Make {
+        document: Value,
+        /// A making that broke off has left the schema, which is in the way.
+        half: bool,
+    },
 }
 
 impl<'a> PinotClient<'a> {
@@ -35,7 +39,10 @@ impl<'a> PinotClient<'a> {
     /// No usable answer, a document that is refused, another table of that name.
     pub fn check(&self, table: &OlapTable, brokers: &str) -> OlapResult<Plan> {
         let document = self.understood(table, brokers)?;
-        let Some((schema, config)) = self.present(table)? else { return Ok(Plan::Make(document)) };
+        let Some((schema, config)) = self.present(table)? else {
+            let half = self.has_half(&table.name, &document["schema"])?;
+            return Ok(Plan::Make { document, half });
+        };
         let other = difference(&document["schema"], &without_defaults(&schema))
             .or_else(|| self.config_differs(&document["realtime"], &config));
         match other {
@@ -51,9 +58,12 @@ impl<'a> PinotClient<'a> {
     /// # Errors
     /// As for [`Self::check`], or it does not get ready; then it is deleted again.
     pub fn create(&self, table: &OlapTable, brokers: &str) -> OlapResult<()> {
-        let Plan::Make(document) = self.check(table, brokers)? else {
+        let Plan::Make { document, half } = self.check(table, brokers)? else {
             return self.await_ready(table);
         };
+        if half {
+            self.site.delete(&format!("/tableConfigs/{}", table.name))?;
+        }
         let made = self.site.post("/tableConfigs", &document).and_then(|answer| {
             match answer.is_success() {
                 true => recognised(&answer),
@@ -101,15 +111,25 @@ impl<'a> PinotClient<'a> {
         let state = if consuming.whole { "RUNNING" } else { "STARTING" };
         let debug = self.site.get(&format!("/debug/tables/{}?type=REALTIME", table.name))?;
         let last_error = debug.is_success().then(|| first_error(&debug.json())).flatten();
+        let stalled = consuming.stalled.map(|segment| {
+            format!(
+                "no server fills segment {segment}; Pinot mends that by itself some minutes after \
+                 a server was lost"
+            )
+        });
+        let last_error = last_error.or(stalled);
         Ok(OlapState { state: state.to_owned(), next: consuming.next, last_error })
     }
 
     /// The first of our documents that the server understands to the last word.
-    fn understood(&self, table: &OlapTable, brokers: &str) -> OlapResult<Value> {
+    ///
+    /// # Errors
+    /// No usable answer, or it understands none.
+    pub fn understood(&self, table: &OlapTable, brokers: &str) -> OlapResult<Value> {
         let mut refusals = Vec::new();
         for dialect in [Dialect::Current, Dialect::Old] {
             let document = documents(table, brokers, dialect);
-            let answer = self.site.post("/tableConfigs/validate", &document)?;
+            let answer = self.site.ask("/tableConfigs/validate", &document)?;
             match answer.status {
                 404 | 405 => {
                     return Err(format!(
@@ -128,7 +148,7 @@ impl<'a> PinotClient<'a> {
     }
 
     /// Schema and configuration of the table, if it is there.
-    fn present(&self, table: &OlapTable) -> OlapResult<Option<(Value, Value)>> {
+    pub(super) fn present(&self, table: &OlapTable) -> OlapResult<Option<(Value, Value)>> {
         let name = &table.name;
         let answer = self.site.get(&format!("/tables/{name}?type=realtime"))?;
         let config = answer.json()["REALTIME"].clone();
@@ -142,6 +162,24 @@ impl<'a> PinotClient<'a> {
         Ok(Some((schema.json(), config)))
     }
 
+    /// True if there is just this schema, without a table.
+    ///
+    /// # Errors
+    /// No usable answer, or another schema of that name.
+    fn has_half(&self, name: &str, wanted: &Value) -> OlapResult<bool> {
+        let answer = self.site.get(&format!("/schemas/{name}"))?;
+        if !answer.is_success() {
+            return if answer.status == 404 { Ok(false) } else { Err(self.failed(&answer)) };
+        }
+        match difference(wanted, &without_defaults(&answer.json())) {
+            None => Ok(true),
+            Some(why) => Err(format!(
+                "Pinot has a schema {name} of another shape already, without a table ({why}); name \
+                 another table with TABLE in WITH, or delete that schema there"
+            )),
+        }
+    }
+
     fn config_differs(&self, wanted: &Value, has: &Value) -> Option<String> {
         let mut wanted = wanted.clone();
         // Pinot gives the name back with its kind.
@@ -151,7 +189,7 @@ impl<'a> PinotClient<'a> {
         difference(&wanted, has)
     }
 
-    fn consuming(&self, table: &OlapTable) -> OlapResult<Consuming> {
+    pub(super) fn consuming(&self, table: &OlapTable) -> OlapResult<Consuming> {
         let answer = self.site.get(&format!("/tables/{}/consumingSegmentsInfo", table.name))?;
         if !answer.is_success() {
             return Err(self.failed(&answer));
@@ -191,16 +229,20 @@ impl<'a> PinotClient<'a> {
         Err(format!("Pinot's servers still hold table {name}; try again"))
     }
 
-    fn failed(&self, answer: &Answer) -> String {
+    pub(super) fn failed(&self, answer: &Answer) -> String {
         format!("Pinot at {} fails: {} ({})", self.site.url, answer.message(), answer.status)
     }
 }
 
 /// How far a table has read.
-struct Consuming {
+pub(super) struct Consuming {
     next: BTreeMap<u32, i64>,
     /// Every partition is read by somebody.
-    whole: bool,
+    pub whole: bool,
+    /// The segments that are filled now.
+    pub segments: BTreeSet<String>,
+    /// One that nobody fills, though somebody should.
+    stalled: Option<String>,
 }
 
 impl Consuming {
@@ -208,10 +250,13 @@ impl Consuming {
         let empty = serde_json::Map::new();
         let segments = info["_segmentToConsumingInfoMap"].as_object().unwrap_or(&empty);
         let (mut next, mut whole) = (BTreeMap::new(), !segments.is_empty());
-        for servers in segments.values() {
+        let mut stalled = None;
+        for (segment, servers) in segments {
             let servers = servers.as_array().map(Vec::as_slice).unwrap_or_default();
             let runs = |server: &Value| server["consumerState"] == "CONSUMING";
-            whole &= !servers.is_empty() && servers.iter().all(runs);
+            if servers.is_empty() || !servers.iter().all(runs) {
+                (whole, stalled) = (false, Some(segment.clone()));
+            }
             for server in servers {
                 let offsets = server["partitionToOffsetMap"].as_object().unwrap_or(&empty);
                 for (partition, offset) in offsets {
@@ -224,13 +269,13 @@ impl Consuming {
                 }
             }
         }
-        Consuming { next, whole }
+        Consuming { next, whole, segments: segments.keys().cloned().collect(), stalled }
     }
 }
 
 /// # Errors
 /// When the server left out something that it does not know.
-fn recognised(answer: &Answer) -> OlapResult<()> {
+pub(super) fn recognised(answer: &Answer) -> OlapResult<()> {
     let unknown = &answer.json()["unrecognizedProperties"];
     match unknown.as_object().is_some_and(|unknown| !unknown.is_empty()) {
         true => Err(format!("this version does not know {unknown}")),
@@ -238,7 +283,7 @@ fn recognised(answer: &Answer) -> OlapResult<()> {
     }
 }
 
-fn topic_of(config: &Value) -> Option<&str> {
+pub(super) fn topic_of(config: &Value) -> Option<&str> {
     let streams = &config["ingestionConfig"]["streamIngestionConfig"]["streamConfigMaps"];
     streams[0]["stream.kafka.topic.name"].as_str()
 }

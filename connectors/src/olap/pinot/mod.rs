@@ -1,5 +1,6 @@
 //! Apache Pinot: schema and REALTIME table in one document, and the client of a controller.
 
+mod alter;
 mod client;
 mod document;
 mod field;
