@@ -26,7 +26,7 @@ const SHOW_TIME_MAX: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 /// Ends that are remembered of a topic; of more, every other one is forgotten.
 const ENDS_MAX: usize = 512;
-/// So many offsets are looked through for records.
+/// More records than that are told as offsets.
 const COUNTED_MAX: u64 = 1_000;
 const COUNT_TIME_MAX: Duration = Duration::from_secs(2);
 const COUNT_PAUSE: Duration = Duration::from_millis(5);
@@ -236,14 +236,11 @@ impl Inner {
             }
         }
         let offsets = behind.iter().map(|(_, next, end)| (end.0 - next.0) as u64).sum();
-        match offsets {
-            0..=COUNTED_MAX => self.count_records(&behind).or(Some(offsets)),
-            _ => Some(offsets),
-        }
+        self.count_records(&behind).or(Some(offsets))
     }
 
     /// Records in ranges of offsets: markers of transactions and what was aborted take offsets, too,
-    /// and at rest nobody will ever read past them. `None`: it takes too long.
+    /// and at rest nobody will ever read past them. `None`: they are many, or it takes too long.
     fn count_records(&self, ranges: &[(Tp, Offset, Offset)]) -> Option<u64> {
         if ranges.is_empty() {
             return Some(0);
@@ -257,6 +254,9 @@ impl Inner {
             let mut batches = Vec::new();
             cursor.poll(&limits, &mut batches).ok()?;
             count += batches.iter().map(|batch| batch.records.len() as u64).sum::<u64>();
+            if count > COUNTED_MAX {
+                return None;
+            }
             let read = |(tp, _, end): &(Tp, Offset, Offset)| {
                 cursor.position(*tp).is_some_and(|position| position.next >= *end)
             };
