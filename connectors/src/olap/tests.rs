@@ -38,6 +38,20 @@ fn two(system: OlapSystem, keyed: bool) -> OlapTable {
     table(system, keyed, columns)
 }
 
+/// Druid gives `ALL` back in another form than the others.
+#[test]
+fn granularities() {
+    for (option, expected) in
+        [(None, json!("DAY")), (Some("YEAR"), json!("YEAR")), (Some("ALL"), json!({"type": "all"}))]
+    {
+        let mut table = two(OlapSystem::Druid, true);
+        table.options.extend(option.map(|o| ("SEGMENT_GRANULARITY".to_owned(), o.to_owned())));
+        let spec = druid::spec(&table, "b:1");
+        let has = &spec["spec"]["dataSchema"]["granularitySpec"]["segmentGranularity"];
+        assert_eq!(*has, expected);
+    }
+}
+
 #[test]
 fn types_of_columns() {
     let array = |ty: SqlType| SqlType::Array(Box::new(ty));

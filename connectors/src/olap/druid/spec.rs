@@ -25,7 +25,7 @@ pub fn spec(table: &OlapTable, brokers: &str) -> Value {
                 "metricsSpec": [],
                 "granularitySpec": {
                     "type": "uniform",
-                    "segmentGranularity": option("SEGMENT_GRANULARITY").unwrap_or("DAY"),
+                    "segmentGranularity": granularity(option("SEGMENT_GRANULARITY").unwrap_or("DAY")),
                     "queryGranularity": { "type": "none" },
                     "rollup": false,
                 },
@@ -50,6 +50,11 @@ pub fn spec(table: &OlapTable, brokers: &str) -> Value {
         },
         "context": { "useConcurrentLocks": true },
     })
+}
+
+/// As Druid gives it back: it tells the others by their names.
+fn granularity(name: &str) -> Value {
+    if name == "ALL" { json!({ "type": "all" }) } else { json!(name) }
 }
 
 /// As Druid gives it back.
