@@ -1,7 +1,8 @@
-//! `millrace demo`: a week of flights, replayed through the embedded log.
+//! `millrace demo`: a week of flights, replayed through the embedded log or a Kafka.
 
 mod feed;
 mod screen;
+mod sinks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::serve;
 use crate::statements::{self, Session};
 use feed::Event;
 use screen::{Progress, Screen};
+use sinks::Target;
 
 const SQL: &str = include_str!("../../demo/flights.sql");
 /// Lanes, and partitions of the topics in `flights.sql`.
@@ -37,6 +39,9 @@ const SETTLE: Duration = Duration::from_secs(15);
 const BOOT: Duration = Duration::from_secs(30);
 const DAY_MS: i64 = 86_400_000;
 
+/// Topics that the week is written to.
+const INPUTS: [&str; 3] = ["departures", "arrivals", "airlines"];
+
 /// Arguments of `millrace demo`.
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
@@ -49,13 +54,25 @@ pub struct DemoArgs {
     /// Keep state here and find it again [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Kafka brokers to run on [default: a log of its own, in the state directory]
+    #[arg(long, value_name = "HOST:PORT,...")]
+    bootstrap_servers: Option<String>,
+    /// Controller of a Pinot that is to show the results, too; needs --bootstrap-servers
+    #[arg(long, value_name = "URL")]
+    pinot: Option<String>,
+    /// Router of a Druid that is to show the results, too; needs --bootstrap-servers
+    #[arg(long, value_name = "URL")]
+    druid: Option<String>,
 }
 
 /// Runs the demo until Ctrl-C; the exit code.
 pub fn run(args: &DemoArgs) -> u8 {
     let temporary = std::env::temp_dir().join(format!("millrace-demo-{}", std::process::id()));
     let dir = args.state_dir.clone().unwrap_or_else(|| temporary.clone());
-    let outcome = config(&dir).and_then(|config| serve::runtime()?.block_on(demo(args, config)));
+    let outcome = targets(args).and_then(|targets| {
+        let config = config(&dir, args.bootstrap_servers.as_deref())?;
+        serve::runtime()?.block_on(demo(args, config, targets))
+    });
     if args.state_dir.is_none() {
         // Left behind when it cannot be removed: it is in the temporary directory.
         let _ = std::fs::remove_dir_all(&temporary);
@@ -69,8 +86,14 @@ pub fn run(args: &DemoArgs) -> u8 {
     }
 }
 
-fn config(dir: &std::path::Path) -> Result<Config, String> {
+fn targets(args: &DemoArgs) -> Result<Vec<Target>, String> {
+    let has_kafka = args.bootstrap_servers.is_some();
+    sinks::targets(args.pinot.as_deref(), args.druid.as_deref(), has_kafka)
+}
+
+fn config(dir: &std::path::Path, bootstrap_servers: Option<&str>) -> Result<Config, String> {
     let mut builder = ConfigBuilder::default();
+    builder.flag("bootstrap.servers", bootstrap_servers);
     builder.flag("millrace.state.dir", dir.to_str());
     builder.flag("ksql.service.id", Some("demo_"));
     builder.flag("millrace.lanes", Some(&LANES.to_string()));
@@ -80,7 +103,7 @@ fn config(dir: &std::path::Path) -> Result<Config, String> {
     builder.build()
 }
 
-async fn demo(args: &DemoArgs, mut config: Config) -> Result<(), String> {
+async fn demo(args: &DemoArgs, mut config: Config, targets: Vec<Target>) -> Result<(), String> {
     let listener = listen(args).await?;
     config.listen = serve::local_address(&listener)?.to_string();
     let url = format!("http://{}", config.listen);
@@ -93,9 +116,10 @@ async fn demo(args: &DemoArgs, mut config: Config) -> Result<(), String> {
     let replaying = {
         let (server, stopped) = (Arc::clone(&server), Arc::clone(&stopped));
         tokio::task::spawn_blocking(move || {
-            let replayed = replay(&server, pace, &stopped);
+            let replayed = replay(&server, &targets, pace, &stopped);
             if replayed.is_ok() && !stopped.load(Ordering::Acquire) {
-                println!("{}", next_steps(&url));
+                let further = sinks::next_steps(server.api.as_ref(), &targets);
+                println!("{}", next_steps(&url, &further));
             }
             replayed
         })
@@ -127,16 +151,26 @@ async fn listen(args: &DemoArgs) -> Result<TcpListener, String> {
 }
 
 /// Makes streams and tables, then feeds the week. Blocks.
-fn replay(server: &Server, pace: i64, stopped: &AtomicBool) -> Result<(), String> {
+fn replay(
+    server: &Server,
+    targets: &[Target],
+    pace: i64,
+    stopped: &AtomicBool,
+) -> Result<(), String> {
     let api = server.api.as_ref();
     let events = feed::events()?;
     await_health(api, stopped)?;
     let first = events.first().map_or(0, |e| e.record.timestamp.0);
-    if api.catalog().source("HOURLY_DEPARTURES").is_some() {
+    let found = api.catalog().source("HOURLY_DEPARTURES").is_some();
+    if !found {
+        refuse_foreign_topics(api)?;
+        setup(server, first - DAY_MS)?;
+    }
+    sinks::create(server, targets)?;
+    if found && !screen::pull(api, "SELECT flights FROM airline_delays;").is_empty() {
         println!("Found the state of an earlier run: nothing is replayed again.");
         return Ok(());
     }
-    setup(server, first - DAY_MS)?;
     let mut screen = Screen::new();
     let (started, mut drawn, mut sent) = (Instant::now(), Instant::now(), 0);
     while sent < events.len() && !stopped.load(Ordering::Acquire) {
@@ -168,6 +202,21 @@ fn await_health(api: &dyn Api, stopped: &AtomicBool) -> Result<(), String> {
             return Err(format!("the engine is not ready: {}", health.reasons.join("; ")));
         }
         std::thread::sleep(TICK);
+    }
+}
+
+/// The demo writes into no topic that it has not made.
+fn refuse_foreign_topics(api: &dyn Api) -> Result<(), String> {
+    let topics = api.topics().map_err(|e| {
+        format!("the topics are not known: {}", http::error::HttpError::from_api("", e).message)
+    })?;
+    match topics.iter().find(|topic| INPUTS.contains(&topic.name.as_str())) {
+        Some(topic) => Err(format!(
+            "the cluster has a topic {} already, which the demo would write into; use another \
+             cluster, or delete the topic if it is left over from a demo",
+            topic.name
+        )),
+        None => Ok(()),
     }
 }
 
@@ -223,7 +272,7 @@ fn settle(
     screen.show(api, progress, true);
 }
 
-fn next_steps(url: &str) -> String {
+fn next_steps(url: &str, further: &str) -> String {
     // After `make demo` the binary is in no PATH.
     let millrace = std::env::args().next().unwrap_or_else(|| "millrace".to_string());
     format!(
@@ -237,7 +286,7 @@ The week is over; the server stays up at {url}. Try in another terminal:
     {millrace} cli {url} -e "SELECT * FROM trips EMIT CHANGES LIMIT 20;"
 
   the plan of a query, in the shell:
-    {millrace} cli {url}        then        SHOW QUERIES;  EXPLAIN <Query ID>;
+    {millrace} cli {url}        then        SHOW QUERIES;  EXPLAIN <Query ID>;{further}
 
 Ctrl-C here stops the server."#
     )
