@@ -7,6 +7,19 @@ use crate::rig::process::{Guarded, await_port};
 
 /// Names the binary to test, instead of the one that is built beside the tests.
 const BINARY_VARIABLE: &str = "MILLRACE_BIN";
+/// Variables of the tests, without their prefix.
+const OURS: [&str; 10] = [
+    "BIN",
+    "KILLS",
+    "SEED",
+    "LONG",
+    "RIG",
+    "KAFKA_IMAGE",
+    "OLAP_SYSTEMS",
+    "OLAP_CHANGES",
+    "OLAP_KILLS",
+    "OLAP_DOWN_S",
+];
 /// How long a mutant waits where its fault can be seen: many kills land there.
 const MUTANT_PAUSE_MS: u32 = 150;
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -40,9 +53,7 @@ impl Launch {
     pub fn start(&self, run: usize) -> Result<Server, String> {
         let log = self.log_file(run);
         // The server takes such variables for settings.
-        let ours = ["BIN", "KILLS", "SEED", "LONG", "RIG", "KAFKA_IMAGE", "OLAP"]
-            .map(|name| format!("-uMILLRACE_{name}"));
-        let mut args: Vec<String> = ours.into();
+        let mut args: Vec<String> = OURS.map(|name| format!("-uMILLRACE_{name}")).into();
         args.push("NO_COLOR=1".to_owned());
         args.push(format!("KSQL_STREAMS_COMMIT_INTERVAL_MS={}", self.commit_ms));
         if let Some(name) = self.mutant {

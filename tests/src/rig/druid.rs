@@ -13,6 +13,7 @@ use crate::kill9::http;
 
 const START_TIME_MAX: Duration = Duration::from_secs(240);
 const VERSION: &str = "33.0.0";
+const SUBQUERY_ROWS_MAX: u32 = 2_000_000;
 const ZOOKEEPER: &str = "org.apache.zookeeper.server.ZooKeeperServerMain";
 const DRUID: &str = "org.apache.druid.cli.Main";
 /// Services in the order of their ports, and their heaps in MB.
@@ -91,7 +92,12 @@ impl Druid {
     /// # Errors
     /// No answer, or what Druid refuses.
     pub fn query(&self, sql: &str) -> Result<Vec<Vec<Value>>, String> {
-        let body = json!({ "query": sql, "resultFormat": "array" }).to_string();
+        let body = json!({
+            "query": sql,
+            "resultFormat": "array",
+            "context": { "maxSubqueryRows": SUBQUERY_ROWS_MAX },
+        })
+        .to_string();
         let answer = http::send(self.port("router"), "POST", "/druid/v2/sql", &body)?;
         let rows = answer.as_array().ok_or_else(|| format!("no rows: {answer}"))?;
         Ok(rows.iter().filter_map(|row| row.as_array().cloned()).collect())
@@ -174,7 +180,7 @@ impl Druid {
             manager.segments.pollDuration=PT5S
             segment.handoff.pollDuration=PT1S
             segmentCache.locations=[{{\"path\":\"{dir}/cache\",\"maxSize\":\"10g\"}}]
-            worker.capacity=8
+            worker.capacity=24
             router.managementProxy.enabled=true
             router.defaultBrokerServiceName=druid/broker
             router.coordinatorServiceName=druid/coordinator

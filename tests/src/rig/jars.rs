@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// Stands in a folder of which all jars have been fetched.
+const COMPLETE: &str = ".complete";
+
 /// A file of the rig that is part of the project.
 pub fn rig_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rig").join(name)
@@ -18,11 +21,8 @@ pub fn fetched(
     version: &str,
     unpack: impl FnOnce(&Path) -> Result<(), String>,
 ) -> Result<PathBuf, String> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.or(home).ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
-    let dir = cache.join("millrace").join(format!("{system}-{version}"));
-    let complete = dir.join(".complete");
+    let dir = cache()?.join(format!("{system}-{version}"));
+    let complete = dir.join(COMPLETE);
     if complete.exists() {
         return Ok(dir);
     }
@@ -36,6 +36,35 @@ pub fn fetched(
     unpack(&dir)?;
     std::fs::write(&complete, "").map_err(|e| format!("{}: {e}", complete.display()))?;
     Ok(dir)
+}
+
+/// What the published jars of `system` need and this machine has not; `None`: they can be started.
+pub fn missing_tools(system: &str) -> Option<String> {
+    let runs = |program: &str, flag: &str| {
+        let asked = Command::new(program).arg(flag).stdin(Stdio::null()).output();
+        asked.is_ok_and(|answer| answer.status.success())
+    };
+    if !runs("java", "-version") {
+        return Some("there is no JDK: no `java` can be run".to_owned());
+    }
+    let has_jars = cache().is_ok_and(|cache| {
+        let folders = std::fs::read_dir(cache).into_iter().flatten().flatten();
+        let mut own = folders.filter(|folder| {
+            folder.file_name().to_string_lossy().starts_with(&format!("{system}-"))
+        });
+        own.any(|folder| folder.path().join(COMPLETE).exists())
+    });
+    match has_jars || runs("mvn", "-version") {
+        true => None,
+        false => Some("there is no Maven to fetch the jars: no `mvn` can be run".to_owned()),
+    }
+}
+
+fn cache() -> Result<PathBuf, String> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = cache.or(home).ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(cache.join("millrace"))
 }
 
 /// Runs a command to its end.

@@ -11,6 +11,7 @@ pub mod registry;
 pub mod stub_registry;
 
 pub use druid::Druid;
+pub use jars::missing_tools;
 pub use kafka::{Kafka, grow};
 pub use pinot::Pinot;
 pub use proxy::{Lossy, Proxy};

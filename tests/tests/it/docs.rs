@@ -15,6 +15,7 @@ use millrace_engine::state::memory::{MemoryDisk, MemoryStore};
 use millrace_sql::ast::Statement;
 use millrace_sql::parser;
 use millrace_sql::unparse::to_sql;
+use millrace_tests::olap::page::blocks;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -119,26 +120,4 @@ fn service(folder: &Path) -> Arc<Service> {
         std::thread::sleep(Duration::from_millis(10));
     }
     service
-}
-
-/// Fenced blocks of a Markdown page: (language, text).
-fn blocks(page: &str) -> Vec<(String, String)> {
-    let (mut blocks, mut open): (Vec<(String, String)>, bool) = (Vec::new(), false);
-    for line in page.lines() {
-        match (line.strip_prefix("```"), open) {
-            (Some(kind), false) => {
-                blocks.push((kind.trim().to_owned(), String::new()));
-                open = true;
-            }
-            (Some(_), true) => open = false,
-            (None, true) => {
-                if let Some((_, text)) = blocks.last_mut() {
-                    text.push_str(line);
-                    text.push('\n');
-                }
-            }
-            (None, false) => {}
-        }
-    }
-    blocks
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use millrace_tests::kill9::http::{ksql, pull};
 use millrace_tests::kill9::server::{Launch, Server};
-use millrace_tests::olap::{Feed, Rows, differences, rows};
+use millrace_tests::olap::feed::{Feed, PARTITIONS, Record};
+use millrace_tests::olap::{Rows, differences, rows};
 use millrace_tests::rig::process::free_ports;
 use millrace_tests::rig::{Druid, Kafka, Pinot};
 use serde_json::{Value, json};
@@ -55,9 +56,10 @@ impl World {
     /// A stream and a table, each of a topic, and what shows their first column.
     fn sources(&self) {
         let run = &self.run;
-        let with = "PARTITIONS=3, RETENTION_MS=-1, VALUE_FORMAT='JSON'";
+        let with = format!("PARTITIONS={PARTITIONS}, RETENTION_MS=-1, VALUE_FORMAT='JSON'");
         self.run(&format!(
-            "CREATE STREAM clicks (k VARCHAR KEY, a BIGINT, b BIGINT, c VARCHAR) WITH \
+            "CREATE STREAM marks (k VARCHAR KEY, n BIGINT) WITH (KAFKA_TOPIC='{run}-marks', {with});\
+             CREATE STREAM clicks (k VARCHAR KEY, a BIGINT, b BIGINT, c VARCHAR) WITH \
              (KAFKA_TOPIC='{run}-clicks', {with});\
              CREATE TABLE items (k VARCHAR PRIMARY KEY, a BIGINT, b BIGINT, c VARCHAR) WITH \
              (KAFKA_TOPIC='{run}-items', {with});\
@@ -82,18 +84,24 @@ impl World {
 
     /// Sends to both topics until told, and a little more; how many records.
     fn feed(&self, done: &AtomicBool) -> i64 {
-        let feed = Feed::connect(&Kafka::shared().bootstrap);
+        let id = format!("{}-feed", self.run);
+        let marks = format!("{}-marks", self.run);
+        let bootstrap = &Kafka::shared().bootstrap;
+        let mut feed = Feed::connect(bootstrap, &id, &marks).expect("a producer");
         let (mut at, mut rest) = (0, 100);
         while rest > 0 {
+            let mut records = Vec::new();
             for _ in 0..10 {
                 let value = json!({ "a": at, "b": at * 2, "c": format!("c{at}") });
-                let key = format!("k{}", at % KEYS);
-                for topic in ["clicks", "items"] {
-                    feed.send(&format!("{}-{topic}", self.run), &key, Some(&value), 1_700_000 + at);
-                }
+                records.extend(["clicks", "items"].map(|topic| Record {
+                    topic: format!("{}-{topic}", self.run),
+                    key: format!("k{}", at % KEYS),
+                    value: Some(value.to_string()),
+                    time_ms: 1_700_000 + at,
+                }));
                 at += 1;
             }
-            feed.flush();
+            assert!(feed.send(&records, true).expect("an end"), "committed");
             rest -= usize::from(done.load(Ordering::SeqCst));
             std::thread::sleep(Duration::from_millis(20));
         }
