@@ -3,3 +3,4 @@
 pub mod bids;
 pub mod cpu_time;
 pub mod end_to_end;
+pub mod olap;

@@ -28,13 +28,7 @@ pub fn fill(
     auctions: u64,
     oracles: &mut [Oracle],
 ) -> Result<(), String> {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("linger.ms", "20")
-        .set("batch.size", "131072")
-        .set("enable.idempotence", "true")
-        .create()
-        .map_err(|e| format!("no producer: {e}"))?;
+    let producer = producer(bootstrap)?;
     let mut bids = Bids::new(auctions, PER_SECOND);
     let (mut bid, mut text) = (Bid::default(), String::new());
     let mut offsets = [0i64; PARTITIONS as usize];
@@ -57,6 +51,41 @@ pub fn fill(
         send(&producer, topic, partition as i32, &bid, &text)?;
     }
     producer.flush(FLUSH_TIME_MAX).map_err(|e| format!("{topic}: {e}"))
+}
+
+/// Writes `events` well-formed records; how many of them `counts` takes.
+///
+/// # Errors
+/// The cluster does not take them.
+pub fn plain(
+    bootstrap: &str,
+    topic: &str,
+    events: u64,
+    auctions: u64,
+    counts: impl Fn(&Bid) -> bool,
+) -> Result<u64, String> {
+    let producer = producer(bootstrap)?;
+    let mut bids = Bids::new(auctions, PER_SECOND);
+    let (mut bid, mut text, mut counted) = (Bid::default(), String::new(), 0);
+    for _ in 0..events {
+        text.clear();
+        bids.next_into(&mut bid);
+        bid.write_json(&mut text);
+        counted += u64::from(counts(&bid));
+        send(&producer, topic, (bid.auction % PARTITIONS as u64) as i32, &bid, &text)?;
+    }
+    producer.flush(FLUSH_TIME_MAX).map_err(|e| format!("{topic}: {e}"))?;
+    Ok(counted)
+}
+
+fn producer(bootstrap: &str) -> Result<BaseProducer, String> {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("linger.ms", "20")
+        .set("batch.size", "131072")
+        .set("enable.idempotence", "true")
+        .create()
+        .map_err(|e| format!("no producer: {e}"))
 }
 
 /// Breaks the text, reads a column of the wrong type, or one that most queries do not read.
