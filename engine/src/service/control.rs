@@ -21,8 +21,6 @@ const ROUND: Duration = Duration::from_millis(20);
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(inner: &Arc<Inner>) {
-    // Not worth a warning: it takes a moment.
-    inner.troubles.lock().insert("boot", "waiting for the log".to_owned());
     while !inner.stopping() && inner.booted.get().is_none() {
         if let Err(error) = boot::await_log(inner).and_then(|()| boot::boot(inner)) {
             let place = inner.seams.log.place();

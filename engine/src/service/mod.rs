@@ -163,7 +163,8 @@ impl Service {
             sink_watch: sink_watch::SinkWatch::default(),
             ddl: Mutex::new(()),
             pushes: Mutex::new(BTreeMap::new()),
-            troubles: Mutex::new(BTreeMap::new()),
+            // Not worth a warning: it takes a moment.
+            troubles: Mutex::new(BTreeMap::from([("boot", "waiting for the log".to_owned())])),
             stop: AtomicBool::new(false),
             names,
             config,
