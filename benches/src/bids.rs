@@ -1,4 +1,5 @@
-//! Bids in the shape of Nexmark: seven flat JSON members, about 257 bytes.
+//! Bids in the shape of Nexmark: seven flat JSON members, about 257 bytes, or 206 where decoders are
+//! compared.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use millrace_sql::types::SqlType;
 
 /// Milliseconds since the epoch of the first bid.
 const BASE_TIME_MS: i64 = 1_700_000_000_000;
+/// Letters of a bid's last member, at least; up to 27 more follow.
+const EXTRA_LETTERS_MIN: u64 = 58;
+/// ... of a short bid, of 206 bytes on average
+const EXTRA_LETTERS_MIN_SHORT: u64 = 13;
 const CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
 
 /// The stream of bids: no key, JSON values.
@@ -68,12 +73,19 @@ pub struct Bids {
     auctions: u64,
     per_second: i64,
     next: i64,
+    extra_letters_min: u64,
 }
 
 impl Bids {
     /// `per_second` bids to a second of event time.
     pub fn new(auctions: u64, per_second: i64) -> Self {
-        Bids { random: SeededEntropy::new(7), auctions, per_second, next: 0 }
+        let random = SeededEntropy::new(7);
+        Bids { random, auctions, per_second, next: 0, extra_letters_min: EXTRA_LETTERS_MIN }
+    }
+
+    /// The same with less text in each.
+    pub fn short(self) -> Self {
+        Bids { extra_letters_min: EXTRA_LETTERS_MIN_SHORT, ..self }
     }
 
     /// Writes the next bid over `bid`, whose strings keep their memory.
@@ -98,7 +110,7 @@ impl Bids {
             push(&mut bid.url, format_args!("&channel_id={}", self.below(1 << 31)));
         }
         bid.extra.clear();
-        let length = 58 + self.below(28);
+        let length = self.extra_letters_min + self.below(28);
         self.word(length, &mut bid.extra);
         self.next += 1;
     }
@@ -137,7 +149,15 @@ impl Bid {
 
 /// `rows` bids as they stand in a topic.
 pub fn batch(rows: usize) -> RawBatch {
-    let mut bids = Bids::new(10_000, 1000);
+    batch_of(Bids::new(10_000, 1000), rows)
+}
+
+/// `rows` bids of 206 bytes on average.
+pub fn short_batch(rows: usize) -> RawBatch {
+    batch_of(Bids::new(10_000, 1000).short(), rows)
+}
+
+fn batch_of(mut bids: Bids, rows: usize) -> RawBatch {
     let mut raw = RawBatch::new(Tp::new(TopicId(1), 0));
     let (mut bid, mut text) = (Bid::default(), String::new());
     for i in 0..rows as i64 {

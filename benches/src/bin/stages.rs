@@ -8,6 +8,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use millrace_benches::{bids, cpu_time::CpuTime};
 use millrace_connectors::formats::StandardFormats;
 use millrace_engine::format::{EncodedRows, Formats};
+use millrace_engine::log::RawBatch;
 use millrace_sql::catalog::FormatKind;
 use millrace_sql::plan::ScanColumn;
 
@@ -19,7 +20,8 @@ fn main() {
     if let Some(filter) = std::env::args().nth(1) {
         criterion = criterion.with_filter(filter);
     }
-    decode(&mut criterion);
+    decode(&mut criterion, "decode", &bids::batch(ROWS));
+    decode(&mut criterion, "decode short", &bids::short_batch(ROWS));
     for kind in [FormatKind::Avro, FormatKind::Protobuf, FormatKind::JsonSr] {
         decode_with_schema(&mut criterion, kind);
     }
@@ -27,12 +29,11 @@ fn main() {
     criterion.final_summary();
 }
 
-fn decode(criterion: &mut Criterion<CpuTime>) {
+fn decode(criterion: &mut Criterion<CpuTime>, name: &str, raw: &RawBatch) {
     let source = bids::source();
-    let raw = bids::batch(ROWS);
     let bytes = raw.records.iter().enumerate().filter_map(|(i, _)| raw.value(i)).map(<[u8]>::len);
     println!("{ROWS} bids of {} bytes on average", bytes.sum::<usize>() / ROWS);
-    let mut group = criterion.benchmark_group("decode");
+    let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(ROWS as u64));
     let cases: [(&str, &[usize]); 4] = [
         ("none", &[]),
@@ -44,7 +45,7 @@ fn decode(criterion: &mut Criterion<CpuTime>) {
         let columns: Vec<_> = columns.iter().map(|i| ScanColumn::Declared(*i)).collect();
         let mut decoder = StandardFormats.decoder(&source, &columns).expect("a decoder of bids");
         group.bench_function(name, |bencher| {
-            bencher.iter(|| decoder.decode(&raw, 0..ROWS).expect("good records"));
+            bencher.iter(|| decoder.decode(raw, 0..ROWS).expect("good records"));
         });
     }
     group.finish();

@@ -1,5 +1,7 @@
 //! JSON records to columns and back.
 
+mod ahead;
+mod digits;
 pub mod encode;
 mod entries;
 mod object;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use millrace_engine::codec::builder::ColumnBuilder;
 use millrace_sql::types::SqlType;
 
+use super::ahead::Plain;
 use super::scan::{Fail, RawString, Scan, Scanner};
 use super::value::Node;
 
@@ -48,7 +49,11 @@ struct Expected {
     /// First and last eight bytes of `text` if it has 8 to 16.
     head: u64,
     tail: u64,
+    /// It opens an object: it stands before the first member, and the others never do.
+    opens: bool,
     target: Target,
+    /// How a value behind it is taken on the quick way, if it is for one member at most.
+    plain: Option<Plain>,
 }
 
 /// Members that a name stands for: itself, and the one that it is in upper case.
@@ -58,15 +63,28 @@ struct Target {
     folded: Option<usize>,
 }
 
+impl Target {
+    /// The member, if it is one at most, and whether by its exact name.
+    #[inline]
+    fn only(self) -> (Option<usize>, bool) {
+        (self.exact.or(self.folded), self.exact.is_some())
+    }
+}
+
 impl Expected {
-    fn new(text: &[u8], target: Target) -> Self {
+    fn new(text: &[u8], target: Target, plain: Option<Plain>) -> Self {
         let head = text.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
         let tail = text.last_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
-        Expected { text: text.to_vec(), head, tail, target }
+        let opens = text.first() == Some(&b'{');
+        Expected { text: text.to_vec(), head, tail, opens, target, plain }
     }
 
+    /// Whether it stands at `at`, behind `place` other members.
     #[inline]
-    fn stands_at(&self, bytes: &[u8], at: usize) -> bool {
+    fn stands_at(&self, bytes: &[u8], at: usize, place: usize) -> bool {
+        if self.opens != (place == 0) {
+            return false;
+        }
         let Some(here) = bytes.get(at..at + self.text.len()) else { return false };
         if let (8..=16, Some(head), Some(tail)) =
             (here.len(), here.first_chunk(), here.last_chunk())
@@ -126,7 +144,9 @@ impl ObjectPlan {
         let start = scanner.at;
         scanner.enter()?;
         scanner.at = start;
-        while let Some(target) = self.next_member(scanner, &mut place)? {
+        loop {
+            found += self.run_ahead(scanner, columns, &mut place);
+            let Some(target) = self.next_member(scanner, &mut place)? else { break };
             let (at, depth) = (scanner.at, scanner.depth());
             for (member, exact) in [(target.exact, true), (target.folded, false)] {
                 let Some(member) = member else { continue };
@@ -152,6 +172,50 @@ impl ObjectPlan {
         Ok(())
     }
 
+    /// Takes members as long as they stand where they stood before and their values are plain; how
+    /// many wanted ones there were.
+    #[inline]
+    fn run_ahead(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        columns: &mut [ColumnBuilder],
+        place: &mut usize,
+    ) -> usize {
+        let mut found = 0;
+        if scanner.is_careful() {
+            return found;
+        }
+        let (bytes, mut at) = (scanner.bytes(), scanner.at);
+        while let Some(expected) = self.order.get(*place)
+            && let Some(plain) = expected.plain
+            && expected.stands_at(bytes, at, *place)
+        {
+            let start = at + expected.text.len();
+            let (member, exact) = expected.target.only();
+            let Some(member) = member else {
+                let Some(end) = plain.take(bytes, start, None) else { break };
+                (at, *place) = (end, *place + 1);
+                continue;
+            };
+            let (column, member) = (&mut columns[member], &mut self.members[member]);
+            if member.seen == self.object {
+                break;
+            }
+            let Some(end) = plain.take(bytes, start, Some(&mut *column)) else { break };
+            (at, *place) = (end, *place + 1);
+            member.seen = self.object;
+            if exact {
+                member.exact = self.object;
+            }
+            if plain.keeps() {
+                column.push_valid();
+                found += 1;
+            }
+        }
+        scanner.at = at;
+        found
+    }
+
     /// Moves to the next member's value; `None` behind the closing brace.
     #[inline]
     fn next_member(
@@ -162,7 +226,7 @@ impl ObjectPlan {
         let (bytes, at) = (scanner.bytes(), scanner.at);
         let ahead = self.order.get(*place..).unwrap_or_default();
         if let Some(expected) = ahead.first()
-            && expected.stands_at(bytes, at)
+            && expected.stands_at(bytes, at, *place)
         {
             *place += 1;
             return Ok(Some(expected.skip(scanner)));
@@ -170,7 +234,8 @@ impl ObjectPlan {
         if *place > 0 && scanner.eat(b'}') {
             return Ok(None);
         }
-        let skipped = ahead.iter().take(TRIES_MAX).position(|other| other.stands_at(bytes, at));
+        let stands = |other: &Expected| other.stands_at(bytes, at, *place);
+        let skipped = ahead.iter().take(TRIES_MAX).position(stands);
         if let Some(skipped) = skipped {
             *place += skipped + 1;
             return Ok(Some(ahead[skipped].skip(scanner)));
@@ -190,7 +255,8 @@ impl ObjectPlan {
             return Ok(None);
         }
         let target = self.target(scanner.key()?);
-        let expected = Expected::new(&scanner.bytes()[start..scanner.at], target);
+        let plain = self.plain(target);
+        let expected = Expected::new(&scanner.bytes()[start..scanner.at], target, plain);
         if self.order.len() < ORDER_MAX {
             self.order.insert(*place, expected);
         } else if let Some(old) = self.order.get_mut(*place) {
@@ -207,6 +273,18 @@ impl ObjectPlan {
         let exact = self.names.get(&name).copied();
         let folded = if upper == name { None } else { self.names.get(&upper).copied() };
         Target { exact, folded }
+    }
+
+    /// How plain values of what a name stands for are taken.
+    fn plain(&self, target: Target) -> Option<Plain> {
+        match (target.exact, target.folded) {
+            (None, None) => Some(Plain::Any),
+            (Some(_), Some(_)) => None,
+            (Some(member), None) | (None, Some(member)) => {
+                let Member { node, scratch, .. } = &self.members[member];
+                Plain::of(node, scratch.is_none())
+            }
+        }
     }
 
     /// The failure of the first member, in schema order, whose last value was bad.

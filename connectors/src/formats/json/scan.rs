@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::digits;
+
 /// Objects and arrays may be nested this deep; beyond it a record is refused.
 pub const DEPTH_MAX: u32 = 64;
 
@@ -92,6 +94,12 @@ impl<'a> Scanner<'a> {
         let mut scanner = Scanner { bytes, at: 0, depth: 0, careful: seen.careful };
         scanner.skip_space();
         Ok(scanner)
+    }
+
+    /// Whether strings may have escapes, or control characters, which are errors.
+    #[inline]
+    pub fn is_careful(&self) -> bool {
+        self.careful
     }
 
     pub fn bytes(&self) -> &'a [u8] {
@@ -238,9 +246,9 @@ impl<'a> Scanner<'a> {
         let mut len = 0;
         while len < 16
             && let Some(word) = rest[len..].first_chunk()
-            && let Some(digits) = eight_digits(u64::from_le_bytes(*word))
+            && let Some(digits) = digits::eight(u64::from_le_bytes(*word))
         {
-            value = value * 100_000_000 + digits as i64;
+            value = value * 100_000_000 + digits;
             len += 8;
         }
         while let Some(digit @ b'0'..=b'9') = rest.get(len) {
@@ -403,36 +411,45 @@ struct Survey {
     careful: bool,
 }
 
-/// Looks at many bytes at once: the loop over a chunk is one the compiler makes vectors of.
-fn survey(bytes: &[u8]) -> Survey {
-    const LANES: usize = 32;
-    let mut wide = [0u8; LANES];
-    let mut careful = [0u8; LANES];
-    let mut look = |chunk: &[u8; LANES]| {
-        for lane in 0..LANES {
-            let byte = chunk[lane];
-            wide[lane] |= byte;
-            careful[lane] |= u8::from(byte < 0x20) | u8::from(byte == b'\\');
-        }
-    };
-    let (chunks, tail) = bytes.as_chunks::<LANES>();
-    chunks.iter().for_each(&mut look);
-    let mut last = [b' '; LANES];
-    last[..tail.len()].copy_from_slice(tail);
-    look(&last);
-    Survey { wide: !wide.is_ascii(), careful: careful != [0; LANES] }
+/// Bytes that are looked at together: the loop over them is one the compiler makes vectors of.
+const LANES: usize = 32;
+
+/// Extremes of what was seen at each place of a chunk.
+struct Seen {
+    any: [u8; LANES],
+    least: [u8; LANES],
+    slashes: [u8; LANES],
 }
 
-/// The value of eight decimal digits, the first one in the lowest byte; `None` if one is no digit.
-#[inline]
-fn eight_digits(word: u64) -> Option<u64> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let carried = word.wrapping_add(ONES * 6);
-    if (word & (ONES * 0xF0)) | ((carried & (ONES * 0xF0)) >> 4) != ONES * 0x33 {
-        return None;
+impl Seen {
+    #[inline]
+    fn look(&mut self, chunk: &[u8; LANES]) {
+        for (lane, byte) in chunk.iter().copied().enumerate() {
+            self.any[lane] |= byte;
+            self.least[lane] = self.least[lane].min(byte);
+            self.slashes[lane] |= if byte == b'\\' { u8::MAX } else { 0 };
+        }
     }
-    let digits = word - ONES * 0x30;
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00FF_00FF_00FF_00FF;
-    let quads = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_FFFF_0000_FFFF;
-    Some(quads.wrapping_mul(10_000).wrapping_add(quads >> 32) & 0xFFFF_FFFF)
+}
+
+fn survey(bytes: &[u8]) -> Survey {
+    let mut seen = Seen { any: [0; LANES], least: [u8::MAX; LANES], slashes: [0; LANES] };
+    match bytes.last_chunk() {
+        // The last chunk overlaps the one before it.
+        Some(last) => {
+            bytes.as_chunks::<LANES>().0.iter().for_each(|chunk| seen.look(chunk));
+            seen.look(last);
+        }
+        None => {
+            let mut only = [b' '; LANES];
+            only[..bytes.len()].copy_from_slice(bytes);
+            seen.look(&only);
+        }
+    }
+    // One by one would cost as much as all of the above.
+    let mut odd = seen.slashes;
+    for (odd, least) in odd.iter_mut().zip(seen.least) {
+        *odd |= if least < 0x20 { u8::MAX } else { 0 };
+    }
+    Survey { wide: !seen.any.is_ascii(), careful: odd != [0; LANES] }
 }

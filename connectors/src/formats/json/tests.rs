@@ -1,4 +1,5 @@
 mod damage;
+mod prediction;
 
 use millrace_sql::catalog::{FormatKind, FormatSpec};
 
