@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millrace_connectors::embedded::{EmbeddedLog, Options};
-use millrace_engine::api::{Api, ApiError, ExplainTarget, Properties};
-use millrace_tests::local::{Local, Setup, await_some};
+use millrace_engine::api::{Api, ApiError, ExplainTarget, Properties, QueryState};
+use millrace_tests::local::{Local, Setup, answer as answer_of, await_some, describe};
 
 const STATEMENTS: [&str; 10] = [
     "CREATE STREAM s (k VARCHAR KEY, v INTEGER, t VARCHAR) \
@@ -136,6 +136,32 @@ fn a_table_whose_query_was_paused_before_the_start() {
         Ok(rows) if rows == ["2"] => Ok(()),
         other => Err(other),
     });
+    local.stop();
+}
+
+/// What a stopped query has kept is not what the table is now.
+#[test]
+fn a_table_whose_query_has_failed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let local = start(dir.path());
+    let topic = describe(&*local.log, "s").id;
+    answer_of(&*local.log, || local.log.delete(topic)).expect("the topic is deleted");
+    local.await_state("AGG", QueryState::Error);
+    let on = Properties::new();
+    for sql in [
+        "SELECT * FROM agg WHERE k = 'a';",
+        "SELECT k FROM agg LIMIT 1;",
+        "SELECT b.y FROM kept b JOIN agg a ON a.k = b.id;",
+    ] {
+        let refusal = refused(&local, sql, &on);
+        for said in
+            ["the table AGG is out of date: its query CTAS_AGG_", "state ERROR", "was deleted"]
+        {
+            assert!(refusal.contains(said), "{sql}\n{refusal}");
+        }
+    }
+    // Queries of other topics run on.
+    check(&local, "SELECT id FROM kept WHERE id = 'a';", &["a"]);
     local.stop();
 }
 

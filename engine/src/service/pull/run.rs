@@ -189,9 +189,20 @@ impl Tables<'_> {
             .registry
             .get(id)
             .ok_or_else(|| EngineError::User(format!("query {id} has just been terminated")))?;
+        if let Some(reason) = query.status.failure() {
+            return Err(stopped(name, id, &reason));
+        }
         let kept = Kept::of(&query)?;
         Ok(Snapshot { inner: self.inner.clone(), query, kept, scan: scan.clone() })
     }
+}
+
+/// What a stopped query has kept would be taken for what the table is now.
+fn stopped(table: &str, query: &str, reason: &str) -> EngineError {
+    EngineError::User(format!(
+        "the table {table} is out of date: its query {query} is not in a running state, but in state \
+         ERROR.\n{reason}\nEXPLAIN {query} tells whether it runs again"
+    ))
 }
 
 /// No rows of a plan.
