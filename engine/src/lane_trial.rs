@@ -14,15 +14,9 @@ use std::time::Duration;
 use crate::error::EngineError;
 use crate::ids::Offset;
 use crate::lane::Lane;
+use crate::limits::Limits;
 use crate::log::{Lost, SendError};
 use crate::progress::TaskKey;
-
-/// Transactions in a row that fail with nobody to blame before queries are put on trial.
-const UNEXPLAINED_MAX: u32 = 2;
-/// Times in a row that a query must fail alone, each followed by a header that goes through.
-const ALONE_MAX: u32 = 2;
-/// How long a group is tried: then it is let off, e.g. because its input does not come.
-const TRIAL_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Where the inputs of tasks stood when a transaction failed.
 type Goals = BTreeMap<TaskKey, Vec<Offset>>;
@@ -58,7 +52,7 @@ impl Trials {
     }
 
     /// A transaction of tasks that had come to `reached` failed, and nobody is to blame.
-    fn failed(&mut self, reached: Goals, reason: &str) {
+    fn failed(&mut self, reached: Goals, reason: &str, limits: &Limits) {
         if reached.is_empty() {
             // Not even the header goes through: it is no query's fault.
             self.alone = 0;
@@ -73,7 +67,7 @@ impl Trials {
         match self.groups.pop() {
             None => {
                 self.unexplained += 1;
-                if self.unexplained >= UNEXPLAINED_MAX {
+                if self.unexplained >= limits.trial_unexplained_max {
                     let mut suspects: Vec<String> =
                         self.goals.keys().map(|key| key.query.clone()).collect();
                     suspects.dedup();
@@ -101,7 +95,7 @@ impl Trials {
 
     /// A transaction went through. Without work, it shows that the log works: the query that is to
     /// blame, if that is proved now, and why.
-    fn committed(&mut self, with_work: bool) -> Option<(String, String)> {
+    fn committed(&mut self, with_work: bool, limits: &Limits) -> Option<(String, String)> {
         if with_work {
             self.alone = 0;
             if self.groups.is_empty() {
@@ -110,7 +104,7 @@ impl Trials {
             }
             return None;
         }
-        if self.alone < ALONE_MAX {
+        if self.alone < limits.trial_alone_max {
             return None;
         }
         let query = self.groups.last()?.first()?.clone();
@@ -161,7 +155,7 @@ impl Lane {
             (task.key.clone(), at.collect())
         });
         let reached = reached.collect();
-        self.trials.failed(reached, &error.to_string());
+        self.trials.failed(reached, &error.to_string(), &self.world.limits);
         if let Some(group) = self.trials.groups.last() {
             tracing::warn!(lane = self.id.0, queries = ?group, "only these run, on trial");
         }
@@ -169,7 +163,9 @@ impl Lane {
 
     /// Called after every commit, before it is known what comes next.
     pub(crate) fn judge(&mut self, with_work: bool) {
-        let Some((query, reason)) = self.trials.committed(with_work) else { return };
+        let Some((query, reason)) = self.trials.committed(with_work, &self.world.limits) else {
+            return;
+        };
         let def = self.registry.get(&query);
         let names = def.iter().flat_map(|def| {
             let topics = def.facts.topics.iter();
@@ -191,7 +187,7 @@ impl Lane {
         }
         let now = self.world.clock.elapsed();
         let since = *self.trials.since.get_or_insert(now);
-        let timed_out = now.saturating_sub(since) >= TRIAL_TIME_MAX;
+        let timed_out = now.saturating_sub(since) >= self.world.limits.trial_time_max;
         // One that failed alone and is not judged yet has not passed; one that was stopped or dropped
         // meanwhile has no tasks any more.
         let seen = self.tasks.is_empty() || self.trials.alone == 0 && self.reached();
@@ -245,17 +241,17 @@ mod tests {
     /// Plays a lane of queries of which those in `guilty` doom their transactions; the first `outage`
     /// headers do not go through either. The queries that are stopped, and how much failed.
     fn play(queries: &[&str], guilty: &[&str], mut outage: u32) -> (Vec<String>, u32) {
-        let mut trials = Trials::default();
+        let (mut trials, limits) = (Trials::default(), Limits::default());
         let (mut stopped, mut failures) = (Vec::new(), 0);
         let mut done: Vec<&str> = Vec::new();
         for _ in 0..100 {
             if outage > 0 {
                 outage -= 1;
                 failures += 1;
-                trials.failed(Goals::new(), "down");
+                trials.failed(Goals::new(), "down", &limits);
                 continue;
             }
-            if let Some((query, _)) = trials.committed(false) {
+            if let Some((query, _)) = trials.committed(false, &limits) {
                 stopped.push(query);
             }
             let runs = |q: &&&str| trials.admits(q) && !stopped.iter().any(|s| s == **q);
@@ -263,10 +259,14 @@ mod tests {
             if runs.iter().any(|query| guilty.contains(query)) {
                 failures += 1;
                 let key = |q: &&str| TaskKey { query: (*q).to_owned(), sub: 0, partition: 0 };
-                trials.failed(runs.iter().map(|q| (key(q), vec![Offset(1)])).collect(), "refused");
+                trials.failed(
+                    runs.iter().map(|q| (key(q), vec![Offset(1)])).collect(),
+                    "refused",
+                    &limits,
+                );
                 continue;
             }
-            trials.committed(true);
+            trials.committed(true, &limits);
             done.extend(&runs);
             match trials.groups.is_empty() {
                 true => return (stopped, failures),
@@ -302,24 +302,24 @@ mod tests {
             let key = TaskKey { query: "a".to_owned(), sub: 0, partition: 0 };
             Goals::from([(key, vec![Offset(3)])])
         };
-        let mut trials = Trials::default();
+        let (mut trials, limits) = (Trials::default(), Limits::default());
         for _ in 0..10 {
             // With and without its rows: the log is down.
-            trials.failed(goals(), "down");
-            trials.failed(Goals::new(), "down");
+            trials.failed(goals(), "down", &limits);
+            trials.failed(Goals::new(), "down", &limits);
         }
-        assert_eq!(trials.committed(false), None);
+        assert_eq!(trials.committed(false, &limits), None);
         assert!(trials.admits("a") && !trials.admits("b"));
         // Between its failures other things went wrong.
         for _ in 0..10 {
-            trials.failed(goals(), "down");
+            trials.failed(goals(), "down", &limits);
             trials.disturbed();
-            assert_eq!(trials.committed(false), None);
+            assert_eq!(trials.committed(false, &limits), None);
         }
-        trials.failed(goals(), "refused");
-        assert_eq!(trials.committed(false), None);
-        trials.failed(goals(), "refused");
-        assert_eq!(trials.committed(false), Some(("a".to_owned(), "refused".to_owned())));
+        trials.failed(goals(), "refused", &limits);
+        assert_eq!(trials.committed(false, &limits), None);
+        trials.failed(goals(), "refused", &limits);
+        assert_eq!(trials.committed(false, &limits), Some(("a".to_owned(), "refused".to_owned())));
         // It comes back, alone, and passes.
         assert!(trials.admits("b"));
         trials.readmit(|_| true, |_| true);

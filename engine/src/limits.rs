@@ -36,6 +36,13 @@ pub struct Limits {
     /// Pause of a lane that failed and recovers, first and last of the doubling series.
     pub retry_backoff: Duration,
     pub retry_backoff_max: Duration,
+    /// Transactions in a row that fail with nobody to blame before a lane puts its queries on trial.
+    pub trial_unexplained_max: u32,
+    /// Times in a row that a query must fail alone before it is stopped, each followed by a header
+    /// that goes through.
+    pub trial_alone_max: u32,
+    /// How long a group of queries is tried: then it is let off, e.g. because its input does not come.
+    pub trial_time_max: Duration,
     /// Pause between two rounds of telling positions and of purging internal topics.
     pub upkeep_interval: Duration,
     /// Entries of a query's error list.
@@ -71,6 +78,9 @@ impl Default for Limits {
             committed_memory_age_max: Duration::from_secs(30),
             retry_backoff: Duration::from_millis(200),
             retry_backoff_max: Duration::from_secs(15),
+            trial_unexplained_max: 2,
+            trial_alone_max: 2,
+            trial_time_max: Duration::from_secs(30),
             upkeep_interval: Duration::from_secs(10),
             query_errors_max: 10,
             pull_rows_max: 1_000_000,
@@ -102,6 +112,9 @@ impl Limits {
             ("committed.memory.age.max.ms", ms(self.committed_memory_age_max)),
             ("retry.backoff.ms", ms(self.retry_backoff)),
             ("retry.backoff.max.ms", ms(self.retry_backoff_max)),
+            ("trial.unexplained.max", self.trial_unexplained_max.to_string()),
+            ("trial.alone.max", self.trial_alone_max.to_string()),
+            ("trial.time.max.ms", ms(self.trial_time_max)),
             ("upkeep.interval.ms", ms(self.upkeep_interval)),
             ("query.errors.max", self.query_errors_max.to_string()),
             ("pull.rows.max", self.pull_rows_max.to_string()),
