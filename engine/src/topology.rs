@@ -62,7 +62,7 @@ pub enum Input {
     Repartition(usize),
 }
 
-/// One operator. Children come before their parents; the last node feeds the output.
+/// One operator. Children come before their parents; those with none feed the output.
 #[derive(Debug, Clone)]
 pub struct Node {
     pub op: Op,
@@ -184,8 +184,8 @@ impl Topology {
             Some(sink) => (&sink.input, Output::Sink(Box::new(sink.clone()))),
             None => (&plan.plan, Output::Reader),
         };
-        if let (LogicalPlan::Union(union), Output::Sink(sink)) = (input, &output) {
-            return builder.union(union, sink);
+        if let LogicalPlan::Union(union) = input {
+            return builder.union(union, output);
         }
         let mut last = builder.add(&mut piece, input)?;
         if let Output::Sink(sink) = &output
@@ -254,13 +254,20 @@ impl Piece {
 }
 
 impl Builder {
-    /// Each input in sub-topologies of its own: all write the sink, none waits for another.
-    fn union(mut self, union: &Union, sink: &SinkNode) -> Result<Topology> {
+    /// Each input in sub-topologies of its own: all write the sink, none waits for another. What a
+    /// reader gets comes from one, whose last nodes all feed it.
+    fn union(mut self, union: &Union, output: Output) -> Result<Topology> {
+        let mut piece = Piece::default();
         for input in &union.inputs {
-            let mut piece = Piece::default();
             self.add(&mut piece, input)?;
-            let sink = SinkNode { input: input.as_ref().clone(), ..sink.clone() };
-            self.finish(piece, Output::Sink(Box::new(sink)));
+            if let Output::Sink(sink) = &output {
+                let sink = SinkNode { input: input.as_ref().clone(), ..sink.as_ref().clone() };
+                let own = std::mem::take(&mut piece);
+                self.finish(own, Output::Sink(Box::new(sink)));
+            }
+        }
+        if matches!(output, Output::Reader) {
+            self.finish(piece, output);
         }
         Ok(self.topology())
     }

@@ -6,12 +6,14 @@ use datafusion::logical_expr::Expr as DfExpr;
 use datafusion::scalar::ScalarValue;
 
 use super::exists::kind_name;
-use super::query::{Purpose, Selected, projection, select};
+use super::query::{Purpose, Selected, projection};
 use super::settings::Settings;
 use super::sink::persistent_plan;
 use super::typing::{Constants, typed};
 use super::with::{self, With};
-use super::{Analyzed, InsertQuery, InsertRow, column, formats, internal_error, names, text};
+use super::{
+    Analyzed, InsertQuery, InsertRow, column, formats, internal_error, names, text, union,
+};
 use crate::ast::{Expr, Ident, InsertInto, InsertValues};
 use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
@@ -50,22 +52,29 @@ pub(super) fn insert_into(
     let with = With::new(&insert.properties, with::INSERT_INTO)?;
     let query_id = with.text("QUERY_ID")?.map(|id| query_id(&id, &with, catalog)).transpose()?;
     let purpose = Purpose::Persistent { sink: &target.name, verb: "INSERT INTO" };
-    let selected = select(&insert.query, catalog, settings, purpose)?;
+    let (first, others) = union::branches(&insert.query, catalog, settings, purpose)?;
+    let fitted = |selected| fitted(selected, &target).map_err(|e| e.at(insert.name.span()));
+    let first = fitted(first)?;
+    let others = others.into_iter().map(fitted).collect::<Result<_>>()?;
+    let plan = persistent_plan(union::unite(first, others), target.clone());
+    Ok(Analyzed::InsertInto(Box::new(InsertQuery { target, plan, query_id })))
+}
+
+/// What one SELECT gives, as the target takes it.
+fn fitted(selected: Selected, target: &Source) -> Result<Selected> {
     if selected.kind == ResultKind::Table {
         let message = "Incompatible data sink type: the SELECT query produces a TABLE, and a \
                        table cannot be inserted into a stream.";
-        return Err(SqlError::invalid(message).at(insert.name.span()));
+        return Err(SqlError::invalid(message));
     }
     if selected.window != target.window {
         let message = format!(
             "Incompatible windows: the key of the result and the key of {} differ in their window",
             target.name
         );
-        return Err(SqlError::invalid(message).at(insert.name.span()));
+        return Err(SqlError::invalid(message));
     }
-    let fitted = fit(selected, &target).map_err(|e| e.at(insert.name.span()))?;
-    let plan = persistent_plan(fitted, target.clone());
-    Ok(Analyzed::InsertInto(Box::new(InsertQuery { target, plan, query_id })))
+    fit(selected, target)
 }
 
 fn target(name: &Ident, catalog: &Catalog) -> Result<Arc<Source>> {

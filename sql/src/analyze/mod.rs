@@ -69,7 +69,7 @@ pub use schemas::{Inference, check_registered, inferences, with_columns};
 pub use settings::{EXTENSIONS, Settings};
 pub use sink::kept_table;
 
-use query::{Purpose, select};
+use query::Purpose;
 use typing::{Names, typed};
 
 /// A checked statement.
@@ -233,7 +233,7 @@ fn analyze_query(query: &Query, catalog: &Catalog, settings: &Settings) -> Resul
     if query.emit.is_none() {
         return pull::pull(query, catalog, settings);
     }
-    let selected = select(query, catalog, settings, Purpose::Push)?;
+    let selected = union::select_all(query, catalog, settings, Purpose::Push)?;
     Ok(Analyzed::Push(Box::new(selected.into_plan())))
 }
 

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Limit, LogicalPlan, lit};
 use super::items::{self, Item};
 use super::names::Generator;
 use super::pull_keys;
-use super::query::{self, Purpose, Selected, select};
+use super::query::{self, Purpose, Selected, select_in};
 use super::scan::{ScopeNames, declared};
 use super::scope::{Clause, Input, Scope};
 use super::settings::Settings;
@@ -54,7 +54,7 @@ pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Res
     let scope = scope?;
     check_columns(query, &scope)?;
     if of_stream {
-        let selected = select(query, catalog, settings, Purpose::PullStream)?;
+        let selected = select_in(query, catalog, settings, Purpose::PullStream, "")?;
         return Ok(Analyzed::PullStream(Box::new(selected.into_plan())));
     }
     let tables = tables(query, &scope, catalog)?;

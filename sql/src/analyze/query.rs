@@ -14,7 +14,7 @@ use super::scan::{JoinKey, ScopeNames, StageNames, Used, scan};
 use super::scope::{Clause, Scope};
 use super::settings::Settings;
 use super::typing::{Names, prefixed, typed};
-use super::{aggregate, column, internal_error, join, predicate, text, times, union, windows};
+use super::{aggregate, column, internal_error, join, predicate, text, times, windows};
 use crate::ast::{Emit, Expr, ExprKind, Literal, Query};
 use crate::catalog::pseudo;
 use crate::catalog::{Catalog, Column, ColumnRole, FormatSpec, KeyWindow, Source, SourceKind};
@@ -115,19 +115,10 @@ pub(super) struct Clauses {
     pub free_key: bool,
 }
 
+/// A SELECT without its UNION ALL, with names of steps that begin with `prefix`.
+///
 /// # Errors
 /// Whatever the language refuses about a SELECT.
-pub(super) fn select(
-    query: &Query,
-    catalog: &Catalog,
-    settings: &Settings,
-    purpose: Purpose<'_>,
-) -> Result<Selected> {
-    union::refuse(query)?;
-    select_in(query, catalog, settings, purpose, "")
-}
-
-/// [`select`] without UNION ALL, with names of steps that begin with `prefix`.
 pub(super) fn select_in(
     query: &Query,
     catalog: &Catalog,

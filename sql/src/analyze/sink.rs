@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::create::{default_format, partitions, replicas, timestamp};
 use super::formats::Side;
-use super::query::{Purpose, Selected, select};
+use super::query::{Purpose, Selected, select_in};
 use super::schema_spec::schema_spec;
 use super::settings::Settings;
 use super::with::{self, Formats, With};
@@ -211,7 +211,7 @@ pub fn kept_table(source: &Source) -> Result<QueryPlan> {
     };
     let verb = "CREATE SOURCE TABLE";
     let purpose = Purpose::Persistent { sink: &source.name, verb };
-    let selected = select(&query, &catalog, &Settings::default(), purpose)?;
+    let selected = select_in(&query, &catalog, &Settings::default(), purpose, "")?;
     let sink = Source { columns: selected.columns.clone(), ..source.clone() };
     Ok(persistent_plan(selected, Arc::new(sink)))
 }

@@ -1,4 +1,4 @@
-//! UNION ALL of streams: each SELECT is planned on its own, and all write one sink.
+//! UNION ALL of streams: each SELECT is planned on its own, and all feed one result.
 
 use std::sync::Arc;
 
@@ -20,17 +20,46 @@ pub(super) fn select_all(
     settings: &Settings,
     purpose: Purpose<'_>,
 ) -> Result<Selected> {
-    let mut all = select_in(query, catalog, settings, purpose, "")?;
-    if query.union_all.is_empty() {
-        return Ok(all);
+    let (first, others) = branches(query, catalog, settings, purpose)?;
+    for (branch, selected) in query.union_all.iter().zip(&others) {
+        check_columns(branch, &first, selected)?;
     }
-    check_kind(query, &all)?;
-    let mut inputs = vec![Arc::new(all.plan.clone())];
+    Ok(unite(first, others))
+}
+
+/// Each SELECT on its own: the first, and those after UNION ALL.
+///
+/// # Errors
+/// Whatever is refused of one of them; tables.
+pub(super) fn branches(
+    query: &Query,
+    catalog: &Catalog,
+    settings: &Settings,
+    purpose: Purpose<'_>,
+) -> Result<(Selected, Vec<Selected>)> {
+    let first = select_in(query, catalog, settings, purpose, "")?;
+    if query.union_all.is_empty() {
+        return Ok((first, Vec::new()));
+    }
+    check_kind(query, &first)?;
+    let mut others = Vec::with_capacity(query.union_all.len());
     for (at, branch) in query.union_all.iter().enumerate() {
         let prefix = format!("U{}_", at + 2);
         let selected = select_in(branch, catalog, settings, purpose, &prefix)?;
         check_kind(branch, &selected)?;
-        check_columns(branch, &all, &selected)?;
+        others.push(selected);
+    }
+    Ok((first, others))
+}
+
+/// One result of several that have the same columns.
+pub(super) fn unite(first: Selected, others: Vec<Selected>) -> Selected {
+    if others.is_empty() {
+        return first;
+    }
+    let mut all = first;
+    let mut inputs = vec![Arc::new(all.plan.clone())];
+    for selected in others {
         inputs.push(Arc::new(selected.plan));
         all.computed_key |= selected.computed_key;
         let more = selected.reads.into_iter().filter(|name| !all.reads.contains(name));
@@ -39,17 +68,17 @@ pub(super) fn select_all(
     }
     let schema = all.plan.schema().clone();
     all.plan = LogicalPlan::Union(Union { inputs, schema });
-    Ok(all)
+    all
 }
 
 /// # Errors
-/// Always: only CREATE STREAM AS SELECT has UNION ALL.
+/// UNION ALL in a pull query.
 pub(super) fn refuse(query: &Query) -> Result<()> {
     if query.union_all.is_empty() {
         return Ok(());
     }
-    let message = "UNION ALL is only supported in CREATE STREAM AS SELECT.";
-    let hint = "make a stream of the union, or write one INSERT INTO for each SELECT";
+    let message = "UNION ALL is not supported in a pull query.";
+    let hint = "ask one query for each SELECT, or make a stream of the union";
     Err(SqlError::invalid(message).at(query.loc.0).hint(hint))
 }
 

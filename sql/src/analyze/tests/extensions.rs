@@ -54,6 +54,11 @@ fn the_switch_brings_back_each_refusal() {
             "CREATE STREAM O AS SELECT ID, A FROM S WHERE A > 1 UNION ALL SELECT ID, A FROM S2;",
             "near 'UNION' at line 1:52",
         ),
+        ("INSERT INTO S SELECT * FROM S UNION ALL SELECT * FROM S;", "near 'ALL' at line 1:37"),
+        (
+            "SELECT ID, A FROM S UNION ALL SELECT ID, A FROM S2 EMIT CHANGES;",
+            "near 'ALL' at line 1:27",
+        ),
         (
             "EXPLAIN CREATE STREAM O AS SELECT ID, A FROM (SELECT * FROM S) Q;",
             "near '(' at line 1:46",
@@ -83,10 +88,21 @@ fn what_the_forms_do_not_take_is_refused() {
             "SELECT A FROM (SELECT ID, A FROM S UNION ALL SELECT ID, A FROM S2) Q EMIT CHANGES;",
             "UNION ALL is not supported in a subquery.",
         ),
-        ("SELECT ID FROM S UNION ALL SELECT ID FROM S2 EMIT CHANGES;", "only supported in CREATE"),
         (
-            "INSERT INTO S SELECT * FROM S2 UNION ALL SELECT * FROM S2;",
-            "UNION ALL is only supported in CREATE STREAM AS SELECT.",
+            "SELECT ID FROM S UNION ALL SELECT ID FROM S2;",
+            "UNION ALL is not supported in a pull query.",
+        ),
+        (
+            "SELECT ID, A FROM S UNION ALL SELECT ID, D FROM S2 EMIT CHANGES;",
+            "The SELECTs of UNION ALL must have the same columns, keys and windows.",
+        ),
+        (
+            "SELECT ID, A FROM T UNION ALL SELECT ID, A FROM S EMIT CHANGES;",
+            "UNION ALL joins streams, and one of its SELECTs gives a table.",
+        ),
+        (
+            "INSERT INTO S SELECT ID, A FROM S2 UNION ALL SELECT * FROM S2;",
+            "Incompatible schema between results and sink.",
         ),
         (
             "CREATE STREAM O AS SELECT ID, A FROM S UNION ALL SELECT ID, D FROM S2;",
