@@ -151,6 +151,8 @@ pub struct AggregateNode {
     pub table_input: bool,
     /// How long a group lives after its latest row.
     pub ttl_ms: Option<i64>,
+    /// A value that a result cannot take in is left out and reported; otherwise it stops the query.
+    pub skips_overflow: bool,
     pub schema: DFSchemaRef,
 }
 

@@ -160,6 +160,7 @@ fn plan(kind: Option<WindowKind>) -> AggregateNode {
         emit_final: false,
         table_input: false,
         ttl_ms: None,
+        skips_overflow: true,
         schema: schema(&columns).expect("distinct names"),
     }
 }

@@ -3,7 +3,7 @@
 use arrow::array::ArrayRef;
 
 use super::bytes::{Reader, corrupt};
-use super::{Rows, StreamAgg};
+use super::{LeftOut, Rows, StreamAgg};
 use crate::error::{EngineError, Result};
 
 /// What an aggregate does to the state of one slot. Compiled into tight loops by [`Slotted`].
@@ -20,6 +20,19 @@ pub(super) trait Kernel: Send {
     fn bind(&self, args: &[ArrayRef]) -> Result<Self::Input>;
 
     fn add(&self, cell: &mut Self::Cell, input: &Self::Input, row: usize, seq: i64) -> Result<()>;
+
+    /// Why the cell cannot take a row in, if it cannot.
+    #[inline]
+    fn refuses(&self, cell: &Self::Cell, input: &Self::Input, row: usize) -> Option<String> {
+        let _ = (cell, input, row);
+        None
+    }
+
+    /// Why two cells cannot be merged, if they cannot.
+    fn refuses_merge(&self, into: &Self::Cell, from: &Self::Cell) -> Option<String> {
+        let _ = (into, from);
+        None
+    }
 
     /// Takes a row back. Only called when [`super::supports_undo`] says so.
     fn undo(&self, cell: &mut Self::Cell, input: &Self::Input, row: usize) -> Result<()> {
@@ -52,11 +65,12 @@ pub(super) struct Slotted<K: Kernel> {
     cells: Vec<K::Cell>,
     /// Sum of what the cells hold outside of themselves.
     heap_bytes: usize,
+    left_out: Vec<LeftOut>,
 }
 
 impl<K: Kernel> Slotted<K> {
     pub fn new(kernel: K) -> Self {
-        Slotted { kernel, cells: Vec::new(), heap_bytes: 0 }
+        Slotted { kernel, cells: Vec::new(), heap_bytes: 0, left_out: Vec::new() }
     }
 
     /// Applies rows and calls `after` with the cell after each.
@@ -65,6 +79,13 @@ impl<K: Kernel> Slotted<K> {
         let input = self.kernel.bind(rows.args)?;
         for (row, slot) in rows.slots.iter().enumerate() {
             let cell = &mut self.cells[*slot as usize];
+            if rows.skips_overflow
+                && let Some(reason) = self.kernel.refuses(cell, &input, row)
+            {
+                self.left_out.push(LeftOut { row, reason });
+                after(&self.kernel, cell);
+                continue;
+            }
             let before = self.kernel.heap_bytes(cell);
             if rows.undo.is_some_and(|undo| undo.value(row)) {
                 self.kernel.undo(cell, &input, row)?;
@@ -95,10 +116,19 @@ impl<K: Kernel> StreamAgg for Slotted<K> {
         self.kernel.finish(out)
     }
 
-    fn merge(&mut self, into: u32, from: u32) -> Result<()> {
+    fn left_out(&mut self) -> Vec<LeftOut> {
+        std::mem::take(&mut self.left_out)
+    }
+
+    fn merge(&mut self, into: u32, from: u32, skips_overflow: bool) -> Result<()> {
         let from = std::mem::take(&mut self.cells[from as usize]);
         let into = &mut self.cells[into as usize];
         let before = self.kernel.heap_bytes(into) + self.kernel.heap_bytes(&from);
+        if skips_overflow && let Some(reason) = self.kernel.refuses_merge(into, &from) {
+            self.heap_bytes -= self.kernel.heap_bytes(&from);
+            self.left_out.push(LeftOut { row: 0, reason });
+            return Ok(());
+        }
         self.kernel.merge(into, from)?;
         self.heap_bytes = self.heap_bytes + self.kernel.heap_bytes(into) - before;
         Ok(())

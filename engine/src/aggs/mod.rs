@@ -39,6 +39,16 @@ pub struct Rows<'a> {
     pub undo: Option<&'a BooleanBuffer>,
     /// Number of the first row in the life of the operator: who came first, also across restarts.
     pub first_seq: i64,
+    /// Values that a slot cannot take in are left out.
+    pub skips_overflow: bool,
+}
+
+/// A value that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Position among the rows; 0 for a merge.
+    pub row: usize,
+    pub reason: String,
 }
 
 /// One aggregate call of a query: the state of all slots.
@@ -49,14 +59,21 @@ pub trait StreamAgg: Send {
     /// Applies rows.
     ///
     /// # Errors
-    /// `Config` when a value no longer fits its type (SUM of DECIMAL), as in ksqlDB.
+    /// `Config` when a value no longer fits its type (SUM of DECIMAL), as in ksqlDB; not where such
+    /// are left out ([`StreamAgg::left_out`]).
     fn update(&mut self, rows: &Rows<'_>) -> Result<()>;
 
     /// Applies rows and gives the value of each row's slot right after that row.
     fn update_each(&mut self, rows: &Rows<'_>) -> Result<ArrayRef>;
 
+    /// What was left out since this was last asked.
+    fn left_out(&mut self) -> Vec<LeftOut>;
+
     /// Adds what slot `from` holds, which came later or from a later session, and empties it.
-    fn merge(&mut self, into: u32, from: u32) -> Result<()>;
+    ///
+    /// # Errors
+    /// As for [`StreamAgg::update`].
+    fn merge(&mut self, into: u32, from: u32, skips_overflow: bool) -> Result<()>;
 
     /// The present values of `slots`.
     fn value(&self, slots: &[u32]) -> Result<ArrayRef>;

@@ -148,7 +148,7 @@ impl Kernel for SumDouble {
     }
 }
 
-/// SUM of DECIMAL: of the argument's precision, and an error when that is exceeded.
+/// SUM of DECIMAL: of the argument's precision, and no sum may exceed that.
 pub(super) struct SumDecimal {
     pub precision: u8,
     pub scale: u8,
@@ -156,14 +156,22 @@ pub(super) struct SumDecimal {
 
 impl SumDecimal {
     #[inline]
-    fn check(&self, sum: Option<i128>) -> Result<i128> {
+    fn fits(&self, sum: Option<i128>) -> Option<i128> {
         let limit = 10_i128.pow(u32::from(self.precision.min(38)));
-        sum.filter(|sum| -limit < *sum && *sum < limit).ok_or_else(|| {
-            let SumDecimal { precision, scale } = self;
-            EngineError::Config(format!(
-                "SUM exceeds DECIMAL({precision}, {scale}); CAST the argument to a larger precision"
-            ))
-        })
+        sum.filter(|sum| -limit < *sum && *sum < limit)
+    }
+
+    #[inline]
+    fn check(&self, sum: Option<i128>) -> Result<i128> {
+        self.fits(sum).ok_or_else(|| EngineError::Config(format!("{}.", self.overflow())))
+    }
+
+    fn overflow(&self) -> String {
+        let SumDecimal { precision, scale } = self;
+        format!(
+            "Numeric field overflow: SUM exceeds DECIMAL({precision}, {scale}). CAST its argument to \
+             a larger precision"
+        )
     }
 }
 
@@ -182,6 +190,22 @@ impl Kernel for SumDecimal {
             *cell = self.check(cell.checked_add(input.values[row]))?;
         }
         Ok(())
+    }
+    #[inline]
+    fn refuses(&self, cell: &i128, input: &Self::Input, row: usize) -> Option<String> {
+        match input.is_null(row) || self.fits(cell.checked_add(input.values[row])).is_some() {
+            true => None,
+            false => Some(format!("{}; the row is left out of the sum", self.overflow())),
+        }
+    }
+    fn refuses_merge(&self, into: &i128, from: &i128) -> Option<String> {
+        match self.fits(into.checked_add(*from)) {
+            Some(_) => None,
+            None => Some(format!(
+                "{}; the row joins sessions, and what the later ones have summed up is left out",
+                self.overflow()
+            )),
+        }
     }
     fn undo(&self, cell: &mut i128, input: &Self::Input, row: usize) -> Result<()> {
         if !input.is_null(row) {

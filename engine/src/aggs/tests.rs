@@ -59,7 +59,7 @@ fn texts(array: &ArrayRef) -> Vec<String> {
 }
 
 fn rows<'a>(slots: &'a [u32], args: &'a [ArrayRef], first_seq: i64) -> Rows<'a> {
-    Rows { slots, args, undo: None, first_seq }
+    Rows { slots, args, undo: None, first_seq, skips_overflow: false }
 }
 
 /// One slot: the value after each row is as in `want`, and all laws hold.
@@ -106,7 +106,7 @@ fn check_laws(call: &AggregateCall, args: &[ArrayRef], n: usize) {
         merged.grow(2);
         merged.update(&rows(&vec![0; cut], &first, 0)).unwrap();
         merged.update(&rows(&vec![1; n - cut], &second, cut as i64)).unwrap();
-        merged.merge(0, 1).unwrap();
+        merged.merge(0, 1, false).unwrap();
         let latest_n =
             call.function == "LATEST_BY_OFFSET" && matches!(call.returns, SqlType::Array(_));
         if !latest_n {
@@ -141,12 +141,31 @@ fn counts_and_sums() {
 }
 
 #[test]
-fn a_decimal_sum_beyond_its_precision_is_an_error() {
-    let values = Decimal128Array::from(vec![9999, 1]).with_precision_and_scale(4, 1).unwrap();
-    let mut agg = make(&call("SUM", &[DECIMAL], &[], DECIMAL)).unwrap();
-    agg.grow(1);
-    let error = agg.update(&rows(&[0, 0], &[Arc::new(values)], 0)).unwrap_err();
-    assert!(error.to_string().contains("DECIMAL(4, 1)"), "{error}");
+fn a_decimal_sum_beyond_its_precision() {
+    let values = vec![Some(9998), Some(1), Some(1), None, Some(-8)];
+    let values = Decimal128Array::from(values).with_precision_and_scale(4, 1).unwrap();
+    let args: [ArrayRef; 1] = [Arc::new(values)];
+    let new = || {
+        let mut agg = make(&call("SUM", &[DECIMAL], &[], DECIMAL)).unwrap();
+        agg.grow(2);
+        agg
+    };
+    let strict = rows(&[0; 5], &args, 0);
+    let error = new().update(&strict).unwrap_err();
+    assert!(error.to_string().contains("SUM exceeds DECIMAL(4, 1)"), "{error}");
+    let mut agg = new();
+    let lenient = Rows { skips_overflow: true, ..strict };
+    let each = agg.update_each(&lenient).unwrap();
+    assert_eq!(texts(&each), ["999.8", "999.9", "999.9", "999.9", "999.1"]);
+    let left_out = agg.left_out();
+    assert_eq!(left_out.iter().map(|one| one.row).collect::<Vec<_>>(), [2]);
+    assert!(left_out[0].reason.contains("SUM exceeds DECIMAL(4, 1)"), "{left_out:?}");
+    assert_eq!(agg.left_out(), []);
+    // Of two sessions the earlier one's sum stays.
+    agg.update(&rows(&[1], &[args[0].slice(0, 1)], 5)).unwrap();
+    assert!(agg.merge(0, 1, true).is_ok());
+    assert_eq!(texts(&agg.value(&[0, 1]).unwrap()), ["999.1", "0.0"]);
+    assert_eq!(agg.left_out().len(), 1);
 }
 
 #[test]
@@ -219,14 +238,14 @@ fn merging_sessions_goes_by_row_number() {
     agg.grow(2);
     agg.update(&rows(&[0], &[ints(&[Some(1)])], 5)).unwrap();
     agg.update(&rows(&[1], &[ints(&[Some(2)])], 3)).unwrap();
-    agg.merge(0, 1).unwrap();
+    agg.merge(0, 1, false).unwrap();
     assert_eq!(texts(&agg.value(&[0, 1]).unwrap()), ["1", "NULL"]);
     let c = call("LATEST_BY_OFFSET", &[Integer], &[ScalarValue::Int32(Some(2))], list(Integer));
     let mut agg = make(&c).unwrap();
     agg.grow(2);
     agg.update(&rows(&[0, 0], &[ints(&[Some(1), Some(2)])], 0)).unwrap();
     agg.update(&rows(&[1, 1], &[ints(&[Some(3), Some(4)])], 2)).unwrap();
-    agg.merge(0, 1).unwrap();
+    agg.merge(0, 1, false).unwrap();
     assert_eq!(texts(&agg.value(&[0]).unwrap()), ["[1, 2]"], "the earliest two of the union");
 }
 
@@ -284,7 +303,13 @@ fn undo_takes_back() {
             "COLLECT_LIST" => [ints(&[Some(1), Some(2), Some(3), Some(2), Some(9)])],
             _ => args,
         };
-        let rows = Rows { slots: &[0; 5], args: &args, undo: Some(&undo), first_seq: 0 };
+        let rows = Rows {
+            slots: &[0; 5],
+            args: &args,
+            undo: Some(&undo),
+            first_seq: 0,
+            skips_overflow: false,
+        };
         agg.update(&rows).unwrap();
         assert_eq!(texts(&agg.value(&[0]).unwrap()), [want], "{function}");
     }
@@ -316,7 +341,13 @@ fn attributes_are_null_when_they_differ() {
     agg.grow(1);
     let undo = BooleanBuffer::from(vec![false, false, true]);
     let args = [ints(&[Some(1), Some(2), Some(1)])];
-    let taken = Rows { slots: &[0; 3], args: &args, undo: Some(&undo), first_seq: 0 };
+    let taken = Rows {
+        slots: &[0; 3],
+        args: &args,
+        undo: Some(&undo),
+        first_seq: 0,
+        skips_overflow: false,
+    };
     assert_eq!(texts(&agg.update_each(&taken).unwrap()), ["1", "NULL", "2"]);
 }
 
@@ -337,7 +368,13 @@ fn correlations_and_deviations() {
     agg.grow(1);
     let undo = BooleanBuffer::from(vec![false, false, false, true]);
     let args = [ints(&[Some(1), Some(2), Some(7), Some(7)])];
-    let taken = Rows { slots: &[0; 4], args: &args, undo: Some(&undo), first_seq: 0 };
+    let taken = Rows {
+        slots: &[0; 4],
+        args: &args,
+        undo: Some(&undo),
+        first_seq: 0,
+        skips_overflow: false,
+    };
     agg.update(&taken).unwrap();
     assert_eq!(texts(&agg.value(&[0]).unwrap()), ["0.5"]);
 }

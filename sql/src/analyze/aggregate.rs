@@ -477,6 +477,7 @@ impl<'a> Builder<'a> {
             emit_final: clauses.emit_final,
             table_input: stage.kind == ResultKind::Table,
             ttl_ms: None,
+            skips_overflow: self.scope.extensions && !self.pull,
             schema: plan::schema(&columns).map_err(internal_error)?,
         }))
     }

@@ -6,6 +6,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute;
 
 use super::spec::Spec;
+use super::states::States;
 use crate::batch::{Batch, take_rows};
 use crate::codec::key::KeyBuffer;
 use crate::error::{EngineError, Result};
@@ -138,6 +139,31 @@ fn drop_null_groups(
             .collect(),
     });
     Ok((batch.filter(keep)?, undo))
+}
+
+/// Reports what aggregates have left out; `rows`: which row of the input each of theirs was.
+pub(super) fn report_left_out(
+    states: &mut States,
+    input: &Input,
+    rows: &[u32],
+    ctx: &mut StepContext<'_>,
+) {
+    let mut last = None;
+    for left_out in states.left_out() {
+        let row = rows[left_out.row] as usize;
+        // A row may be in several windows.
+        if last == Some((row, left_out.reason.clone())) {
+            continue;
+        }
+        ctx.rejects.push(RowReject {
+            kind: RejectKind::Processing,
+            reason: left_out.reason.clone(),
+            time_ms: input.times[row],
+            row: Some(input.rows.slice(row, 1)),
+            row_index: None,
+        });
+        last = Some((row, left_out.reason));
+    }
 }
 
 fn report_null_group(spec: &Spec, batch: &Batch, row: usize, ctx: &mut StepContext<'_>) {

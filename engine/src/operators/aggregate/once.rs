@@ -78,7 +78,8 @@ impl OnceAggregate {
         for call in &self.spec.args {
             args.push(call.iter().map(|arg| values(arg, &rows)).collect::<Result<Vec<_>>>()?);
         }
-        self.states.update(&slots, &args, RowsOf { undo: None, first_seq: self.rows })?;
+        let of = RowsOf { undo: None, first_seq: self.rows, skips_overflow: false };
+        self.states.update(&slots, &args, of)?;
         self.rows += rows.num_rows() as i64;
         Ok(())
     }

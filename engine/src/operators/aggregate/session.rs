@@ -14,7 +14,7 @@ use arrow::array::ArrayRef;
 use millrace_sql::plan::WindowKind;
 
 use super::emit::{self, EMIT_ROWS_MAX};
-use super::input::{Input, prepare};
+use super::input::{Input, prepare, report_left_out};
 use super::session_out::{self, OutRow, Values};
 use super::sessions::{Lengths, Removed, Session, Sessions, Taken};
 use super::spec::Spec;
@@ -141,7 +141,7 @@ impl SessionAggregate {
         self.states.grow(self.sessions.slots as usize);
         self.note_change(key);
         let each = self.emits_each(ctx);
-        self.replace(key, at, time, each, input)?;
+        self.replace(key, at, row, input, ctx)?;
         if self.sessions.merged.is_empty() && self.spec.emit_final {
             self.open.push(Reverse((time, key)));
         }
@@ -167,22 +167,31 @@ impl SessionAggregate {
         }
     }
 
-    /// Session `at` of `key` has taken the place of `Sessions::merged` for a row at `time`.
-    fn replace(&mut self, key: u32, at: usize, time: i64, each: bool, input: &Input) -> Result<()> {
+    /// Session `at` of `key` has taken the place of `Sessions::merged` for row `row`.
+    fn replace(
+        &mut self,
+        key: u32,
+        at: usize,
+        row: usize,
+        input: &Input,
+        ctx: &mut StepContext<'_>,
+    ) -> Result<()> {
+        let (time, each) = (input.times[row], self.emits_each(ctx));
         let mut merged = std::mem::take(&mut self.sessions.merged);
         let now = self.sessions.keys[key as usize].all[at];
         if self.with_old {
-            self.apply(input, each)?;
+            self.apply(input, ctx)?;
             self.capture(&mut merged)?;
             let same = merged.iter().find(|s| (s.start, s.end) == (now.start, now.end));
             let old = same.and_then(|session| session.old);
             self.sessions.keys[key as usize].all[at].old = old;
         }
         if merged.len() > 1 {
-            self.apply(input, each)?;
+            self.apply(input, ctx)?;
             for session in &merged[1..] {
-                self.states.merge(now.slot, session.slot)?;
+                self.states.merge(now.slot, session.slot, self.spec.skips_overflow)?;
             }
+            report_left_out(&mut self.states, input, &[row as u32], ctx);
         }
         let overwritten = (now.start, now.end) == (time, time);
         for session in &merged {
@@ -213,7 +222,8 @@ impl SessionAggregate {
     }
 
     /// Applies the pending rows to their slots.
-    fn apply(&mut self, input: &Input, each: bool) -> Result<()> {
+    fn apply(&mut self, input: &Input, ctx: &mut StepContext<'_>) -> Result<()> {
+        let each = self.emits_each(ctx);
         let Pending { rows, slots, values, applied, .. } = &mut self.pending;
         if rows.is_empty() {
             return Ok(());
@@ -227,13 +237,15 @@ impl SessionAggregate {
             picked = calls.collect::<Result<_>>()?;
             &picked
         };
-        let shared = RowsOf { undo: None, first_seq: self.seq };
+        let skips_overflow = self.spec.skips_overflow;
+        let shared = RowsOf { undo: None, first_seq: self.seq, skips_overflow };
         if each {
             let each = self.states.update_each(slots, args, shared)?;
             values.push(each, rows.len());
         } else {
             self.states.update(slots, args, shared)?;
         }
+        report_left_out(&mut self.states, input, rows, ctx);
         *applied += rows.len() as u32;
         self.seq += rows.len() as i64;
         rows.clear();
@@ -320,8 +332,8 @@ impl Operator for SessionAggregate {
         for row in 0..input.times.len() {
             self.take_row(&input, row, ctx)?;
         }
+        self.apply(&input, ctx)?;
         let each = self.emits_each(ctx);
-        self.apply(&input, each)?;
         let Pending { values, out, .. } = std::mem::take(&mut self.pending);
         if !out.is_empty() {
             let old = self.with_old.then_some(&self.old);

@@ -22,6 +22,8 @@ pub(super) struct Spec {
     pub window: Option<Window>,
     pub emit_final: bool,
     pub table_input: bool,
+    /// Never of a table: what was left out could not be taken back.
+    pub skips_overflow: bool,
     /// Group columns, window bounds if windowed, a column per call.
     pub schema: SchemaRef,
 }
@@ -48,6 +50,7 @@ impl Spec {
             window: node.window,
             emit_final: node.emit_final,
             table_input: node.table_input,
+            skips_overflow: node.skips_overflow && !node.table_input,
             schema: node.schema.inner().clone(),
         })
     }

@@ -4,7 +4,7 @@ use arrow::array::ArrayRef;
 use arrow::buffer::BooleanBuffer;
 
 use crate::aggs::bytes::{Reader, corrupt, put_i64};
-use crate::aggs::{Rows, StreamAgg};
+use crate::aggs::{LeftOut, Rows, StreamAgg};
 use crate::error::Result;
 
 /// Version of a store value: this byte, the group's latest event time, each aggregate's state.
@@ -22,11 +22,13 @@ pub(super) struct States {
 pub(super) struct RowsOf<'a> {
     pub undo: Option<&'a BooleanBuffer>,
     pub first_seq: i64,
+    pub skips_overflow: bool,
 }
 
 impl<'a> RowsOf<'a> {
     fn with(self, slots: &'a [u32], args: &'a [ArrayRef]) -> Rows<'a> {
-        Rows { slots, args, undo: self.undo, first_seq: self.first_seq }
+        let RowsOf { undo, first_seq, skips_overflow } = self;
+        Rows { slots, args, undo, first_seq, skips_overflow }
     }
 }
 
@@ -68,9 +70,14 @@ impl States {
     }
 
     /// Adds slot `from` to `into` and empties it.
-    pub fn merge(&mut self, into: u32, from: u32) -> Result<()> {
+    pub fn merge(&mut self, into: u32, from: u32, skips_overflow: bool) -> Result<()> {
         self.note_time(into, self.time(from));
-        self.aggs.iter_mut().try_for_each(|agg| agg.merge(into, from))
+        self.aggs.iter_mut().try_for_each(|agg| agg.merge(into, from, skips_overflow))
+    }
+
+    /// What was left out of aggregates since this was last asked.
+    pub fn left_out(&mut self) -> impl Iterator<Item = LeftOut> {
+        self.aggs.iter_mut().flat_map(|agg| agg.left_out())
     }
 
     /// The present values of slots, per call.

@@ -20,6 +20,7 @@ use crate::state::{Shape, StoreId};
 
 mod cases;
 mod oracle;
+mod overflow;
 mod sessions;
 
 /// A row of input: key, value, event time.
@@ -76,6 +77,7 @@ pub(super) fn plan(window: Option<Window>, emit_final: bool, table_input: bool) 
         emit_final,
         table_input,
         ttl_ms: None,
+        skips_overflow: true,
         schema: schema(&columns).unwrap(),
     }
 }

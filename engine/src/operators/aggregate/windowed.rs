@@ -8,7 +8,7 @@ use arrow::buffer::BooleanBuffer;
 use super::emit::{self, Columns, EMIT_ROWS_MAX, OldValues, window_ends};
 use super::expire;
 use super::groups::Groups;
-use super::input::{Input, prepare};
+use super::input::{Input, prepare, report_left_out};
 use super::old::{OldCursor, join_old};
 use super::spec::Spec;
 use super::states::RowsOf;
@@ -182,12 +182,14 @@ impl TimeAggregate {
 
     fn apply(&mut self, input: &mut Input, ctx: &mut StepContext<'_>) -> Result<()> {
         let args = self.assigned_args(input)?;
-        let rows = RowsOf { undo: input.undo.as_ref(), first_seq: self.seq };
+        let skips_overflow = self.spec.skips_overflow;
+        let rows = RowsOf { undo: input.undo.as_ref(), first_seq: self.seq, skips_overflow };
         self.seq += self.slots.len() as i64;
         let emit_each = !ctx.coalesce && !self.spec.emit_final;
         if emit_each {
             let before = self.with_old.then(|| self.first_values()).transpose()?;
             let values = self.groups.states.update_each(&self.slots, &args, rows)?;
+            report_left_out(&mut self.groups.states, input, &self.assigned.rows, ctx);
             let batch = self.changes(input, values, before)?;
             ctx.out.push(match &input.replaced {
                 Some(replaced) => emit::without_replaced(batch, replaced, &self.slots)?,
@@ -202,6 +204,7 @@ impl TimeAggregate {
             }
         }
         self.groups.states.update(&self.slots, &args, rows)?;
+        report_left_out(&mut self.groups.states, input, &self.assigned.rows, ctx);
         for (row, slot) in self.assigned.rows.iter().zip(&self.slots) {
             self.groups.touch(*slot, input.times[*row as usize]);
         }
