@@ -48,6 +48,24 @@ fn extensions_change_only_the_listed_cases() {
     assert!(drift.is_empty(), "{}", drift.lines().join("\n"));
 }
 
+/// The same of REST cases. What fails without the switch, too, is not the switch's doing.
+#[test]
+fn extensions_change_only_the_listed_rest_cases() {
+    let Some(folder) = folder_of("rest") else {
+        skipped(&format!("REST cases of ksqlDB, for {FOLDER} is not set"));
+        return;
+    };
+    let changed = Known::read(&here("conformance/extensions-rest.txt")).expect("the list is there");
+    let mut suites = Suites::read(&[folder], Some(Format::Rest)).expect("the cases can be read");
+    let plain = run_all(&suites, None);
+    println!("{}", plain.summary());
+    suites.extend();
+    let mut extended = run_all(&suites, None);
+    extended.leave_out(&Known::default().updated(&plain, false));
+    let drift = changed.drift(&extended, false);
+    assert!(drift.is_empty(), "{}", drift.lines().join("\n"));
+}
+
 #[test]
 fn conformance_cases_of_queries_fail_only_as_listed() {
     let Some(folder) = folder_of("query") else {
