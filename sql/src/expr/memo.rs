@@ -1,20 +1,22 @@
 //! Compiled regexes, kept per thread: patterns are nearly always constants of the statement.
 
 use std::cell::RefCell;
+use std::thread::LocalKey;
 
 use hashbrown::{Equivalent, HashMap};
 use regex::{Regex, RegexBuilder};
 
 use super::frame::Fault;
+use super::java_regex::{JavaRegex, REGEX_SIZE_MAX_BYTES};
 
-/// Patterns kept per thread; all are dropped when there are more.
+/// Patterns of each kind that are kept per thread; all are dropped when there are more.
 const REGEXES_MAX: usize = 64;
 
-/// The largest compiled regex.
-const REGEX_SIZE_MAX_BYTES: usize = 1 << 20;
+type Memo<T> = RefCell<HashMap<(Box<str>, u32), T>>;
 
 thread_local! {
-    static REGEXES: RefCell<HashMap<(Box<str>, u32), Regex>> = RefCell::new(HashMap::new());
+    static REGEXES: Memo<Regex> = RefCell::new(HashMap::new());
+    static JAVA_REGEXES: Memo<JavaRegex> = RefCell::new(HashMap::new());
 }
 
 /// A key that need not be owned.
@@ -34,21 +36,37 @@ pub(crate) fn with_regex<R>(
     source: impl FnOnce() -> String,
     f: impl FnOnce(&Regex) -> R,
 ) -> Result<R, Fault> {
-    REGEXES.with_borrow_mut(|regexes| {
-        if let Some(regex) = regexes.get(&KeyRef(key.0, key.1)) {
-            return Ok(f(regex));
-        }
-        let regex = compile(&source())?;
-        if regexes.len() >= REGEXES_MAX {
-            regexes.clear();
-        }
-        let result = f(&regex);
-        regexes.insert((key.0.into(), key.1), regex);
-        Ok(result)
-    })
+    let compile = || {
+        let regex = RegexBuilder::new(&source()).size_limit(REGEX_SIZE_MAX_BYTES).build();
+        regex.map_err(|error| Fault::Owned(format!("invalid pattern: {error}")))
+    };
+    with_kept(&REGEXES, key, compile, f)
 }
 
-fn compile(source: &str) -> Result<Regex, Fault> {
-    let regex = RegexBuilder::new(source).size_limit(REGEX_SIZE_MAX_BYTES).build();
-    regex.map_err(|error| Fault::Owned(format!("invalid pattern: {error}")))
+/// Runs `f` with a pattern of Java's.
+pub(crate) fn with_java_regex<R>(
+    pattern: &str,
+    f: impl FnOnce(&JavaRegex) -> Result<R, Fault>,
+) -> Result<R, Fault> {
+    with_kept(&JAVA_REGEXES, (pattern, 0), || JavaRegex::new(pattern), f)?
+}
+
+fn with_kept<T, R>(
+    memo: &'static LocalKey<Memo<T>>,
+    key: (&str, u32),
+    compile: impl FnOnce() -> Result<T, Fault>,
+    f: impl FnOnce(&T) -> R,
+) -> Result<R, Fault> {
+    memo.with_borrow_mut(|kept| {
+        if let Some(regex) = kept.get(&KeyRef(key.0, key.1)) {
+            return Ok(f(regex));
+        }
+        let regex = compile()?;
+        if kept.len() >= REGEXES_MAX {
+            kept.clear();
+        }
+        let result = f(&regex);
+        kept.insert((key.0.into(), key.1), regex);
+        Ok(result)
+    })
 }

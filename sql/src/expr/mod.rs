@@ -9,6 +9,7 @@ mod cast;
 mod eval;
 pub(crate) mod frame;
 mod java_map;
+mod java_regex;
 pub mod java_time;
 pub(crate) mod kernel;
 pub(crate) mod lambda;
@@ -27,7 +28,8 @@ pub use cast::{double_text, parse_date_text, parse_time_text, parse_timestamp_te
 pub use eval::Evaluator;
 pub use frame::RowError;
 pub(crate) use java_map::hash_order;
-pub(crate) use memo::with_regex;
+pub(crate) use java_regex::{JavaRegex, Spans};
+pub(crate) use memo::with_java_regex;
 pub use ops::BinaryOp;
 pub(crate) use ops::common_numeric;
 pub use safe::row_safe;

@@ -1,17 +1,16 @@
-//! Functions of regular expressions. They run in linear time; what Java's syntax has beyond that
+//! Functions of regular expressions, in Java's syntax. They run in linear time; what needs more
 //! (look-around, back-references) is an error of the row.
 
 use std::borrow::Cow;
 
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
-use regex::{Captures, Regex};
 
 use super::registry::{Body::*, Scalar};
 use super::strings::TEXT_BYTES_MAX;
 use crate::expr::frame::{Fault, Frame};
 use crate::expr::kernel::{Args, Int, RowResult, Str, StrList, rows2, rows3};
-use crate::expr::with_regex;
+use crate::expr::{JavaRegex, Spans, with_java_regex};
 
 const REGEX: &str = "REGULAR EXPRESSION";
 
@@ -52,19 +51,17 @@ pub(super) static FUNCTIONS: &[Scalar] = &[
     },
 ];
 
-/// The key of plain patterns in the memo of regexes; LIKE has its own.
-const PLAIN: u32 = u32::MAX;
-
-pub(super) fn with_pattern<R>(pattern: &str, f: impl FnOnce(&Regex) -> R) -> Result<R, Fault> {
-    with_regex((pattern, PLAIN), || pattern.to_string(), f)
-}
-
 fn extract(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     fn first<'a>(pattern: &str, text: &'a str, group: i32) -> RowResult<Cow<'a, str>> {
         let Ok(group) = usize::try_from(group) else { return Ok(None) };
-        with_pattern(pattern, |regex| {
-            let captures = regex.captures(text)?;
-            Some(Cow::Borrowed(captures.get(group)?.as_str()))
+        with_java_regex(pattern, |regex| {
+            let mut spans = Spans::new();
+            regex.find(text, 0, &mut spans);
+            Ok(spans
+                .get(group)
+                .copied()
+                .flatten()
+                .map(|(start, end)| Cow::Borrowed(&text[start..end])))
         })
     }
     match args.cols.len() {
@@ -78,14 +75,17 @@ type Texts<'a> = Vec<Option<Cow<'a, str>>>;
 fn extract_all(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     fn all<'a>(pattern: &str, text: &'a str, group: i32) -> RowResult<Texts<'a>> {
         let Ok(group) = usize::try_from(group) else { return Ok(None) };
-        with_pattern(pattern, |regex| {
-            if group >= regex.captures_len() {
-                return None;
+        with_java_regex(pattern, |regex| {
+            if group >= regex.groups() {
+                return Ok(None);
             }
-            let of = |captures: Captures<'a>| {
-                captures.get(group).map(|found| Cow::Borrowed(found.as_str()))
-            };
-            Some(regex.captures_iter(text).map(of).collect())
+            let mut all = Texts::new();
+            regex.each_match(text, |_, spans| {
+                let span = spans.get(group).copied().flatten();
+                all.push(span.map(|(start, end)| Cow::Borrowed(&text[start..end])));
+                Ok(())
+            })?;
+            Ok(Some(all))
         })
     }
     match args.cols.len() {
@@ -96,32 +96,37 @@ fn extract_all(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowErro
 
 fn replace(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     rows3::<Str, Str, Str, Str>(args, frame, |text, pattern, replacement| {
-        with_pattern(pattern, |regex| replace_all(regex, text, replacement))?.map(Some)
+        with_java_regex(pattern, |regex| replace_all(regex, text, replacement)).map(Some)
     })
 }
 
 /// Java's `replaceAll`: `$n` is a group (as many digits as there are groups), `\x` is x.
-fn replace_all<'a>(regex: &Regex, text: &'a str, replacement: &str) -> Result<Cow<'a, str>, Fault> {
+fn replace_all<'a>(
+    regex: &JavaRegex,
+    text: &'a str,
+    replacement: &str,
+) -> Result<Cow<'a, str>, Fault> {
     let mut out = String::new();
-    let mut end = 0;
-    for captures in regex.captures_iter(text) {
-        let Some(found) = captures.get(0) else { continue };
-        out.push_str(&text[end..found.start()]);
-        append_replacement(&captures, replacement, &mut out)?;
-        end = found.end();
-        if out.len() > TEXT_BYTES_MAX {
-            return Err("the result of REGEXP_REPLACE would be too long".into());
+    let mut done = 0;
+    regex.each_match(text, |(start, end), spans| {
+        out.push_str(&text[done..start]);
+        append_replacement(text, spans, replacement, &mut out)?;
+        done = end;
+        match out.len() > TEXT_BYTES_MAX {
+            true => Err("the result of REGEXP_REPLACE would be too long".into()),
+            false => Ok(()),
         }
-    }
-    if out.is_empty() && end == 0 {
+    })?;
+    if out.is_empty() && done == 0 {
         return Ok(Cow::Borrowed(text));
     }
-    out.push_str(&text[end..]);
+    out.push_str(&text[done..]);
     Ok(Cow::Owned(out))
 }
 
 fn append_replacement(
-    captures: &Captures<'_>,
+    text: &str,
+    spans: &Spans,
     replacement: &str,
     out: &mut String,
 ) -> Result<(), Fault> {
@@ -131,18 +136,18 @@ fn append_replacement(
             '\\' => out.push(chars.next().ok_or("a replacement ends with a lone backslash")?),
             '$' => {
                 let mut group = digit(&mut chars).ok_or("a replacement has a $ without a group")?;
-                if group >= captures.len() {
+                if group >= spans.len() {
                     return Err(Fault::Owned(format!("No group {group}")));
                 }
                 while let Some(next) = chars.peek().and_then(|c| c.to_digit(10)) {
                     let longer = group * 10 + next as usize;
-                    if longer >= captures.len() {
+                    if longer >= spans.len() {
                         break;
                     }
                     group = longer;
                     chars.next();
                 }
-                out.push_str(captures.get(group).map_or("", |found| found.as_str()));
+                out.push_str(spans[group].map_or("", |(start, end)| &text[start..end]));
             }
             c => out.push(c),
         }
@@ -157,37 +162,26 @@ fn digit(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<usize> 
 
 fn split(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     rows2::<Str, Str, StrList>(args, frame, |text, pattern| {
-        let matches_empty = with_pattern(pattern, |regex| regex.is_match(""))?;
-        if matches_empty {
-            return with_pattern(pattern, |regex| Some(split_at_nothing(regex, text)));
-        }
-        with_pattern(pattern, |regex| {
-            Some(regex.split(text).map(|part| Some(Cow::Borrowed(part))).collect())
+        with_java_regex(pattern, |regex| {
+            let nothing = regex.matches_nothing();
+            let (mut parts, mut done) = (Vec::new(), 0);
+            regex.each_match(text, |(start, end), _| {
+                // No empty part in front of a match of nothing at the start.
+                if !(nothing && done == 0 && end == 0) {
+                    parts.push(&text[done..start]);
+                    done = end;
+                }
+                Ok(())
+            })?;
+            parts.push(&text[done..]);
+            // As Java's `Pattern.split`, which is asked then: no empty parts at the end.
+            if nothing && parts.len() > 1 {
+                let last = parts.iter().rposition(|part| !part.is_empty());
+                parts.truncate(last.map_or(0, |last| last + 1));
+            }
+            Ok(Some(parts.into_iter().map(|part| Some(Cow::Borrowed(part))).collect()))
         })
     })
-}
-
-/// Java's `Pattern.split` for patterns that match nothing, too: no empty part in front of a match
-/// of nothing at the start, and none at the end.
-fn split_at_nothing<'a>(regex: &Regex, text: &'a str) -> Texts<'a> {
-    let (mut parts, mut done, mut from) = (Vec::new(), 0, 0);
-    while let Some(found) = (from <= text.len()).then(|| regex.find_at(text, from)).flatten() {
-        from = match found.is_empty() {
-            false => found.end(),
-            true => found.end() + text[found.end()..].chars().next().map_or(1, char::len_utf8),
-        };
-        if done == 0 && found.end() == 0 {
-            continue;
-        }
-        parts.push(&text[done..found.start()]);
-        done = found.end();
-    }
-    parts.push(&text[done..]);
-    if parts.len() > 1 {
-        let kept = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
-        parts.truncate(kept);
-    }
-    parts.into_iter().map(|part| Some(Cow::Borrowed(part))).collect()
 }
 
 /// Every character on its own; the empty text is one part.
