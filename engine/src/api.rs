@@ -61,6 +61,16 @@ pub trait Api: Send + Sync {
     /// Persistent and push queries with their true state.
     fn queries(&self) -> Vec<QueryStatus>;
 
+    /// Where some persistent queries stand in what they read: partitions of lanes of this node; of
+    /// queries that do not run, those of which they have ever committed a position.
+    ///
+    /// # Errors
+    /// The log or a lane does not answer in time.
+    fn offsets(&self, queries: &[&str]) -> ApiResult<Vec<QueryOffsets>> {
+        let _ = queries;
+        Ok(Vec::new())
+    }
+
     /// Sinks with their true state: all, or the one of that name.
     fn sinks(&self, only: Option<&str>) -> ApiResult<Vec<SinkStatus>> {
         let _ = only;
@@ -233,6 +243,25 @@ pub struct QueryStatus {
     pub records_out: u64,
     pub late_records: u64,
     pub rejects: u64,
+}
+
+/// Where a query stands in the topics that it reads, its internal ones among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryOffsets {
+    pub query: String,
+    /// The consumer group that is told, for people.
+    pub group: String,
+    /// By topic, partitions in order.
+    pub topics: BTreeMap<String, Vec<PartitionOffsets>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionOffsets {
+    pub partition: u32,
+    pub start: i64,
+    pub end: i64,
+    /// Everything before is read and committed.
+    pub position: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

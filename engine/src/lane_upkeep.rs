@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::ids::{Offset, TopicId, Tp};
 use crate::lane::Lane;
 use crate::mutant::{self, Mutant};
+use crate::progress::{PositionRecord, TaskKey, decode, position_key};
+use crate::query::QueryDef;
+use crate::task::{Task, TaskInput};
 use crate::topology::Input;
 
 /// What was told last.
@@ -35,8 +38,7 @@ impl Lane {
         for task in self.tasks.values() {
             let sub = &task.query.topology.subs[task.key.sub as usize];
             for (input, kind) in task.inputs.iter().zip(&sub.inputs) {
-                // Behind control records there is nothing to read, though it is not committed.
-                let at = if task.dirty { input.committed } else { input.position };
+                let at = reached(task, input);
                 let told = (task.key.query.clone(), input.tp);
                 if self.upkeep.told.insert(told, at) == Some(at) {
                     continue;
@@ -59,6 +61,45 @@ impl Lane {
         self.upkeep.told.retain(|(query, _), _| tasks.keys().any(|key| key.query == *query));
     }
 
+    /// Where a query's tasks of this lane stand; of those that do not run now: where they stood.
+    pub(crate) fn positions(&self, query: &QueryDef) -> BTreeMap<Tp, Offset> {
+        let tasks = self.tasks.values().filter(|task| task.key.query == query.id);
+        let running = tasks
+            .flat_map(|task| task.inputs.iter().map(move |input| (input.tp, reached(task, input))));
+        let mut all: Vec<(Tp, Offset)> = running.collect();
+        if all.is_empty() {
+            all = self.stood(query);
+        }
+        // The sides of a self-join may stand at different places.
+        let mut found = BTreeMap::new();
+        for (tp, at) in all {
+            let least = found.entry(tp).or_insert(at);
+            *least = at.min(*least);
+        }
+        found
+    }
+
+    /// What the committed progress says.
+    fn stood(&self, query: &QueryDef) -> Vec<(Tp, Offset)> {
+        let mut all = Vec::new();
+        let subs = query.topology.subs.iter().zip(&query.facts.subs).zip(0..);
+        for ((sub, facts), number) in subs {
+            let topics = (0..sub.inputs.len()).filter_map(|at| query.input_topic(number, at).ok());
+            let topics: Vec<TopicId> = topics.map(|topic| topic.id).collect();
+            for partition in 0..facts.partitions {
+                let task = TaskKey { query: query.id.clone(), sub: number as u32, partition };
+                for topic in &topics {
+                    let tp = Tp::new(*topic, partition);
+                    let key = position_key(&task, tp, 0);
+                    let stored = self.progress.get(&key);
+                    let stored = stored.and_then(|v| decode::<PositionRecord>(&key, v).ok());
+                    all.extend(stored.map(|record| (tp, record.next)));
+                }
+            }
+        }
+        all
+    }
+
     /// R14: what was written before all that is live. A disk that stands further back is rebuilt.
     fn purge_changelogs(&mut self) {
         let mutant = mutant::active() == Some(Mutant::PurgeLive);
@@ -79,4 +120,9 @@ impl Lane {
             let _ = self.world.log.purge(below);
         }
     }
+}
+
+/// Behind control records there is nothing to read, though it is not committed.
+fn reached(task: &Task, input: &TaskInput) -> Offset {
+    if task.dirty { input.committed } else { input.position }
 }

@@ -11,9 +11,10 @@ use millrace_sql::parser::STACK_BYTES;
 use parking_lot::Mutex;
 
 use crate::error::{EngineError, Result};
-use crate::ids::LaneId;
+use crate::ids::{LaneId, Offset, Tp};
 use crate::lane::Lane;
 use crate::log::Log;
+use crate::query::QueryDef;
 use crate::state::view::CommittedView;
 use crate::state::{Shape, StoreId};
 
@@ -23,6 +24,8 @@ pub enum Request {
     /// Closes the open transaction, flushes, and stops the lane.
     Remove(LaneId),
     Read(LaneId, ReadRequest),
+    /// Where the queries stand, in their order.
+    Positions(LaneId, Vec<Arc<QueryDef>>, SyncSender<Vec<BTreeMap<Tp, Offset>>>),
 }
 
 /// A read of committed state.
@@ -123,7 +126,7 @@ impl Workers {
     pub fn send(&self, request: Request) -> Result<()> {
         let lane = match &request {
             Request::Add(lane) => lane.id,
-            Request::Remove(lane) | Request::Read(lane, _) => *lane,
+            Request::Remove(lane) | Request::Read(lane, _) | Request::Positions(lane, ..) => *lane,
         };
         let sender = &self.senders[lane.0 as usize % self.senders.len()];
         sender.send(request).map_err(|_| EngineError::Config("the server shuts down".to_owned()))
@@ -185,6 +188,12 @@ impl Worker {
                     }
                     // The asker may have given up.
                     let _ = read.reply.try_send(answer);
+                }
+                Request::Positions(id, queries, reply) => {
+                    let lane = self.lanes.get(&id).filter(|lane| lane.is_running());
+                    let of = |query: &Arc<QueryDef>| lane.map(|lane| lane.positions(query));
+                    let _ =
+                        reply.try_send(queries.iter().map(|q| of(q).unwrap_or_default()).collect());
                 }
             }
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::api::{
     Api, ApiError, ApiResult, Executed, ExplainTarget, Explained, Health, Identity, Properties,
-    PullAnswer, PushQuery, QueryState, QueryStatus, SinkStatus, TopicReader,
+    PullAnswer, PushQuery, QueryOffsets, QueryState, QueryStatus, SinkStatus, TopicReader,
 };
 use crate::error::EngineError;
 use crate::ids::LaneId;
@@ -84,6 +84,11 @@ impl Api for Service {
 
     fn queries(&self) -> Vec<QueryStatus> {
         self.inner.queries()
+    }
+
+    fn offsets(&self, queries: &[&str]) -> ApiResult<Vec<QueryOffsets>> {
+        self.inner.booted()?;
+        self.inner.offsets(queries)
     }
 
     fn sinks(&self, only: Option<&str>) -> ApiResult<Vec<SinkStatus>> {

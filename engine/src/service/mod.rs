@@ -15,6 +15,7 @@ pub mod insert;
 mod insert_row;
 mod kept;
 mod meeting;
+mod offsets;
 mod processing_stream;
 mod pull;
 mod push;

@@ -225,6 +225,7 @@ fn source(source: &Value, width: usize) -> String {
         for member in ["statistics", "errorStats"] {
             out.push_str(&format!("{}\n", text(source, member)));
         }
+        out.push_str(&groups(source, width));
     } else {
         let name = text(source, "name");
         out.push_str(&format!(
@@ -247,6 +248,34 @@ fn source_queries(source: &Value) -> String {
         }
     }
     out.push('\n');
+    out
+}
+
+/// How far the queries that write a source have read.
+fn groups(source: &Value, width: usize) -> String {
+    let mut out = String::new();
+    for group in list(&source["queryOffsetSummaries"]) {
+        out.push_str(&format!("\n{:<21}: {}\n", "Consumer group", text(group, "groupId")));
+        for topic in list(&group["topicSummaries"]) {
+            let offset = |at: &Value, name: &str| at[name].as_i64().unwrap_or_default();
+            let lag = |at: &Value| {
+                let lag = offset(at, "logEndOffset") - offset(at, "consumerOffset");
+                lag.max(0)
+            };
+            let partitions = list(&topic["offsets"]);
+            let most = partitions.iter().map(lag).max().unwrap_or_default();
+            out.push_str(&format!("{:<21}: {}\n", "Kafka topic", text(topic, "kafkaTopic")));
+            out.push_str(&format!("{:<21}: {most}\n", "Max lag"));
+            let row = |at: &Value| {
+                let names = ["partition", "logStartOffset", "logEndOffset", "consumerOffset"];
+                let mut row: Vec<String> = names.iter().map(|name| text(at, name)).collect();
+                row.push(lag(at).to_string());
+                row
+            };
+            let rows: Vec<Vec<String>> = partitions.iter().map(row).collect();
+            out.push_str(&draw(&["Partition", "Start", "End", "Offset", "Lag"], &rows, width));
+        }
+    }
     out
 }
 
@@ -389,6 +418,22 @@ mod tests {
         let drawn = entity(&described, 80);
         assert!(drawn.contains("|K    |VARCHAR(STRING) (primary key)|"), "{drawn}");
         assert!(drawn.contains("|A    |ARRAY<DECIMAL(4, 2)>         |"), "{drawn}");
+    }
+
+    #[test]
+    fn lag_of_consumer_groups() {
+        let at = |partition: i64, position: i64| {
+            json!({"partition": partition, "logStartOffset": 0, "logEndOffset": 9,
+                "consumerOffset": position})
+        };
+        let described = json!({"@type": "sourceDescription", "warnings": [],
+            "sourceDescription": {"name": "T", "type": "TABLE", "extended": true, "fields": [],
+                "queryOffsetSummaries": [{"groupId": "g", "topicSummaries": [
+                    {"kafkaTopic": "t", "offsets": [at(0, 9), at(1, 4)]}]}]}});
+        let drawn = entity(&described, 80);
+        assert!(drawn.contains("Consumer group       : g\n"), "{drawn}");
+        assert!(drawn.contains("Max lag              : 5\n"), "{drawn}");
+        assert!(drawn.contains("|1        |0    |9  |4     |5  |"), "{drawn}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use millrace_engine::api::{Api, QueryStatus};
-use millrace_sql::catalog::{Catalog, Source, SourceKind};
+use millrace_engine::api::{Api, PartitionOffsets, QueryOffsets, QueryStatus};
+use millrace_sql::catalog::{Catalog, QueryInfo, Source, SourceKind};
 use serde_json::{Value, json};
 
 use super::entity::{self, entity, kind_name};
@@ -31,7 +31,9 @@ pub fn list(catalog: &Catalog, kind: SourceKind, statement: &str) -> Value {
 
 /// `DESCRIBE x [EXTENDED]`.
 pub fn describe(api: &dyn Api, source: &Arc<Source>, statement: &str, extended: bool) -> Value {
-    let described = description(api, &api.catalog(), source, extended);
+    let catalog = api.catalog();
+    let offsets = offsets(api, &catalog, std::slice::from_ref(source), extended);
+    let described = description(api, &catalog, source, &offsets, extended);
     entity("sourceDescription", statement, json!({ "sourceDescription": described }))
 }
 
@@ -39,11 +41,35 @@ pub fn describe(api: &dyn Api, source: &Arc<Source>, statement: &str, extended: 
 pub fn describe_all(api: &dyn Api, kind: SourceKind, statement: &str, extended: bool) -> Value {
     let catalog = api.catalog();
     let of_kind = catalog.sources.values().filter(|s| s.kind == kind);
-    let all: Vec<Value> = of_kind.map(|s| description(api, &catalog, s, extended)).collect();
+    let of_kind: Vec<Arc<Source>> = of_kind.cloned().collect();
+    let offsets = offsets(api, &catalog, &of_kind, extended);
+    let described = |s: &Arc<Source>| description(api, &catalog, s, &offsets, extended);
+    let all: Vec<Value> = of_kind.iter().map(described).collect();
     entity("source_descriptions", statement, json!({ "sourceDescriptions": all }))
 }
 
-fn description(api: &dyn Api, catalog: &Catalog, source: &Source, extended: bool) -> Value {
+/// Where the queries that write `sources` stand. That they cannot tell is no reason to hide the rest.
+fn offsets(
+    api: &dyn Api,
+    catalog: &Catalog,
+    sources: &[Arc<Source>],
+    extended: bool,
+) -> Vec<QueryOffsets> {
+    if !extended {
+        return Vec::new();
+    }
+    let writes = |q: &&Arc<QueryInfo>| sources.iter().any(|source| source.name == q.writes);
+    let ids: Vec<&str> = catalog.queries.values().filter(writes).map(|q| q.id.as_str()).collect();
+    api.offsets(&ids).unwrap_or_default()
+}
+
+fn description(
+    api: &dyn Api,
+    catalog: &Catalog,
+    source: &Source,
+    offsets: &[QueryOffsets],
+    extended: bool,
+) -> Value {
     let running = api.queries();
     let of = |reads: bool| -> Vec<&QueryStatus> {
         let ids = catalog.queries.values().filter(|q| match reads {
@@ -77,7 +103,7 @@ fn description(api: &dyn Api, catalog: &Catalog, source: &Source, extended: bool
         "partitions": topic.map_or(if extended { source.partitions } else { 0 }, |t| t.partitions),
         "replication": topic.map_or(0, |t| t.replicas),
         "statement": source.sql,
-        "queryOffsetSummaries": [],
+        "queryOffsetSummaries": summaries(&writers, offsets),
         "sourceConstraints": constraints(catalog, source),
         "clusterStatistics": [],
         "clusterErrorStats": [],
@@ -86,6 +112,26 @@ fn description(api: &dyn Api, catalog: &Catalog, source: &Source, extended: bool
         described["rowTtlMs"] = json!(row_ttl_ms);
     }
     described
+}
+
+fn summaries(writers: &[&QueryStatus], offsets: &[QueryOffsets]) -> Vec<Value> {
+    let of = offsets.iter().filter(|of| writers.iter().any(|writer| writer.id == of.query));
+    let partition = |at: &PartitionOffsets| {
+        json!({
+            "partition": at.partition,
+            "logStartOffset": at.start,
+            "logEndOffset": at.end,
+            "consumerOffset": at.position,
+        })
+    };
+    let summary = |of: &QueryOffsets| {
+        let topics = of.topics.iter().map(|(topic, partitions)| {
+            let offsets: Vec<Value> = partitions.iter().map(partition).collect();
+            json!({ "kafkaTopic": topic, "offsets": offsets })
+        });
+        json!({ "groupId": of.group, "topicSummaries": topics.collect::<Vec<_>>() })
+    };
+    of.map(summary).collect()
 }
 
 fn not_key(column: &&millrace_sql::catalog::Column) -> bool {
@@ -115,4 +161,50 @@ fn constraints(catalog: &Catalog, source: &Source) -> Vec<String> {
         catalog.source(&q.writes).is_some_and(|s| s.query.as_deref() == Some(q.id.as_str()))
     });
     made.map(|q| q.writes.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use millrace_engine::api::QueryState;
+
+    use super::*;
+
+    #[test]
+    fn offsets_of_the_queries_that_write_a_source() {
+        let writer = QueryStatus {
+            id: "CSAS_X_1".to_owned(),
+            sql: String::new(),
+            persistent: true,
+            sink: Some("X".to_owned()),
+            sink_topic: Some("x".to_owned()),
+            state: QueryState::Running,
+            errors: Vec::new(),
+            records_in: 0,
+            records_out: 0,
+            late_records: 0,
+            rejects: 0,
+        };
+        let at = PartitionOffsets { partition: 3, start: 1, end: 9, position: 7 };
+        let of = |query: &str| QueryOffsets {
+            query: query.to_owned(),
+            group: format!("group_{query}"),
+            topics: BTreeMap::from([("t".to_owned(), vec![at])]),
+        };
+        let got = summaries(&[&writer], &[of("CSAS_X_1"), of("CSAS_Y_2")]);
+        let want = json!([{
+            "groupId": "group_CSAS_X_1",
+            "topicSummaries": [{
+                "kafkaTopic": "t",
+                "offsets": [{
+                    "partition": 3,
+                    "logStartOffset": 1,
+                    "logEndOffset": 9,
+                    "consumerOffset": 7,
+                }],
+            }],
+        }]);
+        assert_eq!(Value::Array(got), want);
+    }
 }

@@ -120,10 +120,61 @@ fn check_topic_changes(under: &Under, dir: &Path) {
     local.stop();
 }
 
+/// How far a query has read is told, also while it does not run.
+fn check_offsets(under: &Under, dir: &Path) {
+    let local = Local::start(under.log.clone(), &Setup::new("offsets_", dir));
+    local.run(
+        "CREATE STREAM seen (k VARCHAR KEY, v BIGINT) \
+         WITH (KAFKA_TOPIC='offsets_seen', VALUE_FORMAT='JSON', PARTITIONS=2);",
+    );
+    local.run("CREATE STREAM copied AS SELECT * FROM seen;");
+    let id = local.query("COPIED").id;
+    let feed = || {
+        // Keys of both partitions: of one without a commit nothing is known while the query rests.
+        let row = |key: &'static str| (key, r#"{"V":1}"#.to_owned(), 1000);
+        local.load("offsets_seen", [row("a"), row("b"), row("d")]);
+    };
+    let await_lag = |what: &str, wanted: &dyn Fn(i64) -> bool| {
+        await_some(what, || {
+            let all = local.service.offsets(&[&id, "NOBODY"]).expect("offsets");
+            let [of] = all.as_slice() else { return Err(format!("{all:?}")) };
+            assert_eq!(of.group, format!("_confluent-ksql-offsets_query_{id}"));
+            let partitions = of.topics.get("offsets_seen").map(Vec::as_slice).unwrap_or_default();
+            let lag: i64 = partitions.iter().map(|at| at.end - at.position).sum();
+            let ends: i64 = partitions.iter().map(|at| at.end - at.start).sum();
+            match partitions.len() == 2 && ends >= 3 && wanted(lag) {
+                true => Ok(()),
+                false => Err(format!("{of:?}")),
+            }
+        });
+    };
+    feed();
+    await_lag("no lag", &|lag| lag == 0);
+    local.run(&format!("PAUSE {id};"));
+    feed();
+    await_lag("a lag while it is paused", &|lag| lag >= 3);
+    local.run(&format!("RESUME {id};"));
+    await_lag("no lag again", &|lag| lag == 0);
+    local.stop();
+}
+
 #[test]
 fn topics_that_change_stop_their_queries_on_the_embedded_log() {
     let dir = tempfile::tempdir().expect("a folder");
     check_topic_changes(&embedded(dir.path()), dir.path());
+}
+
+#[test]
+fn lag_is_told_on_the_embedded_log() {
+    let dir = tempfile::tempdir().expect("a folder");
+    check_offsets(&embedded(dir.path()), dir.path());
+}
+
+#[test]
+fn lag_is_told_on_kafka() {
+    let kafka = Kafka::start(1).expect("a Kafka");
+    let dir = tempfile::tempdir().expect("a folder");
+    check_offsets(&on_kafka(&kafka), dir.path());
 }
 
 #[test]
