@@ -10,6 +10,7 @@ use millrace_sql::parser;
 use millrace_sql::plan::QueryPlan;
 
 use crate::api::{ApiError, ApiResult, Properties, PushEvent, PushQuery, ResultColumn};
+use crate::error::Result;
 use crate::service::control::effective;
 use crate::service::push::{self, PushOptions, PushWorld, RunningPush};
 use crate::service::{Inner, Push, ddl};
@@ -43,7 +44,7 @@ impl Inner {
             Some(_) => format!("SCALABLE_PUSH_QUERY_{}", self.uuid()),
             None => format!("transient_{source}_{}", self.seams.entropy.next_u64()),
         };
-        let running = self.run_push(id, &plan, options)?;
+        let running = self.run_push(id, &plan, options).map_err(ApiError::Engine)?;
         let (id, stop) = (running.id().to_owned(), running.stopper());
         self.pushes.lock().insert(id, Push { sql: checked.text, stop });
         Ok(Box::new(Registered { running, inner: self.clone() }))
@@ -54,14 +55,14 @@ impl Inner {
         id: String,
         plan: &QueryPlan,
         options: PushOptions,
-    ) -> ApiResult<RunningPush> {
+    ) -> Result<RunningPush> {
         let world = PushWorld {
             log: self.seams.log.clone(),
             formats: self.seams.formats.clone(),
             limits: self.limits.clone(),
             caches: self.caches.clone(),
         };
-        push::start(&world, id, plan, options).map_err(ApiError::Engine)
+        push::start(&world, id, plan, options)
     }
 
     /// Ends a push query. False: there is none of that id.

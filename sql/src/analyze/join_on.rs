@@ -22,8 +22,7 @@ impl On {
     /// # Errors
     /// Names that cannot be resolved, and sources that are joined later.
     pub fn of(join: &Join, scope: &Scope, left: usize) -> Result<On> {
-        let mut conjuncts = Vec::new();
-        take_apart(&join.on, &mut conjuncts);
+        let mut conjuncts = conjuncts(&join.on);
         let whole = || On { equality: join.on.clone(), rest: None };
         if !scope.extensions || conjuncts.len() == 1 {
             return Ok(whole());
@@ -58,6 +57,25 @@ fn and(left: Expr, right: Expr) -> Expr {
     let span = left.span().to(right.span());
     let (left, right) = (Box::new(left), Box::new(right));
     Expr::new(ExprKind::Binary { op: BinaryOp::And, left, right }, span)
+}
+
+/// The conditions that are joined by AND.
+pub(super) fn conjuncts(expr: &Expr) -> Vec<&Expr> {
+    let mut conjuncts = Vec::new();
+    take_apart(expr, &mut conjuncts);
+    conjuncts
+}
+
+/// The sides of a resolved equality, if one is of sources before `at` and the other of that one.
+pub(super) fn sides_at(expr: &Expr, scope: &Scope, at: usize) -> Option<(Expr, Expr)> {
+    let ExprKind::Binary { op: BinaryOp::Eq, left, right } = &expr.kind else { return None };
+    let before = |e: &Expr| matches!(sources(e, scope).as_slice(), [of] if *of < at);
+    let of_right = |e: &Expr| sources(e, scope) == [at];
+    match (left.as_ref(), right.as_ref()) {
+        (a, b) if before(a) && of_right(b) => Some((a.clone(), b.clone())),
+        (a, b) if before(b) && of_right(a) => Some((b.clone(), a.clone())),
+        _ => None,
+    }
 }
 
 /// Depth is bounded by the parser.

@@ -14,7 +14,7 @@ use super::scope::{Clause, Input, Scope};
 use super::settings::Settings;
 use super::typing::typed;
 use super::{
-    Analyzed, aggregate, internal_error, predicate, pull_select, subquery, text, times, tree, union,
+    Analyzed, aggregate, internal_error, predicate, pull_select, text, times, tree, union,
 };
 use crate::ast::{Expr, ExprKind, Literal, Query, SelectItem};
 use crate::catalog::{Catalog, Column, ColumnRole, Source, pseudo};
@@ -38,18 +38,13 @@ pub struct PullPlan {
 pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Result<Analyzed> {
     settings.require("ksql.pull.queries.enable", "A pull query")?;
     union::refuse(query)?;
-    if subquery::is_in(query) {
-        let message = "A pull query over a subquery is not supported.";
-        let hint = "add EMIT CHANGES, or make the subquery a stream or table";
-        return Err(SqlError::invalid(message).at(query.loc.0).hint(hint));
+    if settings.extensions() && pull_select::is_extended(query) {
+        let (plan, _) = pull_select::plan(query, catalog, settings)?;
+        return Ok(Analyzed::Pull(Box::new(plan)));
     }
     let scope = Scope::new(&query.from, catalog, settings, "");
     let of_stream = scope.as_ref().is_ok_and(|scope| scope.inputs.iter().any(Input::is_stream));
-    let extended = settings.extensions() && !of_stream;
-    if !extended {
-        pull_select::refuse_order(query)?;
-    }
-    check_clauses(query, extended)?;
+    check_clauses(query, false)?;
     check_star(query)?;
     let scope = scope?;
     check_columns(query, &scope)?;
@@ -58,19 +53,30 @@ pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Res
         return Ok(Analyzed::PullStream(Box::new(selected.into_plan())));
     }
     let tables = tables(query, &scope, catalog)?;
-    let plan = match pull_select::is_extended(query) && extended {
-        true => pull_select::plan(query, &scope, settings, tables)?,
-        false => plan_table(query, &scope, settings, tables)?,
-    };
+    let plan = plan_table(query, &scope, settings, tables)?;
     Ok(Analyzed::Pull(Box::new(plan)))
 }
 
 /// By the name of each table: the query that keeps it.
-fn tables(query: &Query, scope: &Scope, catalog: &Catalog) -> Result<BTreeMap<String, String>> {
-    let joined = query.from.joins.iter().map(|join| &join.right);
-    let named = std::iter::once(&query.from.first).chain(joined);
+pub(super) fn tables(
+    query: &Query,
+    scope: &Scope,
+    catalog: &Catalog,
+) -> Result<BTreeMap<String, String>> {
     let mut tables = BTreeMap::new();
-    for (input, named) in scope.inputs.iter().zip(named) {
+    for (input, named) in scope.inputs.iter().zip(query.sources()) {
+        if input.inner.is_some() {
+            // Those below a subquery have been looked at.
+            let below = input.reads().iter().filter_map(|name| catalog.source(name));
+            let kept = below.filter_map(|source| {
+                Some((source.name.clone(), materializing_query(source, catalog)?))
+            });
+            tables.extend(kept);
+            continue;
+        }
+        if input.is_stream() {
+            continue;
+        }
         let name = &input.source.name;
         let id = materializing_query(&input.source, catalog).ok_or_else(|| {
             SqlError::invalid(format!(
@@ -86,7 +92,7 @@ fn tables(query: &Query, scope: &Scope, catalog: &Catalog) -> Result<BTreeMap<St
 }
 
 /// `extended`: joins, groups and orders are there.
-fn check_clauses(query: &Query, extended: bool) -> Result<()> {
+pub(super) fn check_clauses(query: &Query, extended: bool) -> Result<()> {
     let present = [
         ("JOIN", !query.from.joins.is_empty() && !extended),
         ("WINDOW", query.window.is_some()),
@@ -123,11 +129,7 @@ fn check_columns(query: &Query, scope: &Scope) -> Result<()> {
         _ => None,
     });
     check_clause(items, "SELECT", scope)?;
-    check_clause(query.filter.iter(), "WHERE", scope)?;
-    check_clause(query.group_by.iter(), "GROUP BY", scope)?;
-    check_clause(query.having.iter(), "HAVING", scope)?;
-    let order_by = query.order_by.iter().flat_map(|o| &o.items).map(|item| &item.expr);
-    check_clause(order_by, "ORDER BY", scope)
+    check_clause(query.filter.iter(), "WHERE", scope)
 }
 
 fn check_clause<'a>(

@@ -126,7 +126,7 @@ pub(super) fn select_in(
     purpose: Purpose<'_>,
     prefix: &str,
 ) -> Result<Selected> {
-    super::pull_select::refuse_order(query)?;
+    super::pull_select::refuse(query)?;
     let mut scope = Scope::new(&query.from, catalog, settings, prefix)?;
     scope.windowed_aggregate = query.window.is_some();
     check_sources(query, &scope, purpose)?;
@@ -170,7 +170,7 @@ impl Stage {
 
 impl Clauses {
     /// All resolved expressions.
-    fn expressions(&self) -> impl Iterator<Item = &Expr> {
+    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
         let items = self.items.iter().map(|i| &i.expr);
         items
             .chain(&self.filter)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::pull_select;
 use super::settings::Settings;
 use super::subquery::{self, Inner};
 use super::tree;
@@ -47,6 +48,8 @@ pub(super) struct Scope {
     pub extensions: bool,
     /// What the names of the query's steps begin with.
     pub prefix: String,
+    /// Of a pull query: rows as of now.
+    pub pull: bool,
 }
 
 /// Where in the statement a name stands.
@@ -86,21 +89,38 @@ impl Scope {
         settings: &Settings,
         prefix: &str,
     ) -> Result<Scope> {
-        let (extensions, prefix) = (settings.extensions(), prefix.to_string());
-        let mut scope = Scope {
+        Scope::empty(settings, prefix, false).with(relation, catalog, settings)
+    }
+
+    /// The scope of a pull query: its subqueries are pull queries, too.
+    pub fn of_pull(relation: &Relation, catalog: &Catalog, settings: &Settings) -> Result<Scope> {
+        Scope::empty(settings, "", true).with(relation, catalog, settings)
+    }
+
+    fn empty(settings: &Settings, prefix: &str, pull: bool) -> Scope {
+        Scope {
             inputs: Vec::new(),
             synthetic: None,
             windowed_aggregate: false,
-            extensions,
-            prefix,
-        };
+            extensions: settings.extensions(),
+            prefix: prefix.to_string(),
+            pull,
+        }
+    }
+
+    fn with(
+        mut self,
+        relation: &Relation,
+        catalog: &Catalog,
+        settings: &Settings,
+    ) -> Result<Scope> {
         let sources =
             std::iter::once(&relation.first).chain(relation.joins.iter().map(|j| &j.right));
         for named in sources {
-            let input = scope.input(named, catalog, settings)?;
-            scope.inputs.push(input);
+            let input = self.input(named, catalog, settings)?;
+            self.inputs.push(input);
         }
-        Ok(scope)
+        Ok(self)
     }
 
     fn input(
@@ -113,8 +133,10 @@ impl Scope {
         let (source, inner) = match &named.subquery {
             Some(query) => {
                 let prefix = format!("{}Q{}_", self.prefix, self.inputs.len() + 1);
-                let (source, inner) =
-                    subquery::plan(query, &named.name, catalog, settings, &prefix)?;
+                let (source, inner) = match self.pull {
+                    true => pull_select::subquery(query, &named.name, catalog, settings)?,
+                    false => subquery::plan(query, &named.name, catalog, settings, &prefix)?,
+                };
                 (Arc::new(source), Some(Arc::new(inner)))
             }
             None => (find_source(catalog, &named.name)?.clone(), None),
@@ -352,7 +374,8 @@ impl Input {
         self.inner.as_ref().map_or(&self.source, |inner| &inner.leftmost)
     }
 
-    fn reads(&self) -> &[String] {
+    /// The streams and tables that it reads.
+    pub fn reads(&self) -> &[String] {
         match &self.inner {
             Some(inner) => &inner.reads,
             None => std::slice::from_ref(&self.source.name),

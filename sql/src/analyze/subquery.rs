@@ -42,11 +42,6 @@ pub(super) fn check_switch(statement: &Statement, settings: &Settings) -> Result
     }
 }
 
-/// True if FROM holds a subquery.
-pub(super) fn is_in(query: &Query) -> bool {
-    query.sources().any(|source| source.subquery.is_some())
-}
-
 /// The subquery `name` as a source that stands in no catalog: its key format and partitions are those
 /// by which its rows lie. `prefix` makes the names of its steps its own.
 ///

@@ -7,6 +7,8 @@ use crate::error::SqlError;
 /// A SELECT, alone or inside CREATE .. AS and INSERT INTO.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
+    /// `SELECT DISTINCT`.
+    pub distinct: bool,
     /// Never empty.
     pub items: Vec<SelectItem>,
     pub from: Relation,

@@ -29,6 +29,11 @@ impl Parser<'_> {
         self.climb(level::CONCAT)
     }
 
+    /// True where an expression would go on.
+    pub(super) fn is_operator(&self) -> bool {
+        self.operator().is_some()
+    }
+
     /// An expression whose operators bind at least as tightly as `min`.
     fn climb(&mut self, min: u8) -> Result<Expr> {
         self.nested(|p| {

@@ -13,6 +13,7 @@ impl Parser<'_> {
     pub(super) fn select(&mut self) -> Result<Query> {
         let start = self.loc();
         self.expect(Keyword::Select)?;
+        let distinct = self.distinct();
         let items = self.comma_list(Self::select_item)?;
         self.expect(Keyword::From)?;
         let from = self.relation()?;
@@ -25,6 +26,7 @@ impl Parser<'_> {
         let partition_by = self.expr_list(Keyword::Partition)?;
         let having = self.clause(Keyword::Having)?;
         Ok(Query {
+            distinct,
             items,
             from,
             window,
@@ -220,7 +222,14 @@ impl Parser<'_> {
         }
         self.expect(Keyword::By)?;
         if !self.is_parenthesized_list() {
-            return self.comma_list(Self::value_expr);
+            let list = self.comma_list(Self::value_expr)?;
+            return match self.is_operator() {
+                true => Err(self.fail("").hint(format!(
+                    "a condition stands in parentheses here: {} BY (a > b)",
+                    keyword.text()
+                ))),
+                false => Ok(list),
+            };
         }
         self.expect_symbol(Symbol::LParen)?;
         let list = self.comma_list(Self::value_expr)?;

@@ -1,4 +1,4 @@
-//! What ksqlDB's grammar does not have: WITH, subqueries in FROM, and UNION ALL. A query remembers what
+//! What ksqlDB's grammar does not have: WITH, subqueries in FROM, DISTINCT, and UNION ALL. A query remembers what
 //! ksqlDB would say of the first of them, for where extensions are off. A name of WITH stands for its
 //! query wherever it is used, so the tree has subqueries only.
 
@@ -110,6 +110,17 @@ impl Parser<'_> {
             true => Err(self.fail(format!("more than {SUBQUERIES_MAX} subqueries"))),
             false => Ok(()),
         }
+    }
+
+    /// DISTINCT after SELECT: ksqlDB expects an expression there.
+    pub(super) fn distinct(&mut self) -> bool {
+        if !self.is(Keyword::Distinct) {
+            return false;
+        }
+        let refusal = self.near().hint("expected an expression");
+        self.extensions.refusal.get_or_insert(refusal);
+        self.advance();
+        true
     }
 
     /// UNION is no keyword of ksqlDB: alone it may be an alias.

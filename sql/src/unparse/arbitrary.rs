@@ -256,20 +256,19 @@ fn window() -> BoxedStrategy<WindowClause> {
 }
 
 fn select_item() -> BoxedStrategy<SelectItem> {
-    let loc = Loc::default();
     prop_oneof![
         4 => (expr(), option::of(name()))
             .prop_map(|(expr, alias)| SelectItem::Expr { expr, alias }),
-        1 => option::of(name()).prop_map(move |source| SelectItem::All { source, loc }),
-        1 => expr().prop_map(move |base| SelectItem::StructAll { base, loc }),
+        1 => option::of(name()).prop_map(|source| SelectItem::All { source, loc: Loc::default() }),
+        1 => expr().prop_map(|base| SelectItem::StructAll { base, loc: Loc::default() }),
     ]
     .boxed()
 }
 
 pub(crate) fn query() -> BoxedStrategy<Query> {
     let emit = option::of(prop_oneof![Just(Emit::Changes), Just(Emit::Final)]);
-    let head =
-        (vec(select_item(), 1..4), aliased_source(), vec(join(), 0..2), option::of(window()));
+    let from = (aliased_source(), vec(join(), 0..2));
+    let head = (any::<bool>(), vec(select_item(), 1..4), from, option::of(window()));
     let tail = (
         option::of(expr()),
         vec(expr(), 0..3),
@@ -280,9 +279,10 @@ pub(crate) fn query() -> BoxedStrategy<Query> {
         option::of(0..=i64::MAX as u64),
     );
     (head, tail)
-        .prop_map(|((items, first, joins, window), tail)| {
+        .prop_map(|((distinct, items, (first, joins), window), tail)| {
             let (filter, group_by, partition_by, having, emit, order_by, limit) = tail;
             Query {
+                distinct,
                 items,
                 from: Relation { first, joins },
                 window,

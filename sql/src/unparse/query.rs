@@ -10,7 +10,7 @@ use crate::ast::{
 
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("SELECT")?;
+        f.write_str(if self.distinct { "SELECT DISTINCT" } else { "SELECT" })?;
         for (i, item) in self.items.iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
             write!(f, "{comma}\n  {item}")?;

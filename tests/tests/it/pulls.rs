@@ -110,6 +110,9 @@ fn pull_queries() {
     plain(&local);
     seeks(&local);
     extended(&local);
+    subqueries(&local);
+    streams(&local);
+    aggregates(&local);
     refusals(&local);
     local.stop();
 }
@@ -265,6 +268,93 @@ fn extended(local: &Local) {
     check(sql, &["b ", "c ", "d "]);
 }
 
+fn subqueries(local: &Local) {
+    let check = |sql: &str, want: &[&str]| check(local, sql, want);
+    check("SELECT DISTINCT t FROM two;", &["x", "y", "z"]);
+    check("SELECT DISTINCT x FROM kept;", &["", "10", "5"]);
+    check("SELECT DISTINCT n, n > 1 AS many FROM agg ORDER BY n;", &["1 false", "2 true"]);
+    check("SELECT DISTINCT COUNT(*) FROM two GROUP BY t;", &["1", "2", "3"]);
+    check("SELECT DISTINCT k FROM agg ORDER BY 1 DESC LIMIT 2;", &["d", "c"]);
+    let sql =
+        "SELECT m, COUNT(*) FROM (SELECT k, n * 2 AS m FROM agg WHERE k <> 'b') q GROUP BY m;";
+    check(sql, &["4 3"]);
+    let sql = "SELECT AVG(n) FROM (SELECT n FROM agg ORDER BY total DESC, k LIMIT 2) q;";
+    check(sql, &["2.0"]);
+    let sql = "WITH top AS (SELECT t, SUM(n) AS s FROM win GROUP BY t), \
+               best AS (SELECT MAX(s) AS s FROM top) \
+               SELECT top.t, top.s FROM top JOIN best ON top.s = best.s ORDER BY top.t;";
+    check(sql, &["x 3", "z 3"]);
+    let sql = "SELECT a.k, b.x FROM agg a LEFT JOIN (SELECT id, x FROM kept WHERE x > 5) b \
+               ON a.k = b.id;";
+    check(sql, &["a 10", "b ", "c ", "d "]);
+    let sql = "SELECT WINDOWSTART, n FROM (SELECT * FROM win) q WHERE t = 'z' ORDER BY 1;";
+    check(sql, &["1000 1", "2000 2"]);
+    check("SELECT ROWTIME FROM (SELECT ROWTIME, k FROM agg) q WHERE k = 'a';", &["900"]);
+    // The same error of one row inside and outside.
+    check("SELECT z FROM (SELECT k, 12 / total AS z FROM agg) q WHERE k = 'c';", &[""]);
+    // A condition reaches the store through what only passes a column on.
+    let sql = "SELECT key, n FROM (SELECT k AS key, n FROM agg WHERE n > 1) q WHERE key = 'a';";
+    check(sql, &["a 2"]);
+    check_plan(local, sql, "SnapshotExec: AGG, 1 keys sought");
+    let sql = "SELECT key FROM (SELECT k AS key FROM agg LIMIT 3) q WHERE key = 'a';";
+    check_plan(local, sql, "SnapshotExec: AGG, all keys, page by page");
+}
+
+/// Streams are read from their beginning to their end.
+fn streams(local: &Local) {
+    let check = |sql: &str, want: &[&str]| check(local, sql, want);
+    check("SELECT k, COUNT(*), SUM(v) FROM s GROUP BY k;", &["a 2 3", "b 1 3", "c 2 0", "d 2 4"]);
+    check("SELECT COUNT(*), MAX(v) FROM many;", &["1500 1499"]);
+    check("SELECT k, v FROM s ORDER BY v DESC LIMIT 3;", &["c ", "d 8", "b 3"]);
+    check("SELECT DISTINCT t FROM s WHERE v > 0;", &["x", "y", "z"]);
+    check("SELECT t FROM s GROUP BY t HAVING COUNT(*) > 2;", &["x", "z"]);
+    check("SELECT ROWTIME, k FROM s WHERE v = 8 ORDER BY ROWTIME;", &["2300 d"]);
+    check("SELECT COUNT(*) FROM s WHERE ROWOFFSET < 0;", &["0"]);
+    let sql = "SELECT s.v, a.n FROM s JOIN agg a ON s.k = a.k WHERE s.k = 'd' ORDER BY s.v;";
+    check(sql, &["-4 2", "8 2"]);
+    let sql = "SELECT l.v, r.v FROM s l LEFT JOIN s r ON l.k = r.k AND l.t = r.t \
+               WHERE l.k = 'a' ORDER BY l.v;";
+    check(sql, &["1 1", "2 2"]);
+    let sql = "SELECT t, n FROM (SELECT t, COUNT(*) AS n FROM s GROUP BY t) q WHERE n < 3;";
+    check(sql, &["y 1"]);
+    let sql = "SELECT v FROM (SELECT k, v FROM s WHERE t = 'x') q WHERE k = 'b';";
+    check(sql, &["3"]);
+    check("SELECT k FROM s ORDER BY k LIMIT 0;", &[]);
+}
+
+/// Every aggregate, over a stream, a table and a windowed table.
+fn aggregates(local: &Local) {
+    // Of `s` where t = 'z', of `agg`, and of `win` where t = 'z'; values in the order of keys.
+    let cases = [
+        ("COUNT(n)", "4", "2"),
+        ("SUM(n)", "7", "3"),
+        ("AVG(n)", "1.75", "1.5"),
+        ("MIN(n)", "1", "1"),
+        ("MAX(n)", "2", "2"),
+        ("ATTR(n > 0)", "true", "true"),
+        ("COUNT_DISTINCT(n)", "2", "2"),
+        ("TOPK(n, 1)", "[2]", "[2]"),
+        ("TOPKDISTINCT(n, 2)", "[2, 1]", "[2, 1]"),
+        ("ARRAY_LENGTH(COLLECT_LIST(n))", "4", "2"),
+        ("ARRAY_SORT(COLLECT_SET(n))", "[1, 2]", "[1, 2]"),
+        ("HISTOGRAM(CAST(n > 5 AS STRING))", "{false: 4}", "{false: 2}"),
+        ("STDDEV_SAMP(n)", "0.25", "0.5"),
+        ("STDDEV_SAMPLE(n)", "0.5", "0.7071067811865476"),
+        ("SUM_LIST(ARRAY[n, 1])", "11", "5"),
+        ("CORRELATION(n, n)", "1.0", "1.0"),
+        ("EARLIEST_BY_OFFSET(n) > 0", "true", "true"),
+        ("LATEST_BY_OFFSET(n) > 0", "true", "true"),
+    ];
+    for (call, of_table, of_windows) in cases {
+        let pull = |from: &str| answer(local, &format!("SELECT {call} FROM {from};"));
+        assert_eq!(pull("agg"), [of_table], "{call}");
+        assert_eq!(pull("win WHERE t = 'z'"), [of_windows], "{call}");
+        let of_stream = pull("(SELECT CAST(v / v + 1 AS BIGINT) AS n FROM s WHERE v > 2) q");
+        let same = pull("(SELECT n FROM agg WHERE k IN ('a', 'c')) q");
+        assert_eq!(of_stream, same, "{call}");
+    }
+}
+
 /// With the switch off, what ksqlDB says; with it on, what cannot be.
 fn refusals(local: &Local) {
     let off = ("millrace.extensions".to_owned(), "false".to_owned());
@@ -275,7 +365,7 @@ fn refusals(local: &Local) {
              info.\nAdd EMIT CHANGES if you intended to issue a push query."
         )
     };
-    let cases: [(&str, &str); 6] = [
+    let cases: [(&str, &str); 9] = [
         ("SELECT a.k FROM agg a JOIN kept b ON a.k = b.id;", &clause("JOIN")),
         ("SELECT n, COUNT(*) FROM agg GROUP BY n;", &clause("GROUP BY")),
         ("SELECT n FROM agg HAVING n > 1;", &clause("HAVING")),
@@ -284,6 +374,15 @@ fn refusals(local: &Local) {
             "SELECT does not support aggregate functions: COUNT is an aggregate function.",
         ),
         ("SELECT * FROM agg ORDER BY n;", "line 1:25: Syntax Error\n"),
+        (
+            "SELECT DISTINCT n FROM agg;",
+            "line 1:8: Syntax Error\nSyntax error at or near 'DISTINCT' at line 1:8",
+        ),
+        (
+            "SELECT n FROM (SELECT n FROM agg) q;",
+            "line 1:15: Syntax Error\nSyntax error at or near '(' at line 1:15",
+        ),
+        ("SELECT v, COUNT(*) FROM s GROUP BY v;", &clause("GROUP BY")),
         ("SELECT * FROM agg WHERE n = 1 ORDER BY n;", "line 1:31: Syntax Error\n"),
     ];
     for (sql, want) in cases {
@@ -293,10 +392,28 @@ fn refusals(local: &Local) {
     let cases = [
         ("SELECT a.k FROM agg a JOIN base b ON a.k = b.id;", "The `BASE` table isn't queryable."),
         (
-            "SELECT a.k FROM s a JOIN agg b ON a.k = b.k;",
-            "Pull queries don't support JOIN clauses.",
+            "SELECT a.k FROM s a JOIN agg b WITHIN 1 HOUR ON a.k = b.k;",
+            "A join in a pull query has no WITHIN",
         ),
-        ("SELECT k FROM s ORDER BY k;", "ORDER BY"),
+        (
+            "SELECT a.k FROM s a LEFT JOIN agg b ON a.k = b.k AND a.v < b.n;",
+            "An outer join in a pull query takes equalities of both sides only.",
+        ),
+        ("SELECT a.k FROM s a JOIN agg b ON a.v < b.n;", "Unsupported join expression"),
+        ("SELECT k FROM s UNION ALL SELECT k FROM s;", "UNION ALL is not supported in a pull"),
+        ("SELECT k FROM (SELECT k FROM s EMIT CHANGES) q;", "EMIT is not supported in a subquery"),
+        ("SELECT k FROM (SELECT id AS k FROM base) q;", "The `BASE` table isn't queryable."),
+        ("SELECT n FROM (SELECT k FROM agg) q;", "SELECT column 'N' cannot be resolved."),
+        ("SELECT DISTINCT k FROM agg ORDER BY n;", "With SELECT DISTINCT, ORDER BY takes only"),
+        ("SELECT DISTINCT MAP(k := n) FROM agg;", "SELECT DISTINCT cannot compare `KSQL_COL_0`"),
+        (
+            "SELECT a.ROWOFFSET FROM agg a JOIN kept b ON a.k = b.id;",
+            "Pull queries over tables don't",
+        ),
+        (
+            "SELECT k, COUNT(*) FROM s WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY k;",
+            "Pull queries don't support WINDOW clauses.",
+        ),
         ("SELECT k FROM agg GROUP BY k ORDER BY n;", "Non-aggregate SELECT expression(s) not part"),
         ("SELECT k, ARRAY[n] AS l FROM agg ORDER BY l;", "ORDER BY cannot order values of type"),
         ("SELECT k FROM agg ORDER BY 2;", "ORDER BY position 2 is not among the 1 columns"),

@@ -1,6 +1,6 @@
-//! Pull queries: what tables are now. The SELECT is a DataFusion plan over tables that read the
-//! committed entries of a store from the lanes that own them; DataFusion runs it, with our own
-//! expressions in it.
+//! Pull queries: what tables are now, and what streams have held so far. The SELECT is a DataFusion
+//! plan over tables that read the committed entries of a store from the lanes that own them, and over
+//! the records of topics; DataFusion runs it, with our own expressions in it.
 
 mod group;
 mod pushdown;
@@ -9,24 +9,22 @@ mod row_safety;
 mod rows;
 mod run;
 mod snapshot;
+mod stream;
 mod table;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millrace_sql::analyze::{Analyzed, PullPlan};
 use millrace_sql::catalog::{Column, ColumnRole};
 use millrace_sql::error::SqlError;
 use millrace_sql::plan::QueryPlan;
 
-use crate::api::{ApiError, ApiResult, Properties, PullAnswer, PushEvent, PushQuery, ResultColumn};
+use crate::api::{ApiError, ApiResult, Properties, PullAnswer, ResultColumn};
 use crate::error::EngineError;
 use crate::service::control::effective;
-use crate::service::push::PushOptions;
 use crate::service::{Inner, ddl, push};
 
-/// How long a scan of a stream waits for the next rows before it looks at its time.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a pull query may read.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -60,32 +58,26 @@ impl Inner {
 
     /// A bounded scan of a stream, from its beginning to its end as of now.
     fn scan_stream(&self, plan: &QueryPlan) -> ApiResult<PullAnswer> {
-        let options =
-            PushOptions { from_earliest: true, coalesce: false, bounded: true, keyed_only: false };
-        let id = format!("query_{}", self.seams.entropy.next_u64());
-        let mut running = self.run_push(id, plan, options)?;
         let columns = push::result_columns(plan).map_err(ApiError::Engine)?;
-        let start = Instant::now();
+        let scanned = stream::scan(self, plan).map_err(ApiError::Engine)?;
+        let id = scanned.id().to_owned();
         let (mut rows, mut count) = (Vec::new(), 0);
-        loop {
-            match running.next(READ_TIMEOUT) {
-                PushEvent::Rows(batch, _) => {
-                    count += batch.num_rows();
-                    rows.push(batch);
-                }
-                PushEvent::Idle => {}
-                PushEvent::LimitReached | PushEvent::Ended => break,
-                PushEvent::Failed(reason) => {
-                    return Err(ApiError::Engine(EngineError::Config(reason)));
-                }
+        for batch in scanned {
+            let batch = batch.map_err(ApiError::Engine)?;
+            count += batch.num_rows();
+            if count > self.limits.pull_rows_max {
+                return Err(ApiError::Engine(too_many(self.limits.pull_rows_max)));
             }
-            if count > self.limits.pull_rows_max || start.elapsed() > SCAN_TIMEOUT {
-                let message = "the scan of the stream is too large; add a LIMIT or a filter";
-                return Err(ApiError::Engine(EngineError::User(message.to_owned())));
-            }
+            rows.push(batch);
         }
-        Ok(PullAnswer { id: running.id().to_owned(), columns, rows, over_stream: true })
+        Ok(PullAnswer { id, columns, rows, over_stream: true })
     }
+}
+
+fn too_many(rows_max: usize) -> EngineError {
+    EngineError::User(format!(
+        "the answer has more than {rows_max} rows; narrow the query or add a LIMIT"
+    ))
 }
 
 /// The columns of the answer.

@@ -1,12 +1,14 @@
-//! Which conditions of a query say something of the rows of one side of a join.
+//! Which conditions of a query say something of the rows below a join or a projection.
 //!
 //! Only what a table can seek by is of use below a join, and that never holds for NULL. So a row
 //! that a side leaves out for it is missed by nobody: had it been there, or were a row of the other
 //! side filled up with NULLs for the lack of it, the condition above the join would drop the row.
 
+use std::collections::HashMap;
+
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result as DfResult};
-use datafusion::logical_expr::{Expr, Join, LogicalPlan};
+use datafusion::logical_expr::{Expr, Join, LogicalPlan, Projection};
 
 /// Those of `conditions`, which all hold above the join, that speak of the columns of `side` alone;
 /// what is said of a join key is said of the key of the other side, too.
@@ -28,6 +30,30 @@ pub(super) fn of_side(conditions: &[Expr], join: &Join, side: &LogicalPlan) -> D
         }
     }
     Ok(found)
+}
+
+/// What `conditions`, which hold above the projection, say of the columns below that it passes on.
+pub(super) fn below(conditions: &[Expr], projection: &Projection) -> DfResult<Vec<Expr>> {
+    let mut passed = HashMap::new();
+    for (expr, (_, field)) in projection.expr.iter().zip(projection.schema.iter()) {
+        if let Expr::Column(column) = expr.clone().unalias() {
+            passed.insert(Column::new_unqualified(field.name()), column);
+        }
+    }
+    let known = |condition: &&Expr| {
+        condition.column_refs().into_iter().all(|column| passed.contains_key(column))
+    };
+    let below = conditions.iter().filter(known).map(|condition| {
+        let moved = condition.clone().transform(|expr| {
+            let column = expr.try_as_col().and_then(|column| passed.get(column));
+            Ok(match column {
+                Some(column) => Transformed::yes(Expr::Column(column.clone())),
+                None => Transformed::no(expr),
+            })
+        });
+        Ok(moved?.data)
+    });
+    below.collect()
 }
 
 fn speaks_of(condition: &Expr, side: &LogicalPlan) -> bool {

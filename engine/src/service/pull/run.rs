@@ -1,4 +1,4 @@
-//! Runs a pull query: its logical plan over snapshots of the tables, DataFusion's physical plan of
+//! Runs a pull query: its logical plan over snapshots of tables and scans of streams, DataFusion's physical plan of
 //! that, and its rows.
 //!
 //! Of DataFusion's optimizer rules only the one for LIMIT runs. The others may move conditions and
@@ -25,6 +25,7 @@ use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
 use futures::executor::block_on;
 use millrace_sql::analyze::PullPlan;
+use millrace_sql::catalog::SourceKind;
 use millrace_sql::expr::conjuncts;
 use millrace_sql::plan::{ScanNode, as_node};
 
@@ -33,7 +34,9 @@ use super::pushdown;
 use super::row_safety::RowSafety;
 use super::rows::Kept;
 use super::snapshot::Snapshot;
+use super::stream;
 use super::table::{SnapshotTable, external};
+use super::too_many;
 use crate::error::{EngineError, Result};
 use crate::limits::PULL_BATCH_ROWS;
 use crate::service::Inner;
@@ -83,10 +86,7 @@ impl Planned {
             let batch = batch?;
             count += batch.num_rows();
             if count > self.rows_max {
-                return Err(external(EngineError::User(format!(
-                    "the answer has more than {} rows; narrow the query or add a LIMIT",
-                    self.rows_max
-                ))));
+                return Err(external(too_many(self.rows_max)));
             }
             rows.push(batch);
         }
@@ -144,7 +144,10 @@ impl Tables<'_> {
                     FetchType::UnsupportedExpr => {}
                 }
             }
-            LogicalPlan::Projection(_) => below.limit = above.limit,
+            LogicalPlan::Projection(projection) => {
+                below.limit = above.limit;
+                below.conditions = pushdown::below(&above.conditions, projection)?;
+            }
             LogicalPlan::Filter(filter) => {
                 below = above.clone();
                 below.conditions.extend(conjuncts(&filter.predicate).into_iter().cloned());
@@ -165,8 +168,13 @@ impl Tables<'_> {
 
     fn table(&self, scan: &ScanNode, above: &Above) -> DfResult<TableScan> {
         let name = &scan.source.name;
-        let table = self.snapshot(scan).map_err(external)?;
-        let source = provider_as_source(Arc::new(SnapshotTable::new(table)));
+        let source = match scan.source.kind {
+            SourceKind::Stream => provider_as_source(Arc::new(stream::table(self.inner, scan)?)),
+            SourceKind::Table => {
+                let table = self.snapshot(scan).map_err(external)?;
+                provider_as_source(Arc::new(SnapshotTable::new(table)))
+            }
+        };
         let conditions: Vec<&Expr> = above.conditions.iter().collect();
         let supported = source.supports_filters_pushdown(&conditions)?;
         let seeks = conditions.into_iter().zip(supported);

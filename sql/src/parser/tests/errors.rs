@@ -186,6 +186,9 @@ fn carets_and_hints() {
                     SELECT a FROM s GROUP BY;\n                          ^\n\
                     hint: expected an expression";
     assert_eq!(error.render(sql), expected);
+    let error = parse("SELECT COUNT(*) FROM s GROUP BY a > b;").expect_err("no parentheses");
+    let hint = error.hint.expect("a hint");
+    assert_eq!(hint, "a condition stands in parentheses here: GROUP BY (a > b)");
 }
 
 #[test]
