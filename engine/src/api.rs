@@ -242,6 +242,8 @@ pub struct QueryStatus {
     pub records_in: u64,
     pub records_out: u64,
     pub late_records: u64,
+    /// The clock goes on with stream time when no record has come for so long.
+    pub idle_close_ms: Option<i64>,
     pub rejects: u64,
 }
 

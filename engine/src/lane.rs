@@ -422,7 +422,7 @@ impl Lane {
             return self.rewind();
         }
         if !polled.delivered && !self.has_work {
-            return Ok(false);
+            return self.pass_time();
         }
         let now = self.world.clock.elapsed();
         let mut taken = 0;
@@ -455,7 +455,7 @@ impl Lane {
         if taken > 0 || polled.delivered || self.reader.is_paused() {
             self.reader.balance(limits.input_buffer_records_max, &self.tasks);
         }
-        Ok(taken > 0 || polled.records > 0)
+        Ok(self.pass_time()? || taken > 0 || polled.records > 0)
     }
 
     /// Registers the changelog partition of a store of this lane.

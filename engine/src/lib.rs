@@ -14,6 +14,7 @@ pub mod lane;
 mod lane_cleanse;
 mod lane_commit;
 mod lane_failure;
+mod lane_idle;
 mod lane_recovery;
 mod lane_trial;
 mod lane_upkeep;

@@ -14,6 +14,9 @@ pub struct Pipeline {
     entries: Vec<usize>,
     /// Nodes where rows expire.
     expiring: Vec<usize>,
+    /// How far rows that come to a node may be behind stream time, and those that leave the last one.
+    holds_ms: Vec<i64>,
+    hold_ms: i64,
 }
 
 /// One operator and where its output goes; `None`: out of the pipeline.
@@ -51,7 +54,55 @@ impl Pipeline {
         );
         let expires = |at: &usize| nodes[*at].operator.expiry().is_some();
         let expiring = (0..nodes.len()).filter(expires).collect();
-        Pipeline { nodes, entries, expiring }
+        let (mut holds_ms, mut hold_ms) = (vec![0; nodes.len()], 0);
+        for (at, node) in nodes.iter().enumerate() {
+            let held: i64 = node.operator.hold_ms().saturating_add(holds_ms[at]);
+            let to = node.next.map_or(&mut hold_ms, |(next, _)| &mut holds_ms[next]);
+            *to = held.max(*to);
+        }
+        Pipeline { nodes, entries, expiring, holds_ms, hold_ms }
+    }
+
+    /// How far rows that come out may be behind stream time, in milliseconds.
+    pub fn hold_ms(&self) -> i64 {
+        self.hold_ms
+    }
+
+    /// Stream time at which something closes that no row has closed yet; it may be too early.
+    pub fn next_close(&self, state: &dyn StateView) -> Result<i64> {
+        let mut next = i64::MAX;
+        for (node, hold_ms) in self.nodes.iter().zip(&self.holds_ms) {
+            let expires = node.operator.expiry().map_or(i64::MAX, Expiry::next);
+            let closes = node.operator.next_close(state)?;
+            next = next.min(expires.min(closes).saturating_add(*hold_ms));
+        }
+        Ok(next)
+    }
+
+    /// Stream time has come to `now` without a row: hands out what it closes, and lets about `max` rows
+    /// expire.
+    pub fn close(
+        &mut self,
+        now: i64,
+        max: usize,
+        state: &mut dyn StateView,
+        coalesce: bool,
+        out: &mut Emitted,
+    ) -> Result<()> {
+        for at in 0..self.nodes.len() {
+            // Rows that were held back before come first.
+            let now = now.saturating_sub(self.holds_ms[at]);
+            if self.nodes[at].operator.next_close(state)? > now {
+                continue;
+            }
+            let mut made = Made::default();
+            let mut ctx = context(state, &mut made, coalesce, out);
+            self.nodes[at].operator.close(now, &mut ctx)?;
+            let mut work = Vec::new();
+            self.hand_on(at, made, &mut work, out);
+            self.run(work, state, coalesce, out)?;
+        }
+        self.advance(now, max, state, coalesce, out).map(|_| ())
     }
 
     /// Whether rows expire by stream time.
@@ -68,7 +119,7 @@ impl Pipeline {
         let mut now = all().map(Expiry::now).max().unwrap_or(i64::MIN);
         for (row, (time, clock)) in times.iter().zip(clock).enumerate() {
             now = now.max(*clock);
-            if now >= limit {
+            if limit < i64::MAX && now >= limit {
                 return row;
             }
             for expiry in all() {

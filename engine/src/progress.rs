@@ -75,6 +75,18 @@ pub struct TaskRecord {
     /// Stream times of the tasks that send to an input, input by input (rule R18).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upstreams: Vec<Vec<i64>>,
+    /// Where the clock goes on with stream time while no record comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdleRecord>,
+}
+
+/// Time of a task whose stream time the clock goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleRecord {
+    /// Stream time by the records that were read.
+    pub time: i64,
+    /// Stream time that those downstream were told.
+    pub marked: i64,
 }
 
 /// JSON bytes of a progress value.

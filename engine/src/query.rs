@@ -62,6 +62,11 @@ impl QueryDef {
         subs.filter(|(sub, _)| writes(sub)).map(|(_, facts)| facts.partitions).max().unwrap_or(1)
     }
 
+    /// Whether records of a repartition topic name their task and its stream time.
+    pub fn tells_upstream(&self, at: usize) -> bool {
+        self.upstream_tasks(at) > 1 || self.topology.idle_close_ms.is_some()
+    }
+
     pub fn repartition_topic(&self, at: usize) -> Result<TopicFacts> {
         let step = &self.topology.repartitions[at].node.step;
         self.topic(&self.names.repartition_topic(&self.id, step))

@@ -14,7 +14,7 @@ use crate::held::Held;
 use crate::ids::{Offset, Tp};
 use crate::log::{Cursor, Log, PollLimits, RawBatch, ReadClass, ReadError};
 use crate::progress::TaskKey;
-use crate::repartition::RepartitionReader;
+use crate::repartition::{Read, RepartitionReader};
 use crate::task::{Pending, PendingReject, Task};
 use crate::topology::Input;
 use crate::upstream::Upstream;
@@ -258,9 +258,9 @@ impl Feed {
                 let decoded = group.decoder.decode(raw, part.range.clone())?;
                 for (key, at) in &group.listeners {
                     let Some(task) = tasks.get_mut(key) else { continue };
-                    let Decoding { batch, offsets, rejects, upstream } = decoded.clone();
+                    let Decoding { batch, offsets, rejects, upstream, marks } = decoded.clone();
                     let mut pending = Pending::new(batch, offsets, part.next, rejects);
-                    pending.upstream = upstream;
+                    (pending.upstream, pending.marks) = (upstream, marks);
                     task.deliver(*at, pending);
                 }
             }
@@ -346,6 +346,7 @@ struct Decoding {
     offsets: Vec<i64>,
     rejects: Vec<PendingReject>,
     upstream: Option<Vec<Upstream>>,
+    marks: Option<Vec<bool>>,
 }
 
 impl Decoder {
@@ -359,9 +360,9 @@ impl Decoder {
     fn decode(&mut self, raw: &RawBatch, range: Range<usize>) -> Result<Decoding> {
         match self {
             Decoder::Repartition(reader) => {
-                let (batch, upstream) = reader.read(raw)?;
+                let Read { batch, upstream, marks } = reader.read(raw)?;
                 let offsets = raw.records.iter().map(|r| r.offset.0).collect();
-                Ok(Decoding { batch, offsets, rejects: Vec::new(), upstream })
+                Ok(Decoding { batch, offsets, rejects: Vec::new(), upstream, marks })
             }
             Decoder::Source(decoder) => {
                 let decoded = decoder.decode(raw, range)?;
@@ -385,7 +386,7 @@ impl Decoder {
                     clock: None,
                     old: None,
                 };
-                Ok(Decoding { batch, offsets, rejects, upstream: None })
+                Ok(Decoding { batch, offsets, rejects, upstream: None, marks: None })
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Records of repartition topics. The key is the new key in its format's bytes (they decide the
 //! partition); the value holds the whole row, and for tables the row before it:
 //! `version, flags, [u32 task that sent it, i64 its stream time], [u32 length of the new row, new
-//! row], [old row]`; numbers are little-endian.
+//! row], [old row]`; numbers are little-endian. A record without rows is a mark: it tells how far the
+//! stream time of the task that sent it has come.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ const VERSION: u8 = 1;
 const HAS_NEW: u8 = 1;
 const HAS_OLD: u8 = 2;
 const HAS_UPSTREAM: u8 = 4;
+const IS_MARK: u8 = 8;
 
 /// Types of a plan edge.
 pub fn edge_types(schema: &SchemaRef) -> Result<Vec<(String, SqlType)>> {
@@ -83,7 +85,7 @@ impl RepartitionWriter {
             keys: formats.key_encoder(&key_format, &key_columns)?,
             codec: RowCodec::new(&types),
             own_partition,
-            shared: query.upstream_tasks(at) > 1,
+            shared: query.tells_upstream(at),
             stream_time_ms: i64::MIN,
         })
     }
@@ -97,6 +99,16 @@ impl RepartitionWriter {
     fn upstream(&self) -> Option<Upstream> {
         let (task, stream_time_ms) = (self.own_partition, self.stream_time_ms);
         self.shared.then_some(Upstream { task, stream_time_ms })
+    }
+
+    /// Tells all who read the topic that stream time has come to `time_ms`.
+    pub fn mark(&mut self, time_ms: i64, outbox: &mut Outbox) {
+        self.stream_time_ms = self.stream_time_ms.max(time_ms);
+        let mut value = value(self.upstream(), None, None);
+        value[1] |= IS_MARK;
+        for partition in 0..self.partitions {
+            outbox.push(Tp::new(self.topic, partition), Timestamp(time_ms), None, Some(&value));
+        }
     }
 
     /// Encodes `batch` into `outbox`.
@@ -240,34 +252,43 @@ impl RepartitionReader {
         Ok(RepartitionReader { codec: RowCodec::new(&types), schema, table })
     }
 
-    /// One row per record, and who sent each where several tasks do.
+    /// One row per record, and who sent each where that is told. The row of a mark is all NULL.
     ///
     /// # Errors
     /// `State` when a record is not ours: someone else wrote to an internal topic.
-    pub fn read(&self, raw: &RawBatch) -> Result<(Batch, Option<Vec<Upstream>>)> {
+    pub fn read(&self, raw: &RawBatch) -> Result<Read> {
+        let mut marks = Vec::with_capacity(raw.records.len());
         let mut new = Vec::with_capacity(raw.records.len());
         let mut old = Vec::with_capacity(raw.records.len());
         let mut upstream = Vec::new();
         for i in 0..raw.records.len() {
-            let (from, n, o) = raw.value(i).and_then(split).ok_or_else(|| {
-                let offset = raw.records[i].offset;
-                EngineError::Config(format!(
-                    "record {offset} of internal topic {:?} was not written by this service",
-                    raw.tp
-                ))
-            })?;
+            let Parts { from, new: n, old: o, mark } =
+                raw.value(i).and_then(split).ok_or_else(|| {
+                    let offset = raw.records[i].offset;
+                    EngineError::Config(format!(
+                        "record {offset} of internal topic {:?} was not written by this service",
+                        raw.tp
+                    ))
+                })?;
+            marks.push(mark);
             new.push(n);
             old.push(o);
             upstream.extend(from);
         }
         // Records of before this was written: all or nothing.
         let upstream = (!upstream.is_empty() && upstream.len() == new.len()).then_some(upstream);
+        let marks = marks.contains(&true).then_some(marks);
         let times = raw.records.iter().map(|r| r.timestamp.0).collect();
         if !self.table {
-            let rows: Vec<&[u8]> = new.into_iter().flatten().collect();
-            let rows = self.batch(self.codec.decode(&rows)?, rows.len())?;
+            let rows: Vec<&[u8]> = new.iter().flatten().copied().collect();
+            let mut columns = self.codec.decode(&rows)?;
+            if marks.is_some() {
+                columns = spread(&columns, new.iter().map(Option::is_some))?;
+            }
+            let rows = self.batch(columns, new.len())?;
             let headers = headers(raw, 0..raw.records.len());
-            return Ok((Batch { headers, ..Batch::new(rows, times) }, upstream));
+            let batch = Batch { headers, ..Batch::new(rows, times) };
+            return Ok(Read { batch, upstream, marks });
         }
         // A tombstone's key columns come from the old row.
         let either: Vec<&[u8]> = new.iter().zip(&old).filter_map(|(n, o)| n.or(*o)).collect();
@@ -275,7 +296,8 @@ impl RepartitionReader {
         let live: BooleanBuffer = new.iter().map(Option::is_some).collect();
         let headers = headers(raw, 0..raw.records.len());
         let old = Some(self.old(&old)?);
-        Ok((Batch { live: Some(live), headers, old, ..Batch::new(rows, times) }, upstream))
+        let batch = Batch { live: Some(live), headers, old, ..Batch::new(rows, times) };
+        Ok(Read { batch, upstream, marks: None })
     }
 
     fn old(&self, old: &[Option<&[u8]>]) -> Result<Old> {
@@ -291,8 +313,21 @@ impl RepartitionReader {
     }
 }
 
+/// Decoded records.
+pub struct Read {
+    pub batch: Batch,
+    pub upstream: Option<Vec<Upstream>>,
+    /// Which rows are none but marks; `None`: no one is.
+    pub marks: Option<Vec<bool>>,
+}
+
 /// Who sent a record, and its encoded rows, where there are any.
-type Parts<'a> = (Option<Upstream>, Option<&'a [u8]>, Option<&'a [u8]>);
+struct Parts<'a> {
+    from: Option<Upstream>,
+    new: Option<&'a [u8]>,
+    old: Option<&'a [u8]>,
+    mark: bool,
+}
 
 /// The parts of a record's value.
 fn split(value: &[u8]) -> Option<Parts<'_>> {
@@ -300,7 +335,7 @@ fn split(value: &[u8]) -> Option<Parts<'_>> {
     if version != VERSION {
         return None;
     }
-    let (upstream, rest) = if flags & HAS_UPSTREAM != 0 {
+    let (from, rest) = if flags & HAS_UPSTREAM != 0 {
         let (task, rest) = rest.split_first_chunk::<4>()?;
         let (time, rest) = rest.split_first_chunk::<8>()?;
         let (task, stream_time_ms) = (u32::from_le_bytes(*task), i64::from_le_bytes(*time));
@@ -316,7 +351,8 @@ fn split(value: &[u8]) -> Option<Parts<'_>> {
         (None, rest)
     };
     let old = (flags & HAS_OLD != 0).then_some(rest);
-    (new.is_some() || old.is_some()).then_some((upstream, new, old))
+    let mark = flags & IS_MARK != 0;
+    (new.is_some() || old.is_some() || mark).then_some(Parts { from, new, old, mark })
 }
 
 /// Puts the rows of `columns` at the places where `present` is true; the others are NULL.

@@ -2,6 +2,7 @@
 //! positions, its pipeline and its output; the lane owns everything shared.
 
 mod expiry;
+mod idle;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,8 +20,11 @@ use crate::progress::{TaskKey, TaskRecord};
 use crate::query::{Counts, QueryDef};
 use crate::repartition::RepartitionWriter;
 use crate::state::lane::LaneState;
+use crate::task::idle::Idle;
 use crate::topology::Input;
 use crate::upstream::{Upstream, Upstreams};
+
+pub use self::idle::Passing;
 
 /// A running task.
 pub struct Task {
@@ -39,6 +43,8 @@ pub struct Task {
     pub counts: Counts,
     /// Since when (on the clock) the task waits for an empty input.
     waiting_since: Option<Duration>,
+    /// The clock goes on with stream time while no record comes.
+    idle: Option<Idle>,
 }
 
 /// One input of a task.
@@ -75,6 +81,8 @@ pub struct Pending {
     pub rejects: Vec<PendingReject>,
     /// Who sent each row, where several tasks do.
     pub upstream: Option<Vec<Upstream>>,
+    /// Which rows are none: marks that tell how far stream time is.
+    pub marks: Option<Vec<bool>>,
     taken: usize,
 }
 
@@ -89,7 +97,7 @@ pub struct PendingReject {
 impl Pending {
     pub fn new(batch: Batch, offsets: Vec<i64>, next: Offset, rejects: Vec<PendingReject>) -> Self {
         assert_eq!(batch.len(), offsets.len(), "one offset per row");
-        Pending { batch, offsets, next, rejects, upstream: None, taken: 0 }
+        Pending { batch, offsets, next, rejects, upstream: None, marks: None, taken: 0 }
     }
 }
 
@@ -125,6 +133,7 @@ impl Task {
         }
         Ok(Task {
             aside,
+            idle: Idle::of(&query, &key),
             key,
             inputs,
             pipeline,
@@ -161,6 +170,9 @@ impl Task {
         self.dirty = false;
         self.counts = Counts::default();
         self.waiting_since = None;
+        if let Some(idle) = &mut self.idle {
+            idle.restore(self.committed.idle);
+        }
     }
 
     /// The transaction with this task's work has committed. A position that only moved behind control
@@ -186,7 +198,8 @@ impl Task {
         if upstreams.iter().all(Vec::is_empty) {
             upstreams.clear();
         }
-        TaskRecord { operators: self.pipeline.progress(), upstreams }
+        let idle = self.idle.as_ref().map(Idle::progress);
+        TaskRecord { operators: self.pipeline.progress(), upstreams, idle }
     }
 
     /// Progress to be written in this transaction, if it changed.
@@ -232,6 +245,10 @@ impl Task {
             let Some(at) = self.choose(now, wait_max) else { break };
             let bound = self.bound_for(at);
             let max = records_max - worked.records;
+            if self.take_mark(at, now) {
+                worked.records += 1;
+                continue;
+            }
             if self.expire_before(at, max, now, (state, outbox), &mut worked)? {
                 continue;
             }
@@ -316,6 +333,7 @@ impl Task {
         let before = |time: &i64| bound.is_none_or(|bound| (*time, rank, at) < bound);
         // The head was chosen, so at least one row goes.
         let run = rest.iter().take(max).take_while(|time| before(time)).count();
+        let run = run.min(idle::rows_before_mark(pending));
         let run = match self.pipeline.expires() {
             true => {
                 let clock = expiry::clock(pending, &input.upstreams, run, now);
@@ -344,6 +362,9 @@ impl Task {
         }
         if done {
             input.queue.pop_front();
+        }
+        if let (Some(idle), Some(batch)) = (&mut self.idle, &batch) {
+            idle.took(batch);
         }
         batch
     }
@@ -405,7 +426,7 @@ impl TaskInput {
                 let repartition = &query.topology.repartitions[*at];
                 let step = repartition.node.step.clone();
                 let tasks = query.upstream_tasks(*at);
-                upstreams = (tasks > 1).then(|| Upstreams::new(tasks));
+                upstreams = query.tells_upstream(*at).then(|| Upstreams::new(tasks));
                 let table = repartition.kind == millrace_sql::plan::ResultKind::Table;
                 (query.names.repartition_topic(&query.id, &step), step, table)
             }

@@ -16,7 +16,10 @@ use crate::operators::foreign::{responses, subscriptions};
 use crate::pipeline::Aside;
 use crate::state::Shape;
 
+mod closing;
 mod kept;
+
+pub use closing::Closer;
 
 /// A query cut at its repartition topics, upstream first.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Topology {
     /// Internal topics between them.
     pub repartitions: Vec<Repartition>,
     pub stores: Vec<StoreSpec>,
+    /// Stream time goes on with the clock when no record has come for so long.
+    pub idle_close_ms: Option<i64>,
 }
 
 /// An internal topic between two sub-topologies.
@@ -166,7 +171,9 @@ impl Topology {
     /// # Errors
     /// `Bug` when the plan has a node that no operator exists for.
     pub fn of(plan: &QueryPlan) -> Result<Topology> {
-        Self::build(plan, Builder::default())
+        let mut topology = Self::build(plan, Builder::default())?;
+        topology.idle_close_ms = plan.idle_close_ms.filter(|_| topology.has_closers());
+        Ok(topology)
     }
 
     /// A plan as one piece, for a reader that sees all partitions itself: where equal keys meet in
@@ -452,7 +459,8 @@ impl Builder {
     }
 
     fn topology(self) -> Topology {
-        Topology { subs: self.subs, repartitions: self.repartitions, stores: self.stores }
+        let Builder { subs, repartitions, stores, .. } = self;
+        Topology { subs, repartitions, stores, idle_close_ms: None }
     }
 }
 

@@ -66,6 +66,20 @@ impl Upstreams {
             .collect()
     }
 
+    /// Stream time as of now, of the tasks that are not idle; `None`: all are.
+    pub fn active_time(&mut self, now: Duration) -> Option<i64> {
+        let since = *self.since.get_or_insert(now);
+        let heard = self.heard.iter().map(|heard| heard.unwrap_or(since));
+        let idle = heard.map(|heard| now.saturating_sub(heard) >= UPSTREAM_IDLE_MAX);
+        let times = self.times_ms.iter().zip(idle).filter(|(_, idle)| !idle);
+        times.map(|(time, _)| *time).min()
+    }
+
+    /// The furthest stream time that any task has sent.
+    pub fn latest_time(&self) -> Option<i64> {
+        self.times_ms.iter().copied().filter(|time| *time > UNSEEN).max()
+    }
+
     /// What must survive a restart.
     pub fn progress(&self) -> Vec<i64> {
         self.times_ms.clone()
@@ -112,6 +126,22 @@ mod tests {
         check(two, 23, &[(0, 60)], &[30]);
         // It comes back, behind; operators do not let time go back.
         check(two, 50, &[(1, 40)], &[40]);
+    }
+
+    #[test]
+    fn time_goes_on_when_nobody_sends() {
+        let (two, at) = (&mut Upstreams::new(2), Duration::from_secs);
+        assert_eq!((two.active_time(at(0)), two.latest_time()), (Some(UNSEEN), None));
+        check(two, 1, &[(0, 5)], &[UNSEEN]);
+        check(two, 5, &[(1, 3)], &[3]);
+        assert_eq!(two.active_time(at(20)), Some(3));
+        // The one that has been silent for longer is not waited for, and in the end none is.
+        assert_eq!(two.active_time(at(22)), Some(3));
+        assert_eq!(two.active_time(at(25)), None);
+        assert_eq!(two.latest_time(), Some(5));
+        two.restore(&[5, 3]);
+        assert_eq!(two.active_time(at(30)), Some(3));
+        assert_eq!(two.active_time(at(50)), None);
     }
 
     #[test]

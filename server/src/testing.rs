@@ -251,6 +251,7 @@ impl Api for FakeApi {
             records_in: 1,
             records_out: 1,
             late_records: 0,
+            idle_close_ms: None,
             rejects: 0,
         }]
     }

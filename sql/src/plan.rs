@@ -30,6 +30,8 @@ pub struct QueryPlan {
     pub key: Vec<usize>,
     /// `LIMIT n` of a push query.
     pub limit: Option<u64>,
+    /// Stream time goes on with the clock when no record has come for so long.
+    pub idle_close_ms: Option<i64>,
 }
 
 /// What the result of a plan node is.

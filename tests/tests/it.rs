@@ -12,6 +12,8 @@ mod conformance;
 mod docs;
 #[path = "it/embedded.rs"]
 mod embedded;
+#[path = "it/expiring.rs"]
+mod expiring;
 #[path = "it/fuzz.rs"]
 mod fuzz;
 #[path = "it/idle.rs"]

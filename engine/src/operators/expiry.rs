@@ -65,9 +65,10 @@ impl Expiry {
         if over == 0 { end } else { end.saturating_add(self.step_ms - over) }
     }
 
-    /// Whether a row of that time is due already.
+    /// Whether a row of that time is due already. What is due at the end of time never is.
     pub(crate) fn is_over(&self, time: i64) -> bool {
-        self.due(time) <= self.now
+        let due = self.due(time);
+        due < i64::MAX && due <= self.now
     }
 
     /// Rows of times before this are due.
@@ -96,10 +97,11 @@ impl Expiry {
         state: &mut dyn StateView,
     ) -> Result<Vec<Due>> {
         self.now = self.now.max(now);
-        if self.next > self.now || max == 0 {
+        if self.next > self.now || self.next == i64::MAX || max == 0 {
             return Ok(Vec::new());
         }
-        let to = self.due_to();
+        // At the end of time all is due but what never is.
+        let to = self.due_to().min(i64::MAX - self.ttl_ms);
         let (mut due, mut later) = (Vec::new(), Ok(i64::MAX));
         let from = window_bytes(self.from);
         state.scan(self.index, Shape::WindowFirst, &from, &[], &mut |entry, _| {
@@ -194,6 +196,18 @@ mod tests {
         expiry.forget(20, b"d", &mut state).unwrap();
         assert_eq!(taken(&mut expiry, 40, 2, &mut state), []);
         assert_eq!(expiry.next(), i64::MAX);
+    }
+
+    #[test]
+    fn the_end_of_time_comes_to_an_end() {
+        let (mut expiry, mut state) = (Expiry::new(INDEX, 10), MemState::default());
+        for (time, key) in [(5, b'a'), (i64::MAX, b'b'), (i64::MAX - 3, b'c')] {
+            expiry.note(time, &[key], &mut state).unwrap();
+        }
+        assert_eq!(taken(&mut expiry, i64::MAX, 9, &mut state), [(5, b'a')]);
+        assert_eq!((expiry.next(), expiry.is_over(i64::MAX)), (i64::MAX, false));
+        assert_eq!(taken(&mut expiry, i64::MAX, 9, &mut state), []);
+        assert!(expiry.is_over(7));
     }
 
     #[test]

@@ -65,6 +65,25 @@ pub trait Operator: Send {
         Ok(0)
     }
 
+    /// Stream time at which something closes here that no row has closed yet; `i64::MAX`: nothing does.
+    /// It may be too early.
+    fn next_close(&self, state: &dyn StateView) -> Result<i64> {
+        let _ = state;
+        Ok(i64::MAX)
+    }
+
+    /// Stream time has come to `now` without a row: hands out what is closed by it.
+    fn close(&mut self, now: i64, ctx: &mut StepContext<'_>) -> Result<()> {
+        let _ = (now, ctx);
+        Ok(())
+    }
+
+    /// How far rows that it hands out may be behind stream time, in milliseconds, because they waited
+    /// for others.
+    fn hold_ms(&self) -> i64 {
+        0
+    }
+
     /// Rows that the next flush will write to stores or hand out, roughly, for limits.
     fn owed_rows(&self) -> usize {
         0

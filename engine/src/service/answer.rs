@@ -183,6 +183,7 @@ impl Inner {
                 records_in: 0,
                 records_out: 0,
                 late_records: 0,
+                idle_close_ms: None,
                 rejects: 0,
             });
         }
@@ -211,6 +212,7 @@ impl Inner {
             records_in: status.records_in.load(Relaxed),
             records_out: status.records_out.load(Relaxed),
             late_records: status.late_records.load(Relaxed),
+            idle_close_ms: query.topology.idle_close_ms,
             rejects: status.rejects.load(Relaxed),
         }
     }

@@ -133,6 +133,9 @@ fn describe(
     lanes: u32,
 ) -> String {
     let mut text = String::new();
+    if let Some(ms) = topology.idle_close_ms {
+        let _ = writeln!(text, "Stream time goes on with the clock after {ms} ms without a record");
+    }
     for (at, sub) in topology.subs.iter().enumerate() {
         let _ = writeln!(text, "Sub-topology {at}");
         describe_sub(&mut text, topology, sub, names, query);

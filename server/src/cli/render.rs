@@ -202,8 +202,13 @@ fn types(types: &Value, width: usize) -> String {
 
 fn source(source: &Value, width: usize) -> String {
     let mut out = format!("\n{:<21}: {}\n", "Name", text(source, "name"));
-    if let Some(ms) = source["rowTtlMs"].as_i64() {
-        out.push_str(&format!("{:<21}: {ms} ms after the last change\n", "Rows expire"));
+    for (title, member, what) in [
+        ("Rows expire", "rowTtlMs", "after the last change"),
+        ("Windows close", "idleCloseMs", "after the last record, as the clock goes on"),
+    ] {
+        if let Some(ms) = source[member].as_i64() {
+            out.push_str(&format!("{title:<21}: {ms} ms {what}\n"));
+        }
     }
     if source["extended"] == Value::Bool(true) {
         for (title, member) in [

@@ -111,6 +111,7 @@ pub const KNOWN: &[Known] = &[
     session("ksql.timestamp.throw.on.invalid", Ty::Bool, "false"),
     session("ksql.fail.on.deserialization.error", Ty::Bool, "false"),
     session("millrace.extensions", Ty::Bool, "true"),
+    session("millrace.window.idle.close.ms", Ty::Int(1), ""),
     no_effect("num.stream.threads", Ty::Int(1)),
     no_effect("num.standby.replicas", Ty::Int(0)),
     no_effect("topology.optimization", Ty::Text),

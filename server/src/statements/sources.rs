@@ -111,6 +111,9 @@ fn description(
     if let Some(row_ttl_ms) = source.row_ttl_ms {
         described["rowTtlMs"] = json!(row_ttl_ms);
     }
+    if let Some(idle_close_ms) = writers.iter().find_map(|query| query.idle_close_ms) {
+        described["idleCloseMs"] = json!(idle_close_ms);
+    }
     described
 }
 
@@ -184,6 +187,7 @@ mod tests {
             records_in: 0,
             records_out: 0,
             late_records: 0,
+            idle_close_ms: None,
             rejects: 0,
         };
         let at = PartitionOffsets { partition: 3, start: 1, end: 9, position: 7 };

@@ -18,7 +18,7 @@ use crate::ast::{Expr, Ident, InsertInto, InsertValues};
 use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
 use crate::expr::{Typed, ops};
-use crate::plan::ResultKind;
+use crate::plan::{QueryPlan, ResultKind};
 use crate::suggest;
 use crate::types::SqlType;
 
@@ -57,6 +57,7 @@ pub(super) fn insert_into(
     let first = fitted(first)?;
     let others = others.into_iter().map(fitted).collect::<Result<_>>()?;
     let plan = persistent_plan(union::unite(first, others), target.clone());
+    let plan = QueryPlan { idle_close_ms: settings.idle_close_ms()?, ..plan };
     Ok(Analyzed::InsertInto(Box::new(InsertQuery { target, plan, query_id })))
 }
 

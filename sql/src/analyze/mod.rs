@@ -68,7 +68,7 @@ pub use olap_change::{SinkChange, following};
 pub use pull::{Above, PullPlan, above_store};
 pub use push::scalable_source;
 pub use schemas::{Inference, check_registered, inferences, with_columns};
-pub use settings::{EXTENSIONS, Settings};
+pub use settings::{EXTENSIONS, IDLE_CLOSE, Settings};
 pub use sink::kept_table;
 
 use query::Purpose;

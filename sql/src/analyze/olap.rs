@@ -334,5 +334,6 @@ fn feed(table: &OlapTable, source: &Arc<Source>, target: &Source) -> Result<Quer
         result: ResultKind::Stream,
         key: (0..keys).collect(),
         limit: None,
+        idle_close_ms: None,
     })
 }

@@ -310,6 +310,7 @@ impl Selected {
             result: self.kind,
             key: self.key,
             limit: self.limit,
+            idle_close_ms: None,
         }
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn create_as(
         return Err(SqlError::invalid(message).at(create.name.span()));
     }
     let plan = persistent_plan(selected, Arc::new(source.clone()));
+    let plan = QueryPlan { idle_close_ms: settings.idle_close_ms()?, ..plan };
     Ok(Analyzed::CreateAs(Box::new(NewQuery {
         replaces,
         source,
@@ -189,6 +190,7 @@ pub(super) fn persistent_plan(selected: Selected, sink: Arc<Source>) -> QueryPla
         result: selected.kind,
         key: selected.key,
         limit: None,
+        idle_close_ms: None,
     }
 }
 

@@ -104,6 +104,12 @@ impl Fleet {
         self.commands = (self.commands + 1).min(self.service.queries.len());
     }
 
+    /// Things go wrong again, if they may.
+    pub fn storm(&mut self, chaos: bool) {
+        self.faults.set(true);
+        self.chaos = chaos;
+    }
+
     /// No faults from now on, and everybody knows who owns what.
     pub fn calm(&mut self) {
         self.faults.set(false);

@@ -13,6 +13,7 @@ mod faults;
 mod inputs;
 mod oracle;
 mod oracle_extensions;
+mod oracle_idle;
 mod oracle_joins;
 mod oracle_ttl;
 mod purged;

@@ -45,7 +45,7 @@ fn counts<'a>(inputs: impl Iterator<Item = &'a Input>, coalesce: bool) -> Expect
 }
 
 /// Counts, and sums where there are values; every change unless changes are merged.
-fn running(rows: impl Iterator<Item = (Vec<u8>, Option<i64>)>, coalesce: bool) -> Expected {
+pub fn running(rows: impl Iterator<Item = (Vec<u8>, Option<i64>)>, coalesce: bool) -> Expected {
     let mut groups: BTreeMap<Vec<u8>, (i64, Option<i64>)> = BTreeMap::new();
     let mut changes: BTreeMap<Vec<u8>, Vec<String>> = BTreeMap::new();
     for (key, value) in rows {
@@ -62,18 +62,18 @@ fn running(rows: impl Iterator<Item = (Vec<u8>, Option<i64>)>, coalesce: bool) -
 }
 
 /// Key with window start, and value, of a row.
-type Counted = (Vec<u8>, Option<i64>);
+pub type Counted = (Vec<u8>, Option<i64>);
 
 /// A window per row; rows of windows that the partition's stream time has closed are late.
-struct Windows {
-    size: i64,
-    advance: i64,
-    grace: i64,
+pub struct Windows {
+    pub size: i64,
+    pub advance: i64,
+    pub grace: i64,
 }
 
 impl Windows {
     /// Key with window start and value of each row that counts, and stream time per partition.
-    fn assign(&self, inputs: &[Input]) -> (Vec<Counted>, Vec<i64>) {
+    pub fn assign(&self, inputs: &[Input]) -> (Vec<Counted>, Vec<i64>) {
         let mut now = vec![i64::MIN; PARTITIONS as usize];
         let mut rows = Vec::new();
         for input in inputs {
@@ -92,7 +92,7 @@ impl Windows {
     }
 }
 
-fn time_key(key: &str, start: i64) -> Vec<u8> {
+pub fn time_key(key: &str, start: i64) -> Vec<u8> {
     [key.as_bytes(), &start.to_be_bytes()].concat()
 }
 
@@ -129,7 +129,7 @@ const SESSION_GAP: i64 = 1_000;
 const SESSION_FINAL_GRACE: i64 = 2_000;
 
 /// Sessions of a key: start, end, count, sum.
-fn sessions(inputs: &[Input]) -> BTreeMap<String, Vec<(i64, i64, i64, i64)>> {
+pub fn sessions(inputs: &[Input]) -> BTreeMap<String, Vec<(i64, i64, i64, i64)>> {
     let mut sorted: Vec<&Input> = inputs.iter().collect();
     sorted.sort_by_key(|input| input.time);
     let mut keys: BTreeMap<String, Vec<(i64, i64, i64, i64)>> = BTreeMap::new();
@@ -145,7 +145,7 @@ fn sessions(inputs: &[Input]) -> BTreeMap<String, Vec<(i64, i64, i64, i64)>> {
     keys
 }
 
-fn session_row(key: &str, session: (i64, i64, i64, i64)) -> (Vec<u8>, String) {
+pub fn session_row(key: &str, session: (i64, i64, i64, i64)) -> (Vec<u8>, String) {
     let (start, end, count, sum) = session;
     let key = [key.as_bytes(), &end.to_be_bytes(), &start.to_be_bytes()].concat();
     (key, json(&[("N", Some(count)), ("W", Some(sum))]))

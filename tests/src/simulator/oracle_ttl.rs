@@ -53,6 +53,15 @@ fn of_partition(inputs: &[Input], partition: u32) -> impl Iterator<Item = &Input
 
 /// Counts and sums per key; a group that expired begins anew.
 pub fn count(inputs: &[Input], coalesce: bool) -> Expected {
+    counts(inputs, coalesce, None)
+}
+
+/// As [`count`]; in the end all groups expire by the clock.
+pub fn count_and_idle(inputs: &[Input], coalesce: bool) -> Expected {
+    counts(inputs, coalesce, Some(i64::MAX))
+}
+
+fn counts(inputs: &[Input], coalesce: bool, end: Option<i64>) -> Expected {
     let (mut changes, mut table) = (Changes::new(), BTreeMap::new());
     for partition in 0..PARTITIONS {
         let mut live = Live::new();
@@ -68,6 +77,9 @@ pub fn count(inputs: &[Input], coalesce: bool) -> Expected {
             *sum += input.value.unwrap_or(0);
             let row = json(&[("N", Some(*count)), ("W", Some(*sum))]);
             tell(&mut changes, &input.key, row);
+        }
+        for key in end.map(|end| live.advance(end)).unwrap_or_default() {
+            tell(&mut changes, key, "-".to_owned());
         }
         let row = |(key, (_, (n, w))): (&str, (i64, (i64, i64)))| {
             (key.as_bytes().to_vec(), json(&[("N", Some(n)), ("W", Some(w))]))

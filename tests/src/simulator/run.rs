@@ -29,6 +29,9 @@ const AFTER_TURNS: u64 = 60;
 /// Idle turns in a row after which a run is over, and turns within which it must be.
 const IDLE_TURNS: u32 = 24;
 const DRAIN_TURNS_MAX: u32 = 8000;
+/// Turns without input, and what passes in one, of workloads that wait for the clock.
+const IDLING_TURNS: u32 = 60;
+const IDLING_TURN: Duration = Duration::from_secs(2);
 
 /// How a workload is run.
 #[derive(Clone)]
@@ -126,6 +129,10 @@ pub fn run(workload: &Workload, plan: &Plan) -> Ran {
         None => feed(&mut fleet, &outside, &inputs, plan.seed, workload.preload),
     };
     let failure = fed.or_else(|| drain(&mut fleet));
+    let failure = failure.or_else(|| match workload.idles() {
+        true => idle(&mut fleet, plan.chaos),
+        false => None,
+    });
     let topics = read_all(&outside);
     let failure = failure.or_else(|| {
         let want = workload.expected(&inputs, plan.coalesce);
@@ -208,6 +215,16 @@ fn append(outside: &SimLog, inputs: &[Input]) {
         let tp = Tp::new(topic.id, input.partition());
         ready(outside.append(tp, &[input.record()])).expect("the outside can write");
     }
+}
+
+/// Lets the clock go on without input, first while things go wrong.
+fn idle(fleet: &mut Fleet, chaos: bool) -> Option<String> {
+    fleet.storm(chaos);
+    (0..IDLING_TURNS).for_each(|_| fleet.turn(IDLING_TURN));
+    // Whoever died last begins to wait when it has recovered.
+    let failure = drain(fleet);
+    (0..IDLING_TURNS).for_each(|_| fleet.turn(IDLING_TURN));
+    failure.or_else(|| drain(fleet))
 }
 
 /// Lets everything come to rest; why it did not.

@@ -13,6 +13,7 @@ use millrace_engine::service::facts::{FactFinder, Wish, sink_spec};
 use millrace_engine::topology::Topology;
 use millrace_engine::upgrade::upgraded;
 use millrace_sql::analyze::{self, Analyzed, NewQuery, Settings};
+use millrace_sql::ast::Statement;
 use millrace_sql::catalog::{Catalog, Source};
 use millrace_sql::parser;
 use millrace_sql::plan::QueryPlan;
@@ -28,6 +29,8 @@ pub struct Service {
     /// In the order of their commands.
     pub queries: Vec<Planned>,
     pub catalog: Catalog,
+    /// What SET has set.
+    settings: BTreeMap<String, String>,
 }
 
 /// A query that every node makes its own [`QueryDef`] of.
@@ -52,6 +55,7 @@ impl Service {
             processing_log: Tp::new(processing.id, 0),
             queries: Vec::new(),
             catalog: Catalog::default(),
+            settings: BTreeMap::new(),
         };
         statements.iter().for_each(|sql| service.execute(log, sql, coalesce));
         service
@@ -74,7 +78,7 @@ impl Service {
 
     fn execute(&mut self, log: &dyn Log, sql: &str, coalesce: bool) {
         let parsed = parser::parse_statement(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
-        let settings = Settings::from(&BTreeMap::new());
+        let settings = Settings::from(&self.settings);
         let analyzed = analyze::analyze(&parsed, sql, &self.catalog, &settings);
         match analyzed.unwrap_or_else(|e| panic!("{sql}: {e}")) {
             Analyzed::CreateSource(new) => {
@@ -84,6 +88,10 @@ impl Service {
                 self.catalog.sources.insert(source.name.clone(), Arc::new(source));
             }
             Analyzed::CreateAs(new) => self.add_query(log, sql, *new, coalesce),
+            Analyzed::Local(local) => match *local {
+                Statement::Set { name, value } => drop(self.settings.insert(name, value)),
+                _ => panic!("not for a service without a server: {sql}"),
+            },
             _ => panic!("neither a source nor a query: {sql}"),
         }
     }

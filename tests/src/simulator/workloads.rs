@@ -4,7 +4,7 @@ use millrace_connectors::embedded::core::chunk::RECORD_HEAD_BYTES;
 
 use super::compare::Expected;
 use super::inputs::{Input, Shape};
-use super::{oracle, oracle_extensions, oracle_joins, oracle_ttl};
+use super::{oracle, oracle_extensions, oracle_idle, oracle_joins, oracle_ttl};
 
 /// One kind of operator, or a chain.
 pub struct Workload {
@@ -33,6 +33,9 @@ pub(super) const SOURCES: [&str; 4] = [
 const SHORT_LIVED: &str = "CREATE TABLE X (K VARCHAR PRIMARY KEY, G VARCHAR, V BIGINT) \
      WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=2, ROW_TTL='2 SECONDS');";
 
+/// No record comes for longer only after all input.
+const IDLE: &str = "SET 'millrace.window.idle.close.ms'='40000';";
+
 impl Workload {
     pub fn statements(&self) -> Vec<&'static str> {
         SOURCES.iter().chain(self.queries).copied().collect()
@@ -43,6 +46,11 @@ impl Workload {
     /// on how fast each task is, so only what they come to is promised.
     pub fn meets_by_chance(&self) -> bool {
         self.name.starts_with("foreign-") || ["groups-of-groups", "union-all"].contains(&self.name)
+    }
+
+    /// What comes out is complete only when the clock has gone on without input.
+    pub fn idles(&self) -> bool {
+        self.queries.contains(&IDLE)
     }
 
     /// What the sink must hold after `inputs`.
@@ -65,7 +73,7 @@ pub fn all() -> &'static [Workload] {
     &ALL
 }
 
-static ALL: [Workload; 32] = [
+static ALL: [Workload; 37] = [
     Workload {
         name: "filter",
         queries: &["CREATE STREAM OUT AS SELECT K, G, V * 2 AS W FROM S WHERE V > 30 \
@@ -392,5 +400,68 @@ static ALL: [Workload; 32] = [
         preload: false,
         record_bytes_max: None,
         oracle: oracle_ttl::count,
+    },
+    Workload {
+        name: "final-idle",
+        queries: &[
+            IDLE,
+            "CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        TUMBLING (SIZE 5 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY K \
+                        EMIT FINAL;",
+        ],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_idle::emit_final,
+    },
+    Workload {
+        name: "final-idle-grouped",
+        queries: &[
+            IDLE,
+            "CREATE TABLE OUT AS SELECT G AS K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        HOPPING (SIZE 6 SECONDS, ADVANCE BY 2 SECONDS, GRACE PERIOD 1 SECOND) \
+                        GROUP BY G EMIT FINAL;",
+        ],
+        shape: shape(&["s"], false),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_idle::final_groups,
+    },
+    Workload {
+        name: "session-idle",
+        queries: &[
+            IDLE,
+            "CREATE TABLE OUT AS SELECT K, COUNT(*) AS N, SUM(V) AS W FROM S WINDOW \
+                        SESSION (1 SECONDS, GRACE PERIOD 2 SECONDS) GROUP BY K EMIT FINAL;",
+        ],
+        shape: shape(&["s"], false),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_idle::session_final,
+    },
+    Workload {
+        name: "outer-idle",
+        queries: &[
+            IDLE,
+            "CREATE STREAM OUT AS SELECT S.K AS K, S.V AS V, R.V AS W FROM S \
+                        LEFT JOIN R WITHIN 1 SECONDS GRACE PERIOD 1 SECONDS ON S.K = R.K \
+                        EMIT CHANGES;",
+        ],
+        shape: shape(&["s", "r"], false),
+        preload: true,
+        record_bytes_max: None,
+        oracle: oracle_idle::outer,
+    },
+    Workload {
+        name: "ttl-idle",
+        queries: &[
+            IDLE,
+            "CREATE TABLE OUT WITH (ROW_TTL='2 SECONDS') AS SELECT K, COUNT(*) AS N, \
+                        SUM(V) AS W FROM S GROUP BY K EMIT CHANGES;",
+        ],
+        shape: shape(&["s"], true),
+        preload: false,
+        record_bytes_max: None,
+        oracle: oracle_ttl::count_and_idle,
     },
 ];

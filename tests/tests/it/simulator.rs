@@ -291,7 +291,8 @@ fn batches_are_only_an_optimisation() {
         for records in [7, 1000] {
             let many = run(records);
             assert_eq!(many.failure, None, "{} {records}", workload.name);
-            if workload.meets_by_chance() {
+            // When the clock closes something is not pinned to offsets.
+            if workload.meets_by_chance() || workload.idles() {
                 continue;
             }
             for (name, rows) in one.topics.iter().filter(|(name, _)| !name.contains("progress")) {
@@ -320,7 +321,7 @@ fn mutants_are_caught() {
         let child = Command::new(&me)
             .arg("agree_with_the_oracle")
             .env("MILLRACE_MUTANT", mutant)
-            .env("SIM_SEEDS", "100")
+            .env("SIM_SEEDS", "140")
             .output()
             .expect("this test can be run");
         let said = String::from_utf8_lossy(&child.stderr) + String::from_utf8_lossy(&child.stdout);

@@ -11,6 +11,7 @@
 //! The store value is a version byte, the group's latest event time and the state of each
 //! aggregate; [`AggregateReader`] turns entries into rows.
 
+mod close;
 mod emit;
 mod expire;
 mod groups;

@@ -25,7 +25,7 @@ use crate::codec::key::KeyBuffer;
 use crate::error::{EngineError, Result};
 use crate::operators::cache::CacheShare;
 use crate::operators::{Operator, StepContext};
-use crate::state::StoreId;
+use crate::state::{StateView, StoreId};
 
 /// Groups and slots that are kept however many of them have no live session.
 const COMPACT_MIN: usize = 8192;
@@ -35,30 +35,30 @@ const END_VALUE: &[u8] = &[1];
 
 /// Session aggregation.
 pub(super) struct SessionAggregate {
-    spec: Spec,
+    pub(super) spec: Spec,
     /// Sessions by group key, end, start.
     store: StoreId,
     /// The same by end, without state: what expires and what closes.
-    ends: StoreId,
+    pub(super) ends: StoreId,
     with_old: bool,
     cache: CacheShare,
-    lengths: Lengths,
+    pub(super) lengths: Lengths,
     sessions: Sessions,
     states: States,
     /// Greatest event time seen.
-    stream_time: i64,
+    pub(super) stream_time: i64,
     /// Greatest event time of a row; over a repartition it may be ahead of stream time.
     latest: i64,
     /// EMIT FINAL: sessions that end before this have been emitted.
-    closed_to: i64,
+    pub(super) closed_to: i64,
     /// Rows applied so far.
     seq: i64,
     /// Groups that are not in memory have no sessions.
-    complete: bool,
+    pub(super) complete: bool,
     /// Sessions that end before this have been dropped from the store.
     expired_to: i64,
     /// EMIT FINAL: an end and its group, for each session that was open when noted.
-    open: BinaryHeap<Reverse<(i64, u32)>>,
+    pub(super) open: BinaryHeap<Reverse<(i64, u32)>>,
     /// Groups with changed sessions, in order of first change.
     dirty: Vec<u32>,
     removed: Vec<Removed>,
@@ -257,7 +257,7 @@ impl SessionAggregate {
     ///
     /// Sessions close in the order of their ends and then no longer change, so doing this after
     /// the batch gives the same rows as doing it after each row.
-    fn emit_closed(&mut self, ctx: &mut StepContext<'_>) -> Result<()> {
+    pub(super) fn emit_closed(&mut self, ctx: &mut StepContext<'_>) -> Result<()> {
         let closed_to = self.lengths.closed_to(self.stream_time);
         if self.stream_time == NO_TIME || closed_to <= self.closed_to {
             return Ok(());
@@ -379,6 +379,14 @@ impl Operator for SessionAggregate {
 
     fn owed_rows(&self) -> usize {
         self.dirty.len()
+    }
+
+    fn next_close(&self, state: &dyn StateView) -> Result<i64> {
+        self.first_close(state)
+    }
+
+    fn close(&mut self, now: i64, ctx: &mut StepContext<'_>) -> Result<()> {
+        self.close_to(now, ctx)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::operators::testing::{MemState, Output, flush, push, texts};
 use crate::state::{Shape, StoreId};
 
 mod cases;
+mod closing;
 mod oracle;
 mod overflow;
 mod sessions;

@@ -31,20 +31,20 @@ const IDLE_INTERVALS_MAX: u32 = 4;
 /// Un-windowed, tumbling or hopping aggregation.
 pub(super) struct TimeAggregate {
     pub(super) spec: Spec,
-    store: StoreId,
+    pub(super) store: StoreId,
     /// When groups expire, and the state of a new one.
     pub(super) expiry: Option<(Expiry, Vec<u8>)>,
     /// Fill [`Batch::old`] in what is emitted.
     pub(super) with_old: bool,
     cache: CacheShare,
-    assigner: Option<Assigner>,
+    pub(super) assigner: Option<Assigner>,
     pub(super) groups: Groups,
     /// How far time is: what windows close by.
-    stream_time: i64,
+    pub(super) stream_time: i64,
     /// Greatest event time of a row; over a repartition it may be ahead of stream time.
     latest: i64,
     /// EMIT FINAL: windows that start before this have been emitted.
-    closed_to: i64,
+    pub(super) closed_to: i64,
     /// Rows applied so far.
     seq: i64,
     /// Groups of windows that start here or later are in memory if they exist at all, so the
@@ -53,7 +53,7 @@ pub(super) struct TimeAggregate {
     /// Windows that start before this have been dropped from the store.
     expired_to: i64,
     /// EMIT FINAL: slots by window that is not yet closed.
-    open: BTreeMap<i64, Vec<u32>>,
+    pub(super) open: BTreeMap<i64, Vec<u32>>,
     /// Slots at which closed windows are looked for.
     compact_at: usize,
     /// Values of owed slots before their first change, in order of `Groups::owe`.
@@ -274,7 +274,7 @@ impl TimeAggregate {
     ///
     /// All windows close in the order of their starts, and a closed one takes no more rows, so
     /// doing this after the batch gives the same rows as doing it after each row.
-    fn emit_closed(&mut self, ctx: &mut StepContext<'_>) -> Result<()> {
+    pub(super) fn emit_closed(&mut self, ctx: &mut StepContext<'_>) -> Result<()> {
         let Some(assigner) = self.assigner else { return Ok(()) };
         let closed_to = assigner.closed_to(self.stream_time);
         if self.stream_time == NO_TIME || closed_to <= self.closed_to {
@@ -471,5 +471,13 @@ impl Operator for TimeAggregate {
 
     fn advance(&mut self, now: i64, max: usize, ctx: &mut StepContext<'_>) -> Result<usize> {
         self.expire_groups(now, max, ctx)
+    }
+
+    fn next_close(&self, state: &dyn StateView) -> Result<i64> {
+        self.first_close(state)
+    }
+
+    fn close(&mut self, now: i64, ctx: &mut StepContext<'_>) -> Result<()> {
+        self.close_to(now, ctx)
     }
 }

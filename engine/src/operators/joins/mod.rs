@@ -11,6 +11,7 @@
 //! |               | rows of outer joins by the time they are given up                     |
 
 mod buffer;
+mod lengths;
 mod pending;
 mod rows;
 mod stream_stream;
@@ -61,7 +62,7 @@ pub fn join(
             Ok(Box::new(TableTableJoin::new(spec, [*left, *right], with_old)))
         }
         (JoinShape::StreamStream { before_ms, after_ms, grace_ms }, [left, right, outer]) => {
-            let lengths = stream_stream::Lengths::new(before_ms, after_ms, grace_ms)?;
+            let lengths = lengths::Lengths::new(before_ms, after_ms, grace_ms)?;
             let stores = [*left, *right, *outer];
             Ok(Box::new(StreamStreamJoin::new(spec, stores, lengths, cache)))
         }

@@ -9,11 +9,14 @@
 //! whose window stream time has passed already is emitted at once. In the eager mode (no grace period
 //! given) every row is, and again with each partner that comes later.
 
+mod close;
+
 use std::sync::Arc;
 
 use arrow::array::Array;
 
 use super::buffer::{Buffer, Entry};
+use super::lengths::Lengths;
 use super::pending::{Pending, Place, pending_key, pending_value, read_pending};
 use super::rows::{LEFT, RIGHT, Source, Spec, joined, report_null_key};
 use crate::batch::Batch;
@@ -25,56 +28,10 @@ use crate::operators::slots::window_bytes;
 use crate::operators::{Operator, StepContext};
 use crate::state::{Shape, StateView, StoreId};
 
-/// Buffers are cut into so many buckets of time.
-const BUCKETS: i64 = 4;
 /// Keys and rows that are kept however many of them are of no use any more.
 const PRUNE_ROWS_MIN: usize = 1024;
-/// ksqlDB's grace when none is given is this, less the window.
-const DEFAULT_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
 /// The stream time of a task that has seen no row.
 const NO_TIME: i64 = i64::MIN;
-
-/// How near rows must be. Milliseconds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lengths {
-    before: i64,
-    after: i64,
-    grace: i64,
-    /// Rows without partner are emitted at once.
-    eager: bool,
-}
-
-impl Lengths {
-    /// # Errors
-    /// `User` when a length is negative.
-    pub fn new(before: i64, after: i64, grace: Option<i64>) -> Result<Self> {
-        if before < 0 || after < 0 || grace.is_some_and(|grace| grace < 0) {
-            let what = format!("WITHIN ({before} ms, {after} ms) cannot be negative");
-            return Err(EngineError::User(what));
-        }
-        let size = before.saturating_add(after);
-        let legacy = DEFAULT_GRACE_MS.saturating_sub(size).max(0);
-        Ok(Lengths { before, after, grace: grace.unwrap_or(legacy), eager: grace.is_none() })
-    }
-
-    fn retention(&self) -> i64 {
-        self.before.saturating_add(self.after).saturating_add(self.grace)
-    }
-
-    fn bucket(&self) -> i64 {
-        (self.retention() / BUCKETS).max(1)
-    }
-
-    /// How far from a row of `side` its partners lie, back and forth.
-    fn reach(&self, side: usize) -> (i64, i64) {
-        if side == LEFT { (self.before, self.after) } else { (self.after, self.before) }
-    }
-
-    /// Last instant at which a row of `side` waits for a partner.
-    fn close(&self, side: usize, time: i64) -> i64 {
-        time.saturating_add(self.reach(side).1).saturating_add(self.grace)
-    }
-}
 
 /// Joins two streams.
 pub(super) struct StreamStreamJoin {
@@ -495,5 +452,18 @@ impl Operator for StreamStreamJoin {
         (self.stream_time, self.seq, self.side_times) = (NO_TIME, 0, [NO_TIME; 2]);
         self.latest = [NO_TIME; 2];
         (self.complete, self.loaded_to) = (true, i64::MIN);
+    }
+
+    fn next_close(&self, state: &dyn StateView) -> Result<i64> {
+        self.first_close(state)
+    }
+
+    fn close(&mut self, now: i64, ctx: &mut StepContext<'_>) -> Result<()> {
+        self.close_to(now, ctx)
+    }
+
+    fn hold_ms(&self) -> i64 {
+        let waits = self.waits(LEFT) || self.waits(RIGHT);
+        if waits { self.lengths.retention().saturating_add(1) } else { 0 }
     }
 }

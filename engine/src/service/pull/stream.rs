@@ -55,6 +55,7 @@ impl PartitionStream for Records {
             result: ResultKind::Stream,
             key: Vec::new(),
             limit: None,
+            idle_close_ms: None,
         };
         let (rows, failed) = match scan(&self.inner, &plan) {
             Ok(rows) => (Some(rows), None),

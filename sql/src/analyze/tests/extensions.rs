@@ -60,6 +60,10 @@ fn the_switch_brings_back_each_refusal() {
             "near 'ALL' at line 1:27",
         ),
         (
+            "CREATE TABLE O WITH (ROW_TTL='7 DAYS') AS SELECT A, COUNT(*) FROM S GROUP BY A;",
+            "Invalid config variable(s) in the WITH clause: ROW_TTL",
+        ),
+        (
             "EXPLAIN CREATE STREAM O AS SELECT ID, A FROM (SELECT * FROM S) Q;",
             "near '(' at line 1:46",
         ),

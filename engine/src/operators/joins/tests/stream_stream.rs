@@ -1,6 +1,7 @@
 //! Stream-stream joins: cases, and an oracle that looks at every pair of rows.
 
 use super::*;
+use crate::operators::testing::step;
 
 fn within(before_ms: i64, after_ms: i64, grace_ms: Option<i64>) -> JoinShape {
     JoinShape::StreamStream { before_ms, after_ms, grace_ms }
@@ -228,4 +229,29 @@ fn old_rows_leave_the_stores() {
     }
     let left: Vec<usize> = state.stores.values().map(|store| store.len()).collect();
     assert!(left.iter().all(|entries| *entries <= 1), "{left:?}");
+}
+
+#[test]
+fn the_clock_gives_up_rows() {
+    let node = plan(Left, within(10, 10, Some(2)));
+    let (mut state, mut output) = (MemState::default(), Output::default());
+    let mut op = operator(&node, usize::MAX);
+    assert_eq!(op.next_close(&state).unwrap(), i64::MAX);
+    push_all(&mut *op, &node, &[(0, Some("a"), Some(1), 100)], 1, &mut state, &mut output);
+    assert_eq!(op.next_close(&state).unwrap(), 113);
+    flush(&mut *op, &mut state, &mut output, false).unwrap();
+    // Also after a restart.
+    let mut again = operator(&node, usize::MAX);
+    again.restore(&op.progress());
+    assert_eq!(again.next_close(&state).unwrap(), 113);
+    for (now, want) in [(112, vec![]), (113, vec!["a 1 NULL NULL a @100"])] {
+        let mut output = Output::default();
+        step(&mut state, &mut output, false, |ctx| again.close(now, ctx)).unwrap();
+        assert_eq!(texts(&output, usize::MAX), want, "{now}");
+    }
+    assert_eq!(again.next_close(&state).unwrap(), i64::MAX);
+    // Who was given up meets nobody.
+    let mut output = Output::default();
+    push_all(&mut *again, &node, &[(1, Some("a"), Some(2), 105)], 1, &mut state, &mut output);
+    assert_eq!(texts(&output, usize::MAX), [""; 0]);
 }
