@@ -25,7 +25,7 @@ use args::{Args, Command};
 
 /// Runs the command line of this process; the exit code. Wrong usage ends the process with code 2.
 pub fn run() -> u8 {
-    allocator::share_arenas();
+    allocator::keep_small();
     let args = Args::parse();
     start_logging(match args.command {
         Command::Server(_) => "warn,millrace=info",

@@ -27,7 +27,7 @@ pub trait DiskStore: Send {
     ) -> Result<()>;
 
     /// Writes one batch atomically.
-    fn write(&mut self, batch: DiskBatch) -> Result<()>;
+    fn write(&mut self, batch: DiskBatch<'_>) -> Result<()>;
 
     /// What the last surviving batch said about itself.
     fn meta(&self) -> Result<DiskMeta>;
@@ -40,14 +40,25 @@ pub trait DiskStore: Send {
     fn reopen(&mut self, aside: bool) -> Result<()>;
 }
 
-/// Changes that go to disk together.
-#[derive(Debug, Default)]
-pub struct DiskBatch {
-    /// Full keys, sorted per shape; `None` deletes.
-    pub changes: Vec<(Shape, Vec<u8>, Option<Vec<u8>>)>,
-    /// Ranges to delete before `changes` are put.
+/// Changes that go to disk together. They stay where they are until the store has taken them.
+pub struct DiskBatch<'a> {
+    /// Sorted per store.
+    pub changes: Box<dyn Iterator<Item = DiskChange<'a>> + 'a>,
+    /// At least what the changes take.
+    pub bytes: usize,
+    /// Ranges of full keys to delete before `changes` are put.
     pub deletes: Vec<(Shape, Vec<u8>, Vec<u8>)>,
-    pub meta: DiskMeta,
+    pub meta: &'a DiskMeta,
+}
+
+/// One entry of a store that changed.
+#[derive(Debug, Clone, Copy)]
+pub struct DiskChange<'a> {
+    pub shape: Shape,
+    pub store: StoreId,
+    pub key: &'a [u8],
+    /// `None` deletes.
+    pub value: Option<&'a [u8]>,
 }
 
 /// The point of the log that the disk stands at.
@@ -83,10 +94,16 @@ pub const PREFIX_LEN: usize = 8;
 /// Store and partition, big endian, in front of the store's own key (R26).
 pub fn full_key(store: StoreId, key: &[u8]) -> Vec<u8> {
     let mut full = Vec::with_capacity(PREFIX_LEN + key.len());
-    full.extend_from_slice(&store.store.to_be_bytes());
-    full.extend_from_slice(&store.partition.to_be_bytes());
-    full.extend_from_slice(key);
+    write_full_key(store, key, &mut full);
     full
+}
+
+/// Replaces `out` by the [`full_key`].
+pub fn write_full_key(store: StoreId, key: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&store.store.to_be_bytes());
+    out.extend_from_slice(&store.partition.to_be_bytes());
+    out.extend_from_slice(key);
 }
 
 /// The first key behind all keys of a store partition.

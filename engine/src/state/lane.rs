@@ -1,33 +1,25 @@
 //! The three layers of a lane's state: changes of the open transaction, over changes that are
 //! committed but not yet on disk, over the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::error::Result;
 use crate::ids::{Offset, TopicId};
+use crate::state::change::Change;
 use crate::state::disk::{
-    DISK_FORMAT, DiskBatch, DiskMeta, DiskStore, PREFIX_LEN, StoreMeta, end_of_store, full_key,
+    DISK_FORMAT, DiskBatch, DiskChange, DiskMeta, DiskStore, PREFIX_LEN, StoreMeta, end_of_store,
+    full_key,
 };
 use crate::state::history::{History, window_of};
 use crate::state::view::CommittedView;
 use crate::state::{Shape, StateView, StoreId};
 
-/// Bytes that one entry of a layer costs beside its key and value.
-const ENTRY_OVERHEAD_BYTES: usize = 128;
-
-/// A changed value with the event time of its changelog record.
-#[derive(Debug, Clone)]
-pub(super) struct Change {
-    value: Option<Vec<u8>>,
-    time_ms: i64,
-}
-
 /// Changes of one store partition in one layer.
 #[derive(Debug)]
 pub(super) struct StoreLayer {
     shape: Shape,
-    pub(super) changes: BTreeMap<Vec<u8>, Change>,
+    pub(super) changes: BTreeSet<Change>,
     /// Keys below are gone in the layers underneath (and were, when set, in this one).
     pub(super) expired: Vec<u8>,
 }
@@ -118,11 +110,11 @@ impl LaneState {
     /// Uncommitted changes in store and key order: what the changelogs get in this transaction.
     pub fn changes(&self) -> impl Iterator<Item = ChangeRef<'_>> {
         self.open.stores.iter().flat_map(|(store, layer)| {
-            layer.changes.iter().map(|(key, change)| ChangeRef {
+            layer.changes.iter().map(|change| ChangeRef {
                 store: *store,
-                key,
-                value: change.value.as_deref(),
-                time_ms: change.time_ms,
+                key: change.key(),
+                value: change.value(),
+                time_ms: change.time_ms(),
             })
         })
     }
@@ -151,7 +143,7 @@ impl LaneState {
         if layer.shape != Shape::WindowFirst {
             return;
         }
-        let latest = layer.changes.last_key_value().map(|(key, _)| window_of(key));
+        let latest = layer.changes.last().map(|change| window_of(change.key()));
         if let Some(window) = latest {
             let from = self.applied(store).map_or(Offset(0), |meta| meta.applied);
             self.wrote(store, from, window);
@@ -188,11 +180,7 @@ impl LaneState {
 
     /// One record of a changelog, while restoring.
     pub fn replay(&mut self, store: StoreId, shape: Shape, key: &[u8], value: Option<&[u8]>) {
-        let layer = self.committed.store(store, shape);
-        let change = Change { value: value.map(<[u8]>::to_vec), time_ms: 0 };
-        let bytes = entry_bytes(key, &change);
-        layer.changes.insert(key.to_vec(), change);
-        self.committed.bytes += bytes;
+        self.committed.put(store, shape, Change::new(key, value, 0));
     }
 
     /// Everything of the store's changelog below `applied` is in the state.
@@ -212,20 +200,26 @@ impl LaneState {
 
     /// Writes all committed changes to disk as one sorted batch (R25).
     pub fn spill(&mut self) -> Result<()> {
-        let mut batch = DiskBatch { meta: self.meta.clone(), ..DiskBatch::default() };
+        let mut deletes = Vec::new();
         for (store, shape) in &self.dropped {
-            batch.deletes.push((*shape, full_key(*store, &[]), end_of_store(*store)));
+            deletes.push((*shape, full_key(*store, &[]), end_of_store(*store)));
         }
         for (store, layer) in &self.committed.stores {
             if !layer.expired.is_empty() {
                 let to = full_key(*store, &layer.expired);
-                batch.deletes.push((layer.shape, full_key(*store, &[]), to));
-            }
-            for (key, change) in &layer.changes {
-                batch.changes.push((layer.shape, full_key(*store, key), change.value.clone()));
+                deletes.push((layer.shape, full_key(*store, &[]), to));
             }
         }
-        self.disk.write(batch)?;
+        let changes = self.committed.stores.iter().flat_map(|(store, layer)| {
+            layer.changes.iter().map(|change| DiskChange {
+                shape: layer.shape,
+                store: *store,
+                key: change.key(),
+                value: change.value(),
+            })
+        });
+        let (bytes, meta) = (self.committed.bytes, &self.meta);
+        self.disk.write(DiskBatch { changes: Box::new(changes), bytes, deletes, meta })?;
         self.dropped.clear();
         self.committed = Layer::default();
         Ok(())
@@ -309,9 +303,9 @@ impl LaneState {
         let mut floor: &[u8] = &[];
         for layer in self.layers(open) {
             let Some(layer) = layer.stores.get(&store) else { continue };
-            for (key, change) in layer.changes.range::<[u8], _>(bounds(from, to)) {
-                if key.as_slice() >= floor {
-                    over.entry(key).or_insert(change.value.as_deref());
+            for change in layer.changes.range::<[u8], _>(bounds(from, to)) {
+                if change.key() >= floor {
+                    over.entry(change.key()).or_insert(change.value());
                 }
             }
             floor = floor.max(&layer.expired);
@@ -353,7 +347,7 @@ impl Layer {
     fn store(&mut self, store: StoreId, shape: Shape) -> &mut StoreLayer {
         self.stores.entry(store).or_insert_with(|| StoreLayer {
             shape,
-            changes: BTreeMap::new(),
+            changes: BTreeSet::new(),
             expired: Vec::new(),
         })
     }
@@ -362,35 +356,45 @@ impl Layer {
     fn find(&self, store: StoreId, key: &[u8]) -> Option<Option<&[u8]>> {
         let layer = self.stores.get(&store)?;
         if let Some(change) = layer.changes.get(key) {
-            return Some(change.value.as_deref());
+            return Some(change.value());
         }
         (key < layer.expired.as_slice()).then_some(None)
     }
 
+    fn put(&mut self, store: StoreId, shape: Shape, change: Change) {
+        self.bytes += change.bytes();
+        if let Some(before) = self.store(store, shape).changes.replace(change) {
+            self.bytes -= before.bytes();
+        }
+    }
+
     fn merge(&mut self, store: StoreId, upper: StoreLayer) {
-        let mut bytes = 0;
         let layer = self.store(store, upper.shape);
-        layer.expire(&upper.expired, &mut bytes);
-        let mut grown = 0;
-        for (key, change) in upper.changes {
-            grown += entry_bytes(&key, &change);
-            if let Some(before) = layer.changes.insert(key, change) {
-                bytes += before.value.map_or(0, |v| v.len()) + ENTRY_OVERHEAD_BYTES;
+        let (mut grown, mut freed) = (0, layer.expire(&upper.expired));
+        if layer.changes.is_empty() {
+            grown = upper.changes.iter().map(Change::bytes).sum();
+            layer.changes = upper.changes;
+        } else {
+            // `append` keeps the older one of two that are equal.
+            for change in upper.changes {
+                grown += change.bytes();
+                freed += layer.changes.replace(change).map_or(0, |before| before.bytes());
             }
         }
-        self.bytes = (self.bytes + grown).saturating_sub(bytes);
+        self.bytes = self.bytes + grown - freed;
     }
 }
 
 impl StoreLayer {
-    fn expire(&mut self, to: &[u8], freed: &mut usize) {
+    /// Drops what is below `to`; how many bytes that were.
+    fn expire(&mut self, to: &[u8]) -> usize {
         if to <= self.expired.as_slice() {
-            return;
+            return 0;
         }
         let kept = self.changes.split_off(to);
         let gone = std::mem::replace(&mut self.changes, kept);
-        *freed += gone.iter().map(|(key, change)| entry_bytes(key, change)).sum::<usize>();
         self.expired = to.to_vec();
+        gone.iter().map(Change::bytes).sum()
     }
 }
 
@@ -427,22 +431,15 @@ impl StateView for LaneState {
         value: Option<&[u8]>,
         time_ms: i64,
     ) -> Result<()> {
-        let change = Change { value: value.map(<[u8]>::to_vec), time_ms };
-        self.open.bytes += entry_bytes(key, &change);
-        self.open.store(store, shape).changes.insert(key.to_vec(), change);
+        self.open.put(store, shape, Change::new(key, value, time_ms));
         Ok(())
     }
 
     fn expire(&mut self, store: StoreId, to: &[u8]) -> Result<()> {
-        let mut freed = 0;
-        self.open.store(store, Shape::WindowFirst).expire(to, &mut freed);
-        self.open.bytes = self.open.bytes.saturating_sub(freed);
+        let freed = self.open.store(store, Shape::WindowFirst).expire(to);
+        self.open.bytes -= freed;
         Ok(())
     }
-}
-
-fn entry_bytes(key: &[u8], change: &Change) -> usize {
-    key.len() + change.value.as_ref().map_or(0, Vec::len) + ENTRY_OVERHEAD_BYTES
 }
 
 pub(super) fn bounds<'a>(from: &'a [u8], to: &'a [u8]) -> (Bound<&'a [u8]>, Bound<&'a [u8]>) {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::error::Result;
 use crate::state::Shape;
-use crate::state::disk::{DiskBatch, DiskMeta, DiskStore};
+use crate::state::disk::{DiskBatch, DiskMeta, DiskStore, full_key};
 
 type Maps = BTreeMap<Shape, BTreeMap<Vec<u8>, Vec<u8>>>;
 
@@ -64,7 +64,7 @@ impl DiskStore for MemoryStore {
         Ok(())
     }
 
-    fn write(&mut self, batch: DiskBatch) -> Result<()> {
+    fn write(&mut self, batch: DiskBatch<'_>) -> Result<()> {
         for (shape, from, to) in batch.deletes {
             let map = self.now.maps.entry(shape).or_default();
             let gone: Vec<Vec<u8>> =
@@ -73,14 +73,15 @@ impl DiskStore for MemoryStore {
                 map.remove(&key);
             }
         }
-        for (shape, key, value) in batch.changes {
-            let map = self.now.maps.entry(shape).or_default();
-            match value {
-                Some(value) => map.insert(key, value),
+        for change in batch.changes {
+            let map = self.now.maps.entry(change.shape).or_default();
+            let key = full_key(change.store, change.key);
+            match change.value {
+                Some(value) => map.insert(key, value.to_vec()),
                 None => map.remove(&key),
             };
         }
-        self.now.meta = batch.meta;
+        self.now.meta = batch.meta.clone();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! A store belongs to one operator of one query; its keys are told apart from other stores' by a
 //! prefix of store id and partition. Changes of the open transaction never reach disk (I1, I2).
 
+mod change;
 pub mod disk;
 pub mod history;
 pub mod lane;
@@ -77,3 +78,6 @@ pub trait StateView {
     /// changelog (expiry follows from stream time on replay too).
     fn expire(&mut self, store: StoreId, to: &[u8]) -> Result<()>;
 }
+
+#[cfg(test)]
+mod tests;

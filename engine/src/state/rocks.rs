@@ -12,7 +12,7 @@ use rocksdb::{
 
 use crate::error::{EngineError, Result};
 use crate::state::Shape;
-use crate::state::disk::{DISK_FORMAT, DiskBatch, DiskMeta, DiskStore};
+use crate::state::disk::{DISK_FORMAT, DiskBatch, DiskMeta, DiskStore, write_full_key};
 
 const META_KEY: &[u8] = b"meta";
 const SHAPES: [Shape; 3] = [Shape::KeyValue, Shape::WindowFirst, Shape::KeyFirst];
@@ -152,18 +152,25 @@ impl DiskStore for RocksStore {
         iterator.status().map_err(state_error)
     }
 
-    fn write(&mut self, batch: DiskBatch) -> Result<()> {
-        let mut write = WriteBatch::default();
+    fn write(&mut self, batch: DiskBatch<'_>) -> Result<()> {
+        let mut write = WriteBatch::with_capacity_bytes(batch.bytes);
         for (shape, from, to) in &batch.deletes {
             write.delete_range_cf(&self.cf(*shape)?, from, to);
         }
-        for (shape, key, value) in &batch.changes {
-            match value {
-                Some(value) => write.put_cf(&self.cf(*shape)?, key, value),
-                None => write.delete_cf(&self.cf(*shape)?, key),
+        let (mut key, mut family) = (Vec::new(), None);
+        for change in batch.changes {
+            let (shape, cf) = match family.take() {
+                Some((shape, cf)) if shape == change.shape => (shape, cf),
+                _ => (change.shape, self.cf(change.shape)?),
+            };
+            write_full_key(change.store, change.key, &mut key);
+            match change.value {
+                Some(value) => write.put_cf(&cf, &key, value),
+                None => write.delete_cf(&cf, &key),
             }
+            family = Some((shape, cf));
         }
-        let meta = serde_json::to_vec(&batch.meta)
+        let meta = serde_json::to_vec(batch.meta)
             .map_err(|e| EngineError::Bug(format!("cannot write the store's meta: {e}")))?;
         write.put(META_KEY, meta);
         let mut options = WriteOptions::default();

@@ -44,7 +44,7 @@ impl<'a> CommittedView<'a> {
         let (mut first, mut floor): (Option<Vec<u8>>, &[u8]) = (None, &[]);
         if let Some(layer) = committed.stores.get(&store) {
             let mut changes = layer.changes.range::<[u8], _>(bounds(from, to));
-            first = changes.next().map(|(key, _)| key.clone());
+            first = changes.next().map(|change| change.key().to_vec());
             floor = &layer.expired;
         }
         if self.0.is_dropped(store) {

@@ -58,7 +58,7 @@ impl DiskStore for MoodyStore {
         self.inner.scan(shape, from, to, visit)
     }
 
-    fn write(&mut self, batch: DiskBatch) -> Result<()> {
+    fn write(&mut self, batch: DiskBatch<'_>) -> Result<()> {
         if self.node.crashed() {
             // A dead process writes nothing.
             return Ok(());
