@@ -1,6 +1,7 @@
 //! Sinks that get columns: the table first, then the query that feeds it, then whoever writes what it
 //! reads. Each step can be done twice, and a statement that fails is said again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_sql::analyze::{self, Analyzed, SinkChange};
@@ -95,6 +96,12 @@ impl Inner {
         let Some(targets) = &self.seams.olap else {
             return Err("this server has no way to Pinot and Druid".to_owned());
         };
+        // What the query cannot become must not change a table.
+        let source = Arc::new(change.source.clone());
+        let (plan, _) = analyze::sink_plan(&change.sink, &source).map_err(|e| e.message)?;
+        if let Some(query) = self.registry.get(&change.sink.query) {
+            upgraded(&query.topology, &plan).map_err(|e| e.to_string())?;
+        }
         let new = &change.sink.table;
         let old = catalog.sinks.get(&change.sink.name).map_or(new, |sink| &sink.table);
         targets.alter(old, new)
