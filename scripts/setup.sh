@@ -16,7 +16,8 @@ case "${1:-build}" in
 esac
 
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "Rust is missing. Install it (see https://rustup.rs), then run this again." >&2
+    echo "Rust is missing (or not on the PATH). Run this, then make again:" >&2
+    echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env" >&2
     exit 1
 fi
 

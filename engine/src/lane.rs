@@ -92,6 +92,8 @@ pub struct Lane {
     pub(crate) changelogs: HashMap<Tp, StoreId>,
     pub(crate) changelog_of: HashMap<StoreId, Tp>,
     pub(crate) last_spill: Duration,
+    /// When this lane last closed a transaction early for rows that had waited already.
+    pub(crate) followed_up: Duration,
     pub(crate) backoff: Duration,
     /// Rows wait in a task's buffer.
     has_work: bool,
@@ -163,6 +165,8 @@ pub(crate) enum Phase {
 pub(crate) struct Txn {
     /// When the first record was taken in.
     pub(crate) since: Option<Duration>,
+    /// When the first record was taken in that a query of this service wrote.
+    pub(crate) following_since: Option<Duration>,
     pub(crate) records: usize,
     pub(crate) bytes: usize,
     pub(crate) partitions: std::collections::HashSet<Tp>,
@@ -198,6 +202,7 @@ impl Lane {
             changelogs: HashMap::new(),
             changelog_of: HashMap::new(),
             last_spill: world.clock.elapsed(),
+            followed_up: world.clock.elapsed(),
             backoff,
             has_work: false,
             upkeep: Upkeep::default(),
@@ -435,6 +440,9 @@ impl Lane {
                     taken += worked.records;
                     if task.dirty {
                         self.txn.since.get_or_insert(now);
+                    }
+                    if task.is_following() {
+                        self.txn.following_since.get_or_insert(now);
                     }
                     self.txn.log.extend(worked.log);
                 }

@@ -45,6 +45,8 @@ pub struct Task {
     waiting_since: Option<Duration>,
     /// The clock goes on with stream time while no record comes.
     idle: Option<Idle>,
+    /// All that the task reads was committed by queries of this service.
+    second_hand: bool,
 }
 
 /// One input of a task.
@@ -142,6 +144,7 @@ impl Task {
             committed: TaskRecord::default(),
             counts: Counts::default(),
             waiting_since: None,
+            second_hand: topology.inputs.iter().all(is_second_hand),
             query,
         })
     }
@@ -228,6 +231,16 @@ impl Task {
 
     pub fn has_buffered(&self) -> bool {
         self.inputs.iter().any(|input| !input.queue.is_empty())
+    }
+
+    /// True where the task took in rows that queries of this service committed, and nothing else.
+    pub fn is_following(&self) -> bool {
+        self.second_hand && self.dirty
+    }
+
+    /// True when all that there was to read is taken in.
+    pub fn is_drained(&self) -> bool {
+        self.inputs.iter().all(|input| input.caught_up && input.queue.is_empty())
     }
 
     /// Takes in up to `records_max` rows, in the order of R20, and sends what comes out.
@@ -409,6 +422,13 @@ impl Task {
             }
         }
         Ok(())
+    }
+}
+
+fn is_second_hand(input: &Input) -> bool {
+    match input {
+        Input::Repartition(_) => true,
+        Input::Scan(scan) => scan.source.query.is_some(),
     }
 }
 
