@@ -1,5 +1,5 @@
-//! Functions of regular expressions, in Java's syntax. They run in linear time; what needs more
-//! (look-around, back-references) is an error of the row.
+//! Functions of regular expressions, in Java's syntax. A pattern that needs too many steps on a text is
+//! an error of the row.
 
 use std::borrow::Cow;
 
@@ -56,7 +56,7 @@ fn extract(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
         let Ok(group) = usize::try_from(group) else { return Ok(None) };
         with_java_regex(pattern, |regex| {
             let mut spans = Spans::new();
-            regex.find(text, 0, &mut spans);
+            regex.find(text, &mut spans)?;
             Ok(spans
                 .get(group)
                 .copied()
@@ -76,7 +76,7 @@ fn extract_all(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowErro
     fn all<'a>(pattern: &str, text: &'a str, group: i32) -> RowResult<Texts<'a>> {
         let Ok(group) = usize::try_from(group) else { return Ok(None) };
         with_java_regex(pattern, |regex| {
-            if group >= regex.groups() {
+            if group >= regex.groups()? {
                 return Ok(None);
             }
             let mut all = Texts::new();
@@ -163,7 +163,7 @@ fn digit(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<usize> 
 fn split(args: &Args<'_>, frame: &mut Frame) -> Result<ArrayRef, ArrowError> {
     rows2::<Str, Str, StrList>(args, frame, |text, pattern| {
         with_java_regex(pattern, |regex| {
-            let nothing = regex.matches_nothing();
+            let nothing = regex.matches_nothing()?;
             let (mut parts, mut done) = (Vec::new(), 0);
             regex.each_match(text, |(start, end), _| {
                 // No empty part in front of a match of nothing at the start.

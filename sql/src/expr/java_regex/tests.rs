@@ -79,7 +79,97 @@ fn lines_end_as_in_java() {
         (r"a\z", "a\n", ""),
         ("(?m)^a$", "a\na\n", "a|a"),
         ("^a", "a\na", "a"),
+        // Before the last line terminator, too.
+        ("a$", "a\n", "a"),
+        (r"a\Z", "a\r\n", "a"),
+        ("a$", "a\n\n", ""),
+        ("a\r$", "a\r\n", ""),
+        ("[a\n]*$", "a\n", "a\n|"),
+        ("$", "a\u{2028}", "|"),
+        (r"(\w+)$", "one two\n", "two"),
+        // After the last line terminator no line starts; all of them end lines.
+        ("(?m)^", "a\nb\n", "|"),
+        ("(?m)^.$", "a\r\nb\u{85}c\rd", "a|b|c|d"),
+        ("(?m)^$", "", ""),
+        ("(?m)x$", "x\rx\u{2029}", "x|x"),
     ]);
+}
+
+#[test]
+fn what_needs_backtracking() {
+    check(&[
+        (r"\w+(?=,)", "ab, cd", "ab"),
+        (r"\w+(?!\w|,)", "ab, cd", "cd"),
+        (r"(?<=\$)\d+", "$12 13", "12"),
+        (r"(?<!\$|\d)\d+", "$12 13", "13"),
+        (r"(?<=a{1,3}b?)c", "aabc bc ac", "c|c"),
+        (r"(?=(\w+))\1:", "ab: c", "ab:"),
+        (r"(\w)\1", "aabbc", "aa|bb"),
+        (r"(?i)(a)\1", "aA", "aA"),
+        (r"(?i)(ß)\1", "ßs ßß", "ßß"),
+        (r"(?<q>['\x22]).*?\k<q>", "'a\"' \"b'\"", "'a\"'|\"b'\""),
+        // Ten groups: \10; fewer: the first, and a zero.
+        (r"(a)\10", "aa0", "aa0"),
+        (r"(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)\10", "abcdefghijj", "abcdefghijj"),
+        // A group that took no part is nowhere.
+        (r"(a)?\1b", "b aab", "aab"),
+        ("(?>a+)ab", "aaab", ""),
+        ("(?>a|ab)c", "abc ac", "ac"),
+        ("a++b", "aab", "aab"),
+        ("a*+a", "aaa", ""),
+        ("[ab]{1,2}+b", "abb ab", "abb"),
+        (r#""(?:[^"\\]++|\\.)*+""#, r#"x "a\"b" y"#, r#""a\"b""#),
+        (r"(?:a?)*?(?=c)", "aac", "aa|"),
+        (r"(a*)*+b(?=c)", "aabc", "aab"),
+        (r"(?x) a (?= b ) # ahead", "ab a", "a"),
+        (r"(?s)a.(?=b)", "a\nb", "a\n"),
+        (r"(?i:A)(?=B)", "aB ab", "a"),
+        (r"\Qa+\E{2}(?!x)", "a++", "a++"),
+        (r"\x41\u0042(?=\x{43})", "ABC", "AB"),
+        (r"[\p{Alpha}&&[^b]]+(?=\R|$)", "abac\r\nca", "ac|ca"),
+        (r"\bx(?!\B)", "x xy", "x"),
+        (r"^(?=.*\d)(?=.*[a-z]).{4,}$", "abc1\n", "abc1"),
+        (r"(?=é)\P{ASCII}{2}?", "aéèa", "éè"),
+    ]);
+}
+
+#[test]
+fn groups_are_where_they_matched_last() {
+    for (pattern, text, want) in [
+        (r"(?:(a)|b)*(?=$)", "ab", vec![Some((0, 2)), Some((0, 1))]),
+        (r"(?!(a)c)(a)b", "ab", vec![Some((0, 2)), None, Some((0, 1))]),
+        (r"(?=(a+))a", "aa", vec![Some((0, 1)), Some((0, 2))]),
+        (
+            r"(a|ab)(c|bcd)(d*)(?=$)",
+            "abcd",
+            vec![Some((0, 4)), Some((0, 1)), Some((1, 4)), Some((4, 4))],
+        ),
+    ] {
+        let (mut spans, regex) = (Vec::new(), JavaRegex::new(pattern).unwrap());
+        assert_eq!(regex.find(text, &mut spans), Ok(true), "{pattern}");
+        assert_eq!(spans, want, "{pattern}");
+    }
+}
+
+#[test]
+fn no_text_takes_for_ever() {
+    let text = "a".repeat(1 << 16);
+    for pattern in [
+        "(a+)+(?=b)",
+        "(?:a|a)*(?!a)b",
+        r"(a*)\1b",
+        "(?=[^b]*b)",
+        "(?<=a{0,5000})b",
+        "(?:(?=a)a)*+b",
+    ] {
+        let got = matches(pattern, &text);
+        assert!(
+            got.starts_with("error: the regular expression needs more than"),
+            "{pattern}: {got}"
+        );
+    }
+    // What grows with the text only is done.
+    assert_eq!(matches("a(?=b)", &(text + "b")), "a");
 }
 
 #[test]
@@ -91,13 +181,19 @@ fn matches_of_nothing() {
 fn what_is_no_pattern_or_not_supported() {
     for (pattern, want) in [
         (r"\G", r"\G is not supported"),
-        (r"\w+(?=,)", "look-ahead (?= is not supported"),
-        (r"(?<!a)b", "look-behind (?<! is not supported"),
-        (r"(\w)\1", r"a back-reference \1 is not supported"),
-        (r"(?<q>a)\k<q>", r"a back-reference \k is not supported"),
-        ("(?>a+)b", "an atomic group (?> is not supported"),
-        ("a++b", "a possessive quantifier"),
-        ("[ab]{1,2}+", "a possessive quantifier"),
+        (r"(?=a)\G", r"\G is not supported"),
+        ("(?<=a+)b", "no obvious maximum length"),
+        (r"(?<=(a)\1)b", "no obvious maximum length"),
+        (r"\1(a)", "there is no group 1"),
+        (r"(?<q>a)\k<r>", "there is no group <r>"),
+        (r"(?<q>a)\k", "needs the <name>"),
+        ("(?=a", "unclosed group"),
+        ("(?=a))", "has no ("),
+        ("(?=a)|*", "nothing that * could repeat"),
+        ("(?=a){2,1}", "ends before it starts"),
+        ("(?=a){x}", "no number of repetitions"),
+        ("(?=a){2", "has no }"),
+        ("(?=(?:x{900}){900})", "too long"),
         (r"\y", r"\y means nothing here"),
         (r"(?U)\w", "the flag (?U) is not supported"),
         (r"\p{InGreek}", "a block of Unicode"),

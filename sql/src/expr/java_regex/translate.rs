@@ -3,38 +3,55 @@
 use super::class;
 use crate::expr::frame::Fault;
 
+/// What a pattern is in Rust's syntax.
+pub(super) struct Translation {
+    pub source: String,
+    pub needs: Needs,
+}
+
+/// What the linear engine does not do as Java does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Needs {
+    /// The pattern has what only backtracking finds; the translation is of no use.
+    pub backtracking: bool,
+    /// It asks for the end of the text, which in Java is before a last line terminator, too.
+    pub text_end: bool,
+    /// It asks for the starts or ends of lines, which Java has at all of its line terminators.
+    pub lines: bool,
+}
+
 /// # Errors
 /// What is not supported, and what is no pattern as far as it is seen here.
-pub(super) fn translate(pattern: &str) -> Result<String, Fault> {
-    let mut translator = Translator {
-        chars: pattern.chars().collect(),
-        at: 0,
-        out: String::with_capacity(2 * pattern.len()),
-        flags: Flags::default(),
-        outer: Vec::new(),
-    };
+pub(super) fn translate(pattern: &str) -> Result<Translation, Fault> {
+    let mut translator = Translator::new(pattern);
     while let Some(c) = translator.next() {
         translator.step(c)?;
     }
-    Ok(translator.out)
+    Ok(Translation { source: translator.out, needs: translator.needs })
 }
 
-/// Flags that change what we translate to.
+/// Flags of a place in a pattern.
 #[derive(Debug, Clone, Copy, Default)]
-struct Flags {
-    dot_all: bool,
+pub(super) struct Flags {
+    pub dot_all: bool,
+    pub multi_line: bool,
+    /// Of any case.
+    pub fold: bool,
+    /// White space and comments count for nothing.
+    pub comments: bool,
 }
 
 pub(super) struct Translator {
     chars: Vec<char>,
     at: usize,
     pub out: String,
-    flags: Flags,
+    pub flags: Flags,
     /// Flags outside of the groups that are open.
     outer: Vec<Flags>,
+    needs: Needs,
 }
 
-const DOT: &str = r"[^\n\r\x{85}\x{2028}\x{2029}]";
+pub(super) const DOT: &str = r"[^\n\r\x{85}\x{2028}\x{2029}]";
 const LINE_BREAK: &str = r"(?:\r\n|[\n\x0B\f\r\x{85}\x{2028}\x{2029}])";
 
 pub(super) fn unsupported(what: &str) -> Fault {
@@ -46,6 +63,17 @@ pub(super) fn invalid(what: &str) -> Fault {
 }
 
 impl Translator {
+    pub fn new(pattern: &str) -> Self {
+        Translator {
+            chars: pattern.chars().collect(),
+            at: 0,
+            out: String::with_capacity(2 * pattern.len()),
+            flags: Flags::default(),
+            outer: Vec::new(),
+            needs: Needs::default(),
+        }
+    }
+
     pub fn peek(&self) -> Option<char> {
         self.chars.get(self.at).copied()
     }
@@ -76,9 +104,14 @@ impl Translator {
                 self.out.push(')');
             }
             '.' if !self.flags.dot_all => self.out.push_str(DOT),
+            '^' | '$' => {
+                self.needs.lines |= self.flags.multi_line;
+                self.needs.text_end |= c == '$';
+                self.out.push(c);
+            }
             '*' | '+' | '?' => {
                 self.out.push(c);
-                self.quantified()?;
+                self.quantified();
             }
             '{' => {
                 self.out.push('{');
@@ -88,21 +121,20 @@ impl Translator {
                         break;
                     }
                 }
-                self.quantified()?;
+                self.quantified();
             }
             c => self.out.push(c),
         }
         Ok(())
     }
 
-    /// After a quantifier: it may be lazy.
-    fn quantified(&mut self) -> Result<(), Fault> {
+    /// After a quantifier: it may be lazy or possessive.
+    fn quantified(&mut self) {
         if self.accept("?") {
             self.out.push('?');
         } else if self.accept("+") {
-            return Err(unsupported("a possessive quantifier (*+, ++, ?+)"));
+            self.needs.backtracking = true;
         }
-        Ok(())
     }
 
     /// After `(`.
@@ -113,16 +145,11 @@ impl Translator {
             self.outer.push(outer);
             return Ok(());
         }
-        for (opens, what) in [
-            ("=", "look-ahead"),
-            ("!", "look-ahead"),
-            ("<=", "look-behind"),
-            ("<!", "look-behind"),
-            (">", "an atomic group"),
-        ] {
-            if self.accept(opens) {
-                return Err(unsupported(&format!("{what} (?{opens}")));
-            }
+        if ["=", "!", "<=", "<!", ">"].iter().any(|opens| self.accept(opens)) {
+            self.needs.backtracking = true;
+            self.out.push_str("(?:");
+            self.outer.push(outer);
+            return Ok(());
         }
         if self.accept(":") {
             self.out.push_str("(?:");
@@ -134,19 +161,25 @@ impl Translator {
             self.outer.push(outer);
             return Ok(());
         }
-        self.inline_flags()
+        if self.inline_flags()? {
+            self.outer.push(outer);
+        }
+        Ok(())
     }
 
-    /// `(?i)`, `(?s-m:`.
-    fn inline_flags(&mut self) -> Result<(), Fault> {
-        let (outer, mut on) = (self.flags, true);
+    /// `(?i)`, `(?s-m:`; true where they are of a group that opens.
+    pub fn inline_flags(&mut self) -> Result<bool, Fault> {
+        let mut on = true;
         let (mut set, mut unset) = (String::new(), String::new());
         loop {
             match self.next() {
                 Some('-') if on => on = false,
                 Some(c @ ('i' | 'm' | 's' | 'x')) => {
-                    if c == 's' {
-                        self.flags.dot_all = on;
+                    match c {
+                        'i' => self.flags.fold = on,
+                        'm' => self.flags.multi_line = on,
+                        's' => self.flags.dot_all = on,
+                        _ => self.flags.comments = on,
                     }
                     if on { set.push(c) } else { unset.push(c) }
                 }
@@ -159,10 +192,7 @@ impl Translator {
                         ')' if empty => {}
                         c => self.out.push_str(&format!("(?{set}{minus}{unset}{c}")),
                     }
-                    if c == ':' {
-                        self.outer.push(outer);
-                    }
-                    return Ok(());
+                    return Ok(c == ':');
                 }
                 Some(c @ ('d' | 'U')) => return Err(unsupported(&format!("the flag (?{c})"))),
                 _ => return Err(invalid("a group starts with an unknown (?")),
@@ -180,13 +210,17 @@ impl Translator {
             }
             'Z' => {
                 self.at += 1;
+                self.needs.text_end = true;
                 self.out.push_str(r"\z");
             }
             'R' => {
                 self.at += 1;
                 self.out.push_str(LINE_BREAK);
             }
-            'k' | '1'..='9' => return Err(unsupported(&format!(r"a back-reference \{c}"))),
+            'k' | '1'..='9' => {
+                self.at += 1;
+                self.needs.backtracking = true;
+            }
             'G' | 'X' | 'N' => return Err(unsupported(&format!(r"\{c}"))),
             _ => class::escape(self)?,
         }
