@@ -28,7 +28,7 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 /// Topics of the service itself are not written from outside.
 pub(super) fn check_target(row: &InsertRow) -> ApiResult<()> {
     if Names::is_internal(&row.target.topic) {
-        let message = format!("Cannot insert into read-only topic: {}", row.target.topic);
+        let message = format!("Cannot insert values into read-only topic: {}", row.target.topic);
         return Err(ApiError::Engine(EngineError::User(message)));
     }
     Ok(())

@@ -101,7 +101,10 @@ impl Session {
     pub fn execute(&mut self, text: &str, parsed: &ParsedStatement) -> Result<(), Thrown> {
         let sql = unparse::to_sql(&parsed.statement);
         let settings = Settings::from(&self.properties);
-        let thrown = |error: SqlError| Thrown::of_analysis(&error, &parsed.statement, text, &sql);
+        // Errors show the statement spelled out, if it can be.
+        let shown = analyze::sanitized(&parsed.statement, &self.catalog, &settings);
+        let shown = shown.map_or(sql, |statement| unparse::to_sql(&statement));
+        let thrown = |error: SqlError| Thrown::of_analysis(&error, &parsed.statement, text, &shown);
         let formats = self.formats.clone();
         let desk = SchemaDesk { formats: formats.as_ref() };
         let complete = desk.infer(parsed.statement.clone(), &settings).map_err(thrown)?;

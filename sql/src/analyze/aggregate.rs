@@ -11,7 +11,7 @@ use super::scan::StageNames;
 use super::scope::{Clause, Scope, window_bounds_misplaced};
 use super::settings::Settings;
 use super::typing::{Names, typed};
-use super::{column, formats, internal_error, predicate, text, tree};
+use super::{column, formats, internal_error, keys, predicate, text, tree};
 use crate::ast::{Expr, ExprKind, Literal};
 use crate::catalog::{FormatSpec, pseudo};
 use crate::error::{Result, SqlError};
@@ -203,7 +203,8 @@ fn check_having(clauses: &Clauses, scope: &Scope) -> Result<()> {
     }
     let shown: Vec<String> = stray.iter().map(|e| text::internal(e, scope)).collect();
     Err(SqlError::invalid(format!(
-        "Non-aggregate HAVING expression not part of GROUP BY: {}",
+        "Non-aggregate HAVING expression not part of GROUP BY: {}\n\
+         Consider switching the HAVING clause to a WHERE clause before the GROUP BY.",
         shown.join(", ")
     ))
     .at(having.span()))
@@ -260,6 +261,7 @@ pub(super) fn plan(
     for call in &calls.list {
         builder.call(call, stage.kind == ResultKind::Table, settings)?;
     }
+    builder.check_table()?;
     // What a pull query groups is all in one place.
     let rekeyed = !pull && !keeps_key(&stage, &group_by);
     let key_format = builder.key_format(&stage);
@@ -328,6 +330,8 @@ struct Builder<'a> {
     generator: Generator,
     group: Vec<Known>,
     calls: Vec<(Expr, AggregateCall)>,
+    /// Functions of a table's rows that cannot take a value back.
+    streams_only: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -343,13 +347,27 @@ impl<'a> Builder<'a> {
             generator,
             group: Vec::new(),
             calls: Vec::new(),
+            streams_only: Vec::new(),
         }
+    }
+
+    /// # Errors
+    /// When values of a table are aggregated by functions that cannot take them back.
+    fn check_table(&self) -> Result<()> {
+        let functions = match self.streams_only.as_slice() {
+            [] => return Ok(()),
+            [one] => format!("function {one}"),
+            many => format!("functions {}", keys::list(many, "and")),
+        };
+        Err(SqlError::invalid(format!(
+            "The aggregation {functions} cannot be applied to a table source, only to a stream source."
+        )))
     }
 
     fn group(&mut self, expr: &Expr) -> Result<()> {
         if self.group.iter().any(|k| k.expr == *expr) {
-            let message =
-                format!("GROUP BY contains {} more than once.", text::internal(expr, self.scope));
+            let twice = text::internal(expr, self.scope);
+            let message = format!("Duplicate GROUP BY expression: {twice}");
             return Err(SqlError::invalid(message).at(expr.span()));
         }
         let value = typed(expr, &self.names)?;
@@ -384,13 +402,12 @@ impl<'a> Builder<'a> {
         let args: Vec<Typed> = args.collect::<Result<_>>()?;
         let signature = functions::resolve_aggregate(&name.value, &args);
         let mut signature = signature.map_err(|e| e.at(call.span()))?;
+        let function = name.value.to_uppercase();
         if table_input && !takes_back(&name.value, &signature, self.scope) {
-            let message = format!(
-                "The aggregation function(s) ({}) cannot be applied to a table source. Only \
-                 functions that can take a value back can.",
-                name.value
-            );
-            return Err(SqlError::invalid(message).at(call.span()));
+            if !self.streams_only.contains(&function) {
+                self.streams_only.push(function);
+            }
+            return Ok(());
         }
         let nested = signature.nested_state && !self.pull && !has_nested_values(self.scope);
         if nested {
@@ -399,7 +416,6 @@ impl<'a> Builder<'a> {
                            change the format.";
             return Err(SqlError::invalid(message).at(call.span()));
         }
-        let function = name.value.to_uppercase();
         signature.params.extend(limit_of(&function, settings)?);
         let made = self.aggregate_call(function, signature);
         self.calls.push((call.clone(), made));

@@ -58,7 +58,10 @@ pub(super) fn check(
         return Err(SqlError::invalid(message).at(name.span()));
     }
     if create.or_replace() {
-        settings.require("ksql.create.or.replace.enabled", "CREATE OR REPLACE")?;
+        settings.require(
+            "ksql.create.or.replace.enabled",
+            "CREATE OR REPLACE is disabled on this server",
+        )?;
         check_not_read_only(create, catalog)?;
         // Whether the one can become the other is known when the new one is.
         return Ok(None);

@@ -158,7 +158,11 @@ pub(super) fn insert_values(
     catalog: &Catalog,
     settings: &Settings,
 ) -> Result<Analyzed> {
-    settings.require("ksql.insert.into.values.enabled", "INSERT INTO ... VALUES")?;
+    settings.require(
+        "ksql.insert.into.values.enabled",
+        "The server has disabled INSERT INTO ... VALUES functionality. To enable it, restart your \
+         ksqlDB server with 'ksql.insert.into.values.enabled'=true",
+    )?;
     let target = values_target(&insert.name, catalog)?;
     let listed = listed_columns(insert, &target)?;
     let mut rowtime = None;

@@ -148,9 +148,13 @@ impl Expander<'_> {
         let base = self.scope.qualify(base, Clause::Select)?;
         let fields = match typed(&base, self.names)?.ty {
             Some(SqlType::Struct(fields)) => fields,
-            other => {
-                let ty = other.map_or("null".to_string(), |t| t.to_string());
-                let message = format!("Cannot use '->*' on a value of type {ty}: it is no STRUCT");
+            _ => {
+                let what = match &base.kind {
+                    ExprKind::Column { name, .. } => format!("Column `{}`", name.value),
+                    ExprKind::Field { name, .. } => format!("Field {}", name.value),
+                    _ => text::sql(&base),
+                };
+                let message = format!("{what} is not a STRUCT type.");
                 return Err(SqlError::invalid(message).at(span));
             }
         };

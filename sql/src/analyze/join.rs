@@ -112,6 +112,25 @@ pub(super) fn equality(
     Ok((left_on, right_on, on.rest))
 }
 
+/// Why rows cannot meet by an expression that is no equality.
+fn no_equality(on: &Expr) -> String {
+    let is_equality = |e: &Expr| matches!(e.kind, ExprKind::Binary { op: BinaryOp::Eq, .. });
+    match &on.kind {
+        ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, left, right }
+            if is_equality(left) && is_equality(right) =>
+        {
+            format!(
+                "Invalid join condition: joins on multiple conditions are not yet supported. Got {}.",
+                text::sql(on)
+            )
+        }
+        ExprKind::Binary { op, .. } if op.is_comparison() => {
+            "Only equality join criteria is supported.".to_string()
+        }
+        _ => format!("Unsupported join expression: {}", text::sql(on)),
+    }
+}
+
 struct Resolver<'a> {
     scope: &'a Scope,
     join: &'a Join,
@@ -178,12 +197,10 @@ impl Resolver<'_> {
     /// The two sides of the equality, the left one belonging to what stands left of JOIN.
     fn sides(&self) -> Result<(Expr, Expr)> {
         let ExprKind::Binary { op: BinaryOp::Eq, left, right } = &self.on.equality.kind else {
-            let message = format!(
-                "Unsupported join expression: {}. Only equality of one expression of each side \
-                 is supported.",
-                text::sql(&self.on.equality)
-            );
-            return Err(SqlError::invalid(message).at(self.on.equality.span()));
+            let hint = "write an equality of one expression of each side";
+            return Err(SqlError::invalid(no_equality(&self.on.equality))
+                .at(self.on.equality.span())
+                .hint(hint));
         };
         let a = self.scope.qualify(left, Clause::JoinOn)?;
         let b = self.scope.qualify(right, Clause::JoinOn)?;
@@ -202,7 +219,7 @@ impl Resolver<'_> {
         if y < self.left && x == self.left {
             return Ok((b, a));
         }
-        let name = |i: usize| &self.scope.inputs[i].source.name;
+        let name = |i: usize| &self.scope.inputs[i].alias;
         let message = match x == y {
             true => format!(
                 "Each side of the join must reference exactly one source and not the same source. \
@@ -211,11 +228,11 @@ impl Resolver<'_> {
                 name(y)
             ),
             false => format!(
-                "The join condition must compare `{}` with one source before it, not `{}` with \
-                 `{}`",
+                "A join criteria is expected to reference the source (`{}`) in the FROM clause, \
+                 instead the right source references `{}` and the left source references `{}`",
                 name(self.left),
-                name(x),
-                name(y)
+                name(y),
+                name(x)
             ),
         };
         Err(SqlError::invalid(message).at(self.on.equality.span()))
@@ -307,7 +324,9 @@ impl Resolver<'_> {
     fn stream_stream(&self) -> Result<JoinShape> {
         let Some(within) = &self.join.within else {
             let message = "Stream-Stream joins must have a WITHIN clause specified. None was \
-                           provided.";
+                           provided. To learn about how to specify a WITHIN clause with a \
+                           stream-stream join, please visit: https://docs.confluent.io/current/ksql/docs/\
+                           syntax-reference.html#create-stream-as-select";
             let hint = "write e.g. JOIN s WITHIN 1 HOUR ON ...";
             return Err(SqlError::invalid(message).at(self.join.loc.0).hint(hint));
         };

@@ -71,7 +71,7 @@ impl KeyRule {
         let names = |quote: &str| {
             twice.iter().map(|i| format!("{quote}{}{quote}", i.name)).collect::<Vec<String>>()
         };
-        let message = match self {
+        let mut message = match self {
             KeyRule::Group(_) => format!(
                 "The projection contains a key column more than once: {}.",
                 list(&names("`"), "and")
@@ -86,8 +86,12 @@ impl KeyRule {
                 )
             }
         };
-        let hint = "use AS_VALUE(column) AS name to copy a key column into the value";
-        SqlError::invalid(message).at(twice[1].span).hint(hint)
+        message.push_str(
+            "\nEach key column must only be in the projection once. If you intended to copy the key \
+             into the value, then consider using the AS_VALUE function to indicate which key \
+             reference should be copied.",
+        );
+        SqlError::invalid(message).at(twice[1].span)
     }
 
     fn missing(&self, items: &[Item], sink: &str, scope: &Scope) -> SqlError {
@@ -157,7 +161,7 @@ fn missing_foreign(keys: &[Expr], table: &str, items: &[Item]) -> SqlError {
 }
 
 /// `A, B or C`.
-fn list(names: &[String], last: &str) -> String {
+pub(super) fn list(names: &[String], last: &str) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),

@@ -36,7 +36,12 @@ pub struct PullPlan {
 /// # Errors
 /// Clauses that a pull query does not have, and tables that keep no store.
 pub(super) fn pull(query: &Query, catalog: &Catalog, settings: &Settings) -> Result<Analyzed> {
-    settings.require("ksql.pull.queries.enable", "A pull query")?;
+    settings.require(
+        "ksql.pull.queries.enable",
+        "Pull queries are disabled. See https://cnfl.io/queries for more info.\n\
+         Add EMIT CHANGES if you intended to issue a push query.\n\
+         Please set ksql.pull.queries.enable=true to enable this feature.\n",
+    )?;
     union::refuse(query)?;
     if settings.extensions() && pull_select::is_extended(query) {
         let (plan, _) = pull_select::plan(query, catalog, settings)?;

@@ -196,12 +196,16 @@ pub(super) fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Resu
     let filter = query.filter.as_ref().map(|e| scope.qualify(e, Clause::Where)).transpose()?;
     let having = query.having.as_ref().map(|e| scope.qualify(e, Clause::Having)).transpose()?;
     let emit_final = query.emit == Some(Emit::Final);
+    if emit_final {
+        settings.require(
+            "ksql.suppress.enabled",
+            "Suppression is currently disabled. You can enable it by setting \
+             ksql.suppress.enabled to true",
+        )?;
+    }
     if emit_final && query.window.is_none() {
         let message = "EMIT FINAL is only supported for windowed aggregations.";
         return Err(SqlError::invalid(message));
-    }
-    if emit_final {
-        settings.require("ksql.suppress.enabled", "EMIT FINAL")?;
     }
     Ok(Clauses {
         items,
@@ -285,7 +289,7 @@ fn project(
     purpose: Purpose<'_>,
 ) -> Result<Selected> {
     if !clauses.partition_by.is_empty() {
-        stage.rule = partition_rule(&stage, clauses)?;
+        stage.rule = partition_rule(&stage, clauses, scope)?;
     }
     for item in &clauses.items {
         aggregate::refuse_calls(&item.expr, Clause::Select)?;
@@ -294,11 +298,15 @@ fn project(
     output(&stage, clauses, scope, &names, purpose)
 }
 
-fn partition_rule(stage: &Stage, clauses: &Clauses) -> Result<KeyRule> {
+fn partition_rule(stage: &Stage, clauses: &Clauses, scope: &Scope) -> Result<KeyRule> {
     let list = &clauses.partition_by;
     if stage.kind == ResultKind::Table {
-        let message = "PARTITION BY is not supported on a table: its key is its primary key.";
-        return Err(SqlError::invalid(message).at(list[0].span()));
+        return Err(table_partition(stage, list, scope).at(list[0].span()));
+    }
+    if let Some((at, twice)) = list.iter().enumerate().find(|(at, e)| list[..*at].contains(e)) {
+        let message =
+            format!("Duplicate PARTITION BY expression: {}", text::internal(twice, scope));
+        return Err(SqlError::invalid(message).at(list[at].span()));
     }
     if stage.window.is_some() && stage.rule.expressions() != list {
         return Err(join::windowed_repartition().at(list[0].span()));
@@ -312,6 +320,22 @@ fn partition_rule(stage: &Stage, clauses: &Clauses) -> Result<KeyRule> {
         _ if list.len() == 1 => Ok(KeyRule::Partition(Vec::new())),
         _ => Err(SqlError::invalid("Cannot PARTITION BY multiple columns including NULL")),
     }
+}
+
+/// A table's key is its primary key: it is not partitioned by anything else.
+fn table_partition(stage: &Stage, list: &[Expr], scope: &Scope) -> SqlError {
+    let shown = |list: &[Expr]| list.iter().map(|e| text::internal(e, scope)).collect::<Vec<_>>();
+    let keys = shown(stage.rule.expressions());
+    SqlError::invalid(match keys.as_slice() {
+        [key] => format!(
+            "Cannot repartition a TABLE source. If this is a join, make sure that the criteria uses \
+             the TABLE's key column {key} instead of [{}]",
+            shown(list).join(", ")
+        ),
+        _ => "Cannot repartition a TABLE source. If this is a join, joins on tables with multiple \
+              columns is not yet supported."
+            .to_string(),
+    })
 }
 
 /// The last projection: the items, ordered as the purpose wants them.
@@ -462,7 +486,8 @@ pub(super) fn value_of(item: &Item, names: &dyn Names) -> Result<Typed> {
 
 pub(super) fn type_of(value: &Typed, item: &Item) -> Result<SqlType> {
     value.ty.clone().ok_or_else(|| {
-        let message = format!("Can't infer a type of null. Column: {}", item.name);
-        SqlError::invalid(message).at(item.span).hint("write CAST(NULL AS <type>)")
+        let message = "Can't infer a type of null. Please explicitly cast it to a required type, \
+                       e.g. CAST(null AS VARCHAR).";
+        SqlError::invalid(message).at(item.span)
     })
 }

@@ -403,7 +403,9 @@ pub(super) fn find_source<'a>(catalog: &'a Catalog, name: &Ident) -> Result<&'a 
 
 pub(super) fn window_bounds_misplaced(name: &str) -> SqlError {
     SqlError::invalid(format!(
-        "Window bounds column {name} can only be used in the SELECT clause of windowed aggregations"
+        "Window bounds column {name} can only be used in the SELECT clause of windowed aggregations \
+         and can not be passed to aggregate functions.\n\
+         See https://github.com/confluentinc/ksql/issues/4397"
     ))
 }
 

@@ -60,12 +60,11 @@ impl Settings {
         }
     }
 
-    /// Refuses the statement when the switch is off.
-    pub(super) fn require(&self, name: &str, what: &str) -> Result<()> {
+    /// Refuses the statement with `message` when the switch is off.
+    pub(super) fn require(&self, name: &str, message: &str) -> Result<()> {
         if self.is_on(name, true) {
             return Ok(());
         }
-        let message = format!("{what} is disabled on this server");
         Err(SqlError::invalid(message).hint(format!("set '{name}'='true' to allow it")))
     }
 }

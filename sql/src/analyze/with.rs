@@ -291,7 +291,11 @@ fn duration_ms(name: &str, text: &str) -> Result<i64> {
     };
     let unit = unit.to_uppercase();
     match crate::ast::IntervalUnit::from_word(&unit) {
-        None => invalid(format!("Unknown time unit: '{unit}'")),
+        None => invalid(format!(
+            "Unknown time unit: '{unit}'\n\
+             Supported time units are: NANOSECONDS, MICROSECONDS, MILLISECONDS, SECONDS, MINUTES, \
+             HOURS, DAYS"
+        )),
         Some(unit) => match number.checked_mul(unit.millis()) {
             Some(ms) if ms > 0 => Ok(ms),
             _ => invalid("Size must be positive".to_string()),

@@ -120,7 +120,7 @@ fn comparisons_are_two_valued() {
     );
     check(
         binary(NotEqual, Typed::null(), Typed::null()),
-        "ERROR Comparison with NULL not supported: NULL <> NULL",
+        "ERROR Comparison with NULL not supported: NULL <> NULL\nUse 'IS NULL' or 'IS NOT NULL' instead.",
     );
     check(
         in_list(col("A"), vec![Typed::boolean(true)]),

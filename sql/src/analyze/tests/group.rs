@@ -119,7 +119,7 @@ fn tables_are_grouped_with_what_can_be_undone() {
     );
     check_err(
         "CREATE TABLE O AS SELECT A, LATEST_BY_OFFSET(ID) AS N FROM T GROUP BY A;",
-        "(LATEST_BY_OFFSET) cannot be applied to a table source.",
+        "The aggregation function LATEST_BY_OFFSET cannot be applied to a table source, only to a stream source.",
     );
 }
 

@@ -60,7 +60,10 @@ fn structs_are_taken_apart() {
         "CREATE STREAM O AS SELECT K1, K2, W->Y->Z, W->Y->Z AS Q, W->Y->Z FROM MK;",
         "K1 INTEGER KEY, K2 STRING KEY, Z STRING, Q STRING, Z_1 STRING",
     );
-    check_err("CREATE STREAM O AS SELECT K1, K2, V->* FROM MK;", "it is no STRUCT");
+    check_err(
+        "CREATE STREAM O AS SELECT K1, K2, V->* FROM MK;",
+        "Column `V` is not a STRUCT type.",
+    );
 }
 
 #[test]

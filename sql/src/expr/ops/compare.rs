@@ -40,10 +40,13 @@ pub(super) fn binary(op: BinaryOp, left: Typed, right: Typed) -> Result<Typed> {
 }
 
 fn with_null(op: BinaryOp, left: &Typed, right: &Typed) -> SqlError {
-    let text = |side: &Typed| if side.is_null() { "NULL".to_string() } else { side.to_string() };
-    let (left, right) = (text(left), text(right));
-    let message = format!("Comparison with NULL not supported: {left} {} {right}", op.symbol());
-    SqlError::invalid(message).hint("use IS NULL or IS NOT NULL")
+    let kind = |side: &Typed| side.ty.as_ref().map_or("NULL", SqlType::base_name);
+    let (left, right) = (kind(left), kind(right));
+    SqlError::invalid(format!(
+        "Comparison with NULL not supported: {left} {} {right}\n\
+         Use 'IS NULL' or 'IS NOT NULL' instead.",
+        op.symbol()
+    ))
 }
 
 fn null_distinct(op: BinaryOp, other: Typed) -> Result<Typed> {

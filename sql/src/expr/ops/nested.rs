@@ -146,7 +146,7 @@ pub fn array(items: Vec<Typed>) -> Result<Typed> {
         let message = "Array constructor cannot be empty. Please supply at least one element";
         return Err(SqlError::invalid(format!("{message} {SEE}")));
     }
-    let (items, ty) = common_items(items, "an array with all NULL elements")?;
+    let (items, ty) = common_items(items, "an array", "element")?;
     let items = items.into_iter().map(guard).collect();
     Ok(call("ARRAY", make_array, items, SqlType::Array(Box::new(ty))))
 }
@@ -161,8 +161,8 @@ pub fn map(entries: Vec<(Typed, Typed)>) -> Result<Typed> {
         return Err(SqlError::invalid(format!("{message} {SEE}")));
     }
     let (keys, values): (Vec<Typed>, Vec<Typed>) = entries.into_iter().unzip();
-    let (keys, key) = common_items(keys, "a map with all NULL keys")?;
-    let (values, value) = common_items(values, "a map with all NULL values")?;
+    let (keys, key) = common_items(keys, "a map", "key")?;
+    let (values, value) = common_items(values, "a map", "value")?;
     let pairs = keys.into_iter().zip(values).flat_map(|(key, value)| [guard(key), guard(value)]);
     let returns = SqlType::Map(Box::new(key), Box::new(value));
     Ok(call("MAP", make_map, pairs.collect(), returns))
@@ -191,9 +191,13 @@ pub fn struct_(fields: Vec<(String, Typed)>) -> Result<Typed> {
 }
 
 /// Brings expressions to one type: numbers to the widest, literals leniently.
-fn common_items(items: Vec<Typed>, what: &str) -> Result<(Vec<Typed>, SqlType)> {
+fn common_items(items: Vec<Typed>, made: &str, part: &str) -> Result<(Vec<Typed>, SqlType)> {
     let Some(mut common) = items.iter().find_map(|item| item.ty.clone()) else {
-        return Err(SqlError::invalid(format!("Cannot construct {what}")));
+        let cast = if part == "key" { part } else { "value" };
+        return Err(SqlError::invalid(format!(
+            "Cannot construct {made} with all NULL {part}s {SEE} As a workaround, you may cast a NULL \
+             {cast} to the desired type."
+        )));
     };
     let mut typed = Vec::with_capacity(items.len());
     for item in items {
