@@ -18,6 +18,7 @@ use crate::operators::input::InputOperator;
 use crate::operators::joins::join;
 use crate::operators::keep::KeepOperator;
 use crate::operators::olap::OlapOperator;
+use crate::operators::olap_delta::OlapDeltaOperator;
 use crate::operators::project::ProjectOperator;
 use crate::pipeline::{Pipeline, Step};
 use crate::progress::TaskKey;
@@ -95,6 +96,7 @@ fn operator(
         Op::ForeignRight { node, stores } => {
             Box::new(AnswerOperator::new(node, stores.map(store))?)
         }
+        Op::Olap(rows) if rows.changes => Box::new(OlapDeltaOperator::new(rows)),
         Op::Olap(rows) => {
             let keyed = olap_keyed(sub);
             Box::new(OlapOperator::new(rows, keyed, store(0).partition))

@@ -74,6 +74,21 @@ impl OlapTable {
     /// Columns that every table has, or could have.
     pub const OWN: [&str; 3] = [Self::DELETED, Self::VERSION, Self::ROWTIME];
 
+    /// Switches roll-up on.
+    pub const ROLLUP: &str = "ROLLUP";
+    /// Of a table that rolls up: how many rows of a key there are, as a sum of changes.
+    pub const ROWS: &str = "_rows";
+
+    /// Of a table that rolls up: how often a column has a value, as a sum of changes.
+    pub fn set_column(name: &str) -> String {
+        format!("{name}_set")
+    }
+
+    /// True if rows are changes of numbers, which the system adds up.
+    pub fn rolls_up(&self) -> bool {
+        self.options.contains_key(Self::ROLLUP)
+    }
+
     /// The columns whose values tell rows apart.
     pub fn key(&self) -> impl Iterator<Item = &OlapColumn> {
         self.columns.iter().filter(|column| column.key)

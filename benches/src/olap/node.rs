@@ -66,7 +66,7 @@ impl Node {
     /// What the server refuses.
     pub fn create_sink(&self, target: &Target, sink: &str, source: &str) -> Result<(), String> {
         let (system, property) = (target.system(), target.property());
-        let (url, further) = (target.url(), target.further());
+        let (url, further) = (target.url(), target.further(None));
         self.sql(&format!(
             "CREATE SINK {sink} FOR {system} FROM {source} WITH ({property}='{url}', \
              KAFKA_TOPIC='{sink}'{further});"

@@ -177,6 +177,30 @@ fn current_rows_leave_out_what_is_deleted() {
 }
 
 #[test]
+fn a_datasource_that_rolls_up() {
+    let mut table = two(OlapSystem::Druid, true);
+    table.options.insert(OlapTable::ROLLUP.to_owned(), "true".to_owned());
+    let schema = druid::spec(&table, "b")["spec"]["dataSchema"].clone();
+    let sum = |name: &str| json!({ "type": "longSum", "name": name, "fieldName": name });
+    assert_eq!(schema["metricsSpec"], json!([sum("n"), sum("n_set"), sum("_rows")]));
+    assert_eq!(schema["dimensionsSpec"]["dimensions"], json!([{ "type": "string", "name": "k" }]));
+    let granularity = &schema["granularitySpec"];
+    assert_eq!(
+        (&granularity["rollup"], &granularity["queryGranularity"]),
+        (&json!(true), &json!("DAY"))
+    );
+    assert_eq!(
+        druid::current_rows(&table),
+        "SELECT \"k\", CASE WHEN SUM(\"n_set\") > 0 THEN SUM(\"n\") END AS \"n\" FROM \"t\" GROUP BY \
+         \"k\" HAVING SUM(\"_rows\") > 0"
+    );
+    table.options.insert("SEGMENT_GRANULARITY".to_owned(), "ALL".to_owned());
+    let spec = druid::spec(&table, "b");
+    let granularity = &spec["spec"]["dataSchema"]["granularitySpec"]["segmentGranularity"];
+    assert_eq!(granularity, &json!({ "type": "all" }));
+}
+
+#[test]
 fn differences_are_named() {
     let check = |wanted: Value, has: Value, expected: Option<&str>| {
         assert_eq!(difference(&wanted, &has).as_deref(), expected, "{wanted} {has}");

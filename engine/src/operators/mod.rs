@@ -11,6 +11,7 @@ pub mod input;
 pub mod joins;
 pub mod keep;
 pub mod olap;
+pub mod olap_delta;
 mod olap_text;
 pub mod project;
 mod slots;

@@ -75,7 +75,7 @@ impl OlapOperator {
     }
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let mut out = String::new();
     string(name, &mut out);
     out.push(':');

@@ -56,13 +56,13 @@ pub(super) fn mark_needs_old(nodes: &mut [Node], output: &Output, repartitions: 
                 Op::Filter(_) => nodes[next].kind == ResultKind::Table,
                 Op::Project(_) => nodes[next].needs_old,
                 Op::Aggregate { node, .. } => node.table_input,
+                Op::Olap(node) => node.changes,
                 // Table functions are over streams; a join keeps both sides itself.
                 Op::FlatMap(_)
                 | Op::Join { .. }
                 | Op::ForeignLeft { .. }
                 | Op::ForeignRight { .. }
                 | Op::Input { .. }
-                | Op::Olap(_)
                 | Op::Materialize { .. } => false,
             },
         };

@@ -43,7 +43,8 @@ const ROW: &str = "_row";
 const COMMON: &[&str] =
     &["TABLE", "TABLE_REPLICAS", "KAFKA_TOPIC", "KAFKA_BROKERS", "REPLICAS", "RETENTION_MS"];
 const PINOT: &[&str] = &["CONTROLLER", "TABLE_RETENTION_DAYS", "FLUSH_ROWS"];
-const DRUID: &[&str] = &["ROUTER", "SEGMENT_GRANULARITY", "TASKS", "TASK_DURATION_MINUTES"];
+const DRUID: &[&str] =
+    &["ROUTER", "SEGMENT_GRANULARITY", "TASKS", "TASK_DURATION_MINUTES", OlapTable::ROLLUP];
 const GRANULARITIES: &[&str] = &["HOUR", "DAY", "MONTH", "YEAR", "ALL"];
 
 /// # Errors
@@ -163,7 +164,48 @@ fn table(create: &CreateSink, with: &With<'_>, source: &Source) -> Result<OlapTa
                        for so long; only streams and windowed tables may expire.";
         return Err(with.located("TABLE_RETENTION_DAYS", SqlError::invalid(message)));
     }
+    if table.rolls_up() {
+        check_rollup(&table).map_err(|e| with.located(OlapTable::ROLLUP, e))?;
+    }
     Ok(table)
+}
+
+/// Sums of changes are exact for whole numbers; for others, what is left of them would be near to what
+/// it should be. Keys are what Druid groups by.
+fn check_rollup(table: &OlapTable) -> Result<()> {
+    let refuse = |why: String| {
+        Err(SqlError::invalid(format!(
+            "ROLLUP adds up how whole numbers of a table change, {why}."
+        )))
+    };
+    if !table.keyed {
+        return refuse("but a stream's rows are no changes".to_owned());
+    }
+    if table.windowed {
+        let why = "and would have to keep all windows for that: make the windows' final rows a \
+                   sink instead, with EMIT FINAL and without ROLLUP";
+        return refuse(why.to_owned());
+    }
+    let mut names: HashSet<String> = table.columns.iter().map(|c| c.name.clone()).collect();
+    let mut own = vec![OlapTable::ROWS.to_owned()];
+    for column in &table.columns {
+        match (&column.ty, column.key) {
+            (SqlType::Double | SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_), true) => {
+                let why =
+                    format!("by keys that have one form, but {} is {}", column.name, column.ty);
+                return refuse(why);
+            }
+            (_, true) => {}
+            (SqlType::Integer | SqlType::Bigint, false) => {
+                own.push(OlapTable::set_column(&column.name));
+            }
+            (_, false) => return refuse(format!("but column {} is {}", column.name, column.ty)),
+        }
+    }
+    match own.into_iter().find(|name| !names.insert(name.clone())) {
+        Some(name) => refuse(format!("for which it needs a column {name} of its own")),
+        None => Ok(()),
+    }
 }
 
 fn check_table_name(name: &str) -> Result<()> {
@@ -214,6 +256,9 @@ fn options(with: &With<'_>) -> Result<BTreeMap<String, String>> {
             return Err(with.located("SEGMENT_GRANULARITY", SqlError::invalid(message)));
         }
         options.insert("SEGMENT_GRANULARITY".to_owned(), granularity);
+    }
+    if with.switch(OlapTable::ROLLUP)? == Some(true) {
+        options.insert(OlapTable::ROLLUP.to_owned(), "true".to_owned());
     }
     if let Some(brokers) = with.text("KAFKA_BROKERS")? {
         options.insert("KAFKA_BROKERS".to_owned(), brokers);
@@ -319,6 +364,7 @@ fn feed(table: &OlapTable, source: &Arc<Source>, target: &Source) -> Result<Quer
         system: table.system,
         key: (0..keys).collect(),
         lasting: (0..lasting).collect(),
+        changes: table.rolls_up(),
         schema: plan::schema(&written).map_err(internal_error)?,
     };
     let root = SinkNode {

@@ -61,8 +61,17 @@ fn joined(
     present: Vec<OlapColumn>,
 ) -> std::result::Result<Vec<OlapColumn>, String> {
     let mut columns = sink.table.columns.clone();
+    let goes_on = |known: &OlapColumn| present.iter().any(|column| column.name == known.name);
+    if sink.table.rolls_up()
+        && let Some(gone) = columns.iter().find(|known| !goes_on(known))
+    {
+        return Err(format!("sums of {} would end in the middle", gone.name));
+    }
     for column in present {
         match columns.iter().find(|known| known.name == column.name) {
+            None if sink.table.rolls_up() => {
+                return Err(format!("sums of {} would begin in the middle", column.name));
+            }
             None if column.key => return Err(format!("column {} joins the key", column.name)),
             None => columns.push(column),
             Some(known) if *known == column => {}

@@ -19,6 +19,8 @@ pub struct OlapNode {
     pub key: Vec<usize>,
     /// Columns of the input that a deletion has: key and window bounds.
     pub lasting: Vec<usize>,
+    /// Not the values are written, but by how much they change.
+    pub changes: bool,
     pub schema: DFSchemaRef,
 }
 
@@ -45,7 +47,8 @@ impl UserDefinedLogicalNodeCore for OlapNode {
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let names: Vec<&str> =
             self.input.schema().fields().iter().map(|c| c.name().as_str()).collect();
-        write!(f, "Olap: rows for {} [{}]", self.system.name(), names.join(", "))
+        let what = if self.changes { "changes" } else { "rows" };
+        write!(f, "Olap: {what} for {} [{}]", self.system.name(), names.join(", "))
     }
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> DfResult<Self> {
         Ok(OlapNode { input: inputs.remove(0), ..self.clone() })

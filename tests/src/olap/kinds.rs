@@ -32,24 +32,33 @@ pub struct Kind {
     pub source: &'static str,
     /// Columns of a pull query.
     pub columns: &'static str,
+    /// Druid gets sums of changes, in segments of this granularity.
+    pub sums: Option<&'static str>,
     pub expected: fn(&Model, Who) -> Rows,
 }
 
 impl Kind {
     /// The sink's name.
     pub fn sink(&self) -> String {
-        format!("{}_olap", self.source)
+        format!("{}_{}", self.source, if self.sums.is_some() { "sums" } else { "olap" })
     }
+}
+
+/// All sinks that a target can have.
+pub fn kinds(who: Who) -> impl Iterator<Item = &'static Kind> {
+    let sums: &[Kind] = if who == Who::Druid { &SUMS } else { &[] };
+    KINDS.iter().chain(sums)
 }
 
 const WINDOWED: &str = "k, WINDOWSTART, WINDOWEND, n, total";
 
-/// All of them.
-pub const KINDS: [Kind; 10] = [
+/// Each kind of source.
+pub static KINDS: [Kind; 11] = [
     Kind {
         what: "table of all types",
         source: "items_now",
         columns: "*",
+        sums: None,
         expected: |model, who| match who {
             Who::Pull => model.items.pulled(),
             Who::Pinot => model.items.in_pinot(),
@@ -60,30 +69,35 @@ pub const KINDS: [Kind; 10] = [
         what: "stream",
         source: "events",
         columns: "k, id, amount, moment",
+        sums: None,
         expected: |model, _| model.events.rows(),
     },
     Kind {
         what: "tumbling windows",
         source: "tumbled",
         columns: WINDOWED,
+        sums: None,
         expected: |model, _| model.events.tumbling(),
     },
     Kind {
         what: "hopping windows",
         source: "hopped",
         columns: WINDOWED,
+        sums: None,
         expected: |model, _| model.events.hopping(),
     },
     Kind {
         what: "sessions",
         source: "sessions",
         columns: WINDOWED,
+        sums: None,
         expected: |model, _| model.events.sessions(),
     },
     Kind {
         what: "EMIT FINAL",
         source: "finals",
         columns: WINDOWED,
+        sums: None,
         expected: |model, who| match who {
             // The state has what is not over, too.
             Who::Pull => model.events.all_finals(),
@@ -94,24 +108,60 @@ pub const KINDS: [Kind; 10] = [
         what: "stream-stream join",
         source: "paid",
         columns: "*",
+        sums: None,
         expected: |model, _| model.events.paid(),
     },
     Kind {
         what: "stream-table join",
         source: "named",
         columns: "*",
+        sums: None,
         expected: |model, who| model.events.named(&who.null(json!("null"))),
     },
     Kind {
         what: "table-table join",
         source: "both_sides",
         columns: "*",
+        sums: None,
         expected: |model, who| model.sides.both(&who.null(json!(i64::MIN))),
     },
     Kind {
         what: "foreign-key join",
         source: "referred",
         columns: "*",
+        sums: None,
+        expected: |model, _| model.sides.referred(),
+    },
+    Kind {
+        what: "groups of a table",
+        source: "grouped",
+        columns: "*",
+        sums: None,
+        expected: |model, _| model.sides.grouped(),
+    },
+];
+
+/// What is added up in Druid.
+static SUMS: [Kind; 3] = [
+    Kind {
+        what: "sums of groups",
+        source: "grouped",
+        columns: "*",
+        sums: Some("YEAR"),
+        expected: |model, _| model.sides.grouped(),
+    },
+    Kind {
+        what: "sums of a join with NULLs",
+        source: "both_sides",
+        columns: "*",
+        sums: Some("YEAR"),
+        expected: |model, _| model.sides.both(&Value::Null),
+    },
+    Kind {
+        what: "sums of a foreign-key join",
+        source: "referred",
+        columns: "*",
+        sums: Some("ALL"),
         expected: |model, _| model.sides.referred(),
     },
 ];
@@ -174,6 +224,9 @@ pub fn queries() -> String {
             .to_owned(),
         "CREATE TABLE referred AS SELECT l.k AS k, l.a AS a, r.b AS b FROM lefts l \
          JOIN rights r ON l.ref = r.k;"
+            .to_owned(),
+        "CREATE TABLE grouped AS SELECT ref, COUNT(*) AS n, SUM(a) AS total FROM lefts \
+         GROUP BY ref HAVING COUNT(*) > 0;"
             .to_owned(),
     ]
     .concat()

@@ -48,7 +48,12 @@ pub fn change_left(random: &Random, topic: &str) -> (Record, Change) {
 
 /// Changes a row of the right table.
 pub fn change_right(random: &Random, topic: &str) -> (Record, Change) {
-    let row = (!random.chance(DELETES_PERCENT)).then(|| random.below(1_000_000) as i64);
+    let number = match random.below(20) {
+        0 => i64::MAX,
+        1 => i64::MIN,
+        _ => random.below(1_000_000) as i64,
+    };
+    let row = (!random.chance(DELETES_PERCENT)).then_some(number);
     let record = record(random, topic, row.map(|number| json!({ "B": number })));
     let key = record.key.clone();
     (record, Change::Right(key, row))
@@ -92,5 +97,17 @@ impl Sides {
             let right = self.right.get(left.reference.as_ref()?)?;
             Some(vec![json!(key), json!(left.number), json!(right)])
         }))
+    }
+
+    /// Left by what it refers to: how many, and the sum of their numbers.
+    pub fn grouped(&self) -> Rows {
+        let mut groups: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+        for left in self.left.values() {
+            if let Some(reference) = &left.reference {
+                let group = groups.entry(reference).or_default();
+                *group = (group.0 + 1, group.1 + left.number);
+            }
+        }
+        rows(groups.into_iter().map(|(key, (n, total))| vec![json!(key), json!(n), json!(total)]))
     }
 }

@@ -37,11 +37,14 @@ impl Target {
     }
 
     /// Further properties of a sink.
-    pub fn further(&self) -> &'static str {
-        match self {
-            Target::Pinot(_) => "",
+    pub fn further(&self, sums: Option<&str>) -> String {
+        match (self, sums) {
+            (Target::Pinot(_), _) => String::new(),
             // Event times lie years apart, and each interval is a segment.
-            Target::Druid(_) => ", SEGMENT_GRANULARITY='ALL'",
+            (Target::Druid(_), None) => ", SEGMENT_GRANULARITY='ALL'".to_owned(),
+            (Target::Druid(_), Some(granularity)) => {
+                format!(", SEGMENT_GRANULARITY='{granularity}', ROLLUP=true")
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::kinds::{KINDS, Kind, Who, queries, sources};
+use super::kinds::{KINDS, Kind, Who, kinds, queries, sources};
 use super::model::{Model, Topics};
 use super::source::{Feeding, Source};
 use super::target::Target;
@@ -140,18 +140,24 @@ impl World {
         let source = Source::connect(&self.kafka.bootstrap, self.topics.clone(), seed)?;
         self.sql(&queries())?;
         let start = Instant::now();
-        for kind in &KINDS {
-            self.create_sink(&kind.sink(), kind.source)?;
+        for kind in self.kinds() {
+            self.create_sink(kind)?;
         }
-        println!("{} sinks made after {:.1?}", KINDS.len(), start.elapsed());
+        println!("{} sinks made after {:.1?}", self.kinds().count(), start.elapsed());
         Ok(source)
+    }
+
+    /// The sinks that this target has.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static Kind> + use<> {
+        kinds(self.target.who())
     }
 
     /// # Errors
     /// What is refused.
-    pub fn create_sink(&self, sink: &str, source: &str) -> Result<(), String> {
+    pub fn create_sink(&self, kind: &Kind) -> Result<(), String> {
         let (system, property) = (self.target.system(), self.target.property());
-        let (url, further, topic) = (self.target.url(), self.target.further(), self.topic(sink));
+        let (sink, source, url) = (kind.sink(), kind.source, self.target.url());
+        let (further, topic) = (self.target.further(kind.sums), self.topic(&sink));
         self.sql(&format!(
             "CREATE SINK {sink} FOR {system} FROM {source} WITH ({property}='{url}', \
              KAFKA_TOPIC='{topic}'{further});"
@@ -252,7 +258,7 @@ impl World {
             let expected = (kind.expected)(model, Who::Pull);
             await_equal(&format!("pull, {}", kind.what), &expected, || self.pull(&sql))?;
         }
-        KINDS.iter().try_for_each(|kind| self.check_target(kind, model))
+        self.kinds().try_for_each(|kind| self.check_target(kind, model))
     }
 
     /// Compares the target's rows of one sink with the model.

@@ -76,7 +76,9 @@ fn columns(spec: &Value) -> BTreeSet<String> {
     let dimensions = schema["dimensionsSpec"]["dimensions"].as_array();
     let names = dimensions.into_iter().flatten().filter_map(|one| one["name"].as_str());
     let time = schema["timestampSpec"]["column"].as_str();
-    names.chain(time).map(str::to_owned).collect()
+    let metrics = schema["metricsSpec"].as_array().into_iter().flatten();
+    let sums = metrics.filter_map(|one| one["fieldName"].as_str());
+    names.chain(time).chain(sums).map(str::to_owned).collect()
 }
 
 fn status(name: &str, table: &Table) -> Value {

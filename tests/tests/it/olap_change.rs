@@ -321,6 +321,20 @@ fn columns_of_topics_are_followed_too() {
 }
 
 #[test]
+fn sums_of_changes_stay_as_they_are() {
+    let world = World::start(Played::Druid(33));
+    let x = "SINK x FOR DRUID FROM items_now WITH";
+    world.run(&format!("CREATE {x} (ROLLUP=true)"));
+    let before = world.stub.document("x");
+    world.refused(
+        "CREATE OR REPLACE TABLE items_now AS SELECT k, a, b FROM items",
+        "Sink X cannot follow ITEMS_NOW: sums of b would begin in the middle",
+    );
+    world.refused(&format!("CREATE OR REPLACE {x} (TASKS=1)"), "ROLLUP is true, not not set");
+    assert_eq!(world.stub.document("x"), before);
+}
+
+#[test]
 fn a_table_is_rebuilt_beside_the_old_one() {
     for played in PLAYED {
         let mut world = World::start(played);

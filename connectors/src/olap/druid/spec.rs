@@ -10,24 +10,23 @@ pub fn spec(table: &OlapTable, brokers: &str) -> Value {
     let number = |name: &str, default: i64| {
         option(name).and_then(|value| value.parse::<i64>().ok()).unwrap_or(default)
     };
-    let mut dimensions: Vec<Value> = table.columns.iter().map(dimension).collect();
-    if table.keyed {
-        dimensions.push(json!({ "type": "long", "name": OlapTable::DELETED }));
-    }
-    dimensions.push(json!({ "type": "long", "name": OlapTable::VERSION }));
+    let granularity = granularity(option("SEGMENT_GRANULARITY").unwrap_or("DAY"));
+    // What is added up must not lie in different moments.
+    let query_granularity =
+        if table.rolls_up() { granularity.clone() } else { json!({ "type": "none" }) };
     json!({
         "type": "kafka",
         "spec": {
             "dataSchema": {
                 "dataSource": table.name,
                 "timestampSpec": { "column": OlapTable::ROWTIME, "format": "millis" },
-                "dimensionsSpec": { "dimensions": dimensions },
-                "metricsSpec": [],
+                "dimensionsSpec": { "dimensions": dimensions(table) },
+                "metricsSpec": metrics(table),
                 "granularitySpec": {
                     "type": "uniform",
-                    "segmentGranularity": granularity(option("SEGMENT_GRANULARITY").unwrap_or("DAY")),
-                    "queryGranularity": { "type": "none" },
-                    "rollup": false,
+                    "segmentGranularity": granularity,
+                    "queryGranularity": query_granularity,
+                    "rollup": table.rolls_up(),
                 },
             },
             "ioConfig": {
@@ -55,6 +54,29 @@ pub fn spec(table: &OlapTable, brokers: &str) -> Value {
 /// As Druid gives it back: it tells the others by their names.
 fn granularity(name: &str) -> Value {
     if name == "ALL" { json!({ "type": "all" }) } else { json!(name) }
+}
+
+fn dimensions(table: &OlapTable) -> Vec<Value> {
+    if table.rolls_up() {
+        return table.key().map(dimension).collect();
+    }
+    let mut dimensions: Vec<Value> = table.columns.iter().map(dimension).collect();
+    if table.keyed {
+        dimensions.push(json!({ "type": "long", "name": OlapTable::DELETED }));
+    }
+    dimensions.push(json!({ "type": "long", "name": OlapTable::VERSION }));
+    dimensions
+}
+
+/// What is added up: the changes of numbers, how often they are set, and rows.
+fn metrics(table: &OlapTable) -> Vec<Value> {
+    if !table.rolls_up() {
+        return Vec::new();
+    }
+    let numbers = table.columns.iter().filter(|column| !column.key);
+    let names = numbers.flat_map(|c| [c.name.clone(), OlapTable::set_column(&c.name)]);
+    let sum = |name: String| json!({ "type": "longSum", "name": name, "fieldName": name });
+    names.chain([OlapTable::ROWS.to_owned()]).map(sum).collect()
 }
 
 /// As Druid gives it back.
@@ -92,10 +114,33 @@ pub fn current_rows(table: &OlapTable) -> String {
         return format!("SELECT {columns} FROM \"{name}\"");
     }
     let key: Vec<String> = table.key().map(quoted).collect();
+    if table.rolls_up() {
+        return sums(table, &key.join(", "));
+    }
     let (version, deleted) = (OlapTable::VERSION, OlapTable::DELETED);
     format!(
         "SELECT {columns} FROM \"{name}\" WHERE \"{deleted}\" = 0 AND \"{version}\" IN (SELECT \
          MAX(\"{version}\") FROM \"{name}\" GROUP BY {})",
         key.join(", ")
+    )
+}
+
+/// Sums of changes are the values; a key with a row more than were deleted is there.
+fn sums(table: &OlapTable, key: &str) -> String {
+    let shown = |column: &OlapColumn| {
+        let (name, set) = (&column.name, OlapTable::set_column(&column.name));
+        match column.key {
+            true => format!("\"{name}\""),
+            false => {
+                format!("CASE WHEN SUM(\"{set}\") > 0 THEN SUM(\"{name}\") END AS \"{name}\"")
+            }
+        }
+    };
+    let columns: Vec<String> = table.columns.iter().map(shown).collect();
+    format!(
+        "SELECT {} FROM \"{}\" GROUP BY {key} HAVING SUM(\"{}\") > 0",
+        columns.join(", "),
+        table.name,
+        OlapTable::ROWS
     )
 }

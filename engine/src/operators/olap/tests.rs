@@ -22,7 +22,7 @@ fn operator(columns: &[(&str, SqlType)], system: OlapSystem, keyed: bool) -> Ola
     let input = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema });
     let written = [named[0].clone(), ("_row".to_string(), SqlType::String)];
     let schema = plan::schema(&written).unwrap();
-    let node = OlapNode { input, system, key: vec![0], lasting: vec![0], schema };
+    let node = OlapNode { input, system, key: vec![0], lasting: vec![0], changes: false, schema };
     OlapOperator::new(&node, keyed, 3)
 }
 

@@ -70,6 +70,29 @@ fn tables_of_sinks() {
 }
 
 #[test]
+fn what_rolls_up() {
+    let more = "CREATE TABLE N (ID INT PRIMARY KEY, A INT, B BIGINT) \
+                    WITH (KAFKA_TOPIC='n', FORMAT='JSON');
+                CREATE TABLE NS (ID INT PRIMARY KEY, A INT, A_SET INT) \
+                    WITH (KAFKA_TOPIC='n', FORMAT='JSON');
+                CREATE TABLE ND (ID DOUBLE PRIMARY KEY, A INT) WITH (KAFKA_TOPIC='n', FORMAT='JSON');
+                CREATE TABLE NA (ID ARRAY<INT> PRIMARY KEY, A INT) \
+                    WITH (KAFKA_TOPIC='n', FORMAT='JSON');";
+    let scene = Scene::new(&format!("{SCENE}{MORE}{more}"));
+    let sql = |source: &str| format!("CREATE SINK X FOR DRUID FROM {source} WITH (ROLLUP=true);");
+    let Ok(Analyzed::CreateSink(new)) = scene.one(&sql("N")) else { panic!("a sink") };
+    let text = new.plan.plan.display_indent().to_string();
+    assert!(text.contains("Olap: changes for DRUID [id, a, b]"), "{text}");
+    check_err_in(&scene, &sql("S"), "a stream's rows are no changes");
+    check_err_in(&scene, &sql("T"), "column name is STRING");
+    check_err_in(&scene, &sql("TW"), "EMIT FINAL");
+    check_err_in(&scene, &sql("NS"), "a column a_set of its own");
+    check_err_in(&scene, &sql("ND"), "id is DOUBLE");
+    check_err_in(&scene, &sql("NA"), "id is ARRAY<INTEGER>");
+    check_err_in(&scene, "CREATE SINK X FOR PINOT FROM N WITH (ROLLUP=true);", "ROLLUP");
+}
+
+#[test]
 fn the_plan() {
     let sql = "CREATE SINK X FOR PINOT FROM T;";
     let Ok(Analyzed::CreateSink(new)) = scene().one(sql) else { panic!("{sql}") };
