@@ -28,6 +28,8 @@ mod meeting;
 mod olap;
 #[path = "it/olap_auth.rs"]
 mod olap_auth;
+#[path = "it/olap_auth_real.rs"]
+mod olap_auth_real;
 #[path = "it/olap_change.rs"]
 mod olap_change;
 #[path = "it/olap_change_real.rs"]

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use millrace_connectors::olap::basic;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -23,6 +24,8 @@ pub struct Pinot {
     pub controller: u16,
     broker: u16,
     zookeeper: u16,
+    /// It says nothing without a password.
+    guarded: bool,
     jars: PathBuf,
     process: Mutex<Option<Guarded>>,
     data: tempfile::TempDir,
@@ -32,17 +35,32 @@ impl Pinot {
     /// # Errors
     /// What is missing and what to do about it.
     pub fn start() -> Result<Pinot, String> {
+        Pinot::start_for(None)
+    }
+
+    /// One that answers only this user with this password.
+    ///
+    /// # Errors
+    /// What is missing and what to do about it.
+    pub fn start_guarded(user: &str, password: &str) -> Result<Pinot, String> {
+        Pinot::start_for(Some((user, password)))
+    }
+
+    fn start_for(login: Option<(&str, &str)>) -> Result<Pinot, String> {
         let jars = fetched("pinot", VERSION, |_| Ok(()))?;
         let ports = free_ports(9)?;
         let data = tempfile::tempdir().map_err(|e| format!("no directory for data: {e}"))?;
         for (role, settings) in settings(data.path(), &ports) {
             let file = data.path().join(format!("{role}.properties"));
-            std::fs::write(&file, settings).map_err(|e| format!("{}: {e}", file.display()))?;
+            let login = login.map(|login| login_settings(role, login)).unwrap_or_default();
+            std::fs::write(&file, settings + &login)
+                .map_err(|e| format!("{}: {e}", file.display()))?;
         }
         let pinot = Pinot {
             controller: ports[0],
             broker: ports[1],
             zookeeper: ports[2],
+            guarded: login.is_some(),
             jars,
             process: Mutex::new(None),
             data,
@@ -103,7 +121,7 @@ impl Pinot {
         let servers = || http::get(self.controller, "/instances").map(|all| all.to_string());
         alive(self.controller)
             && alive(self.broker)
-            && servers().is_ok_and(|all| all.contains("Server_"))
+            && (self.guarded || servers().is_ok_and(|all| all.contains("Server_")))
     }
 
     fn java_args(&self) -> Vec<String> {
@@ -166,4 +184,30 @@ fn settings(dir: &Path, ports: &[u16]) -> [(&'static str, String); 3] {
         ports[4], ports[5], ports[6], ports[7], ports[8]
     );
     [("controller", controller), ("broker", broker), ("server", server)]
+}
+
+/// Settings of a role by which it wants a password, and sends it to the others.
+fn login_settings(role: &str, (user, password): (&str, &str)) -> String {
+    const PACKAGE: &str = "org.apache.pinot";
+    let (factory, principals) = match role {
+        "controller" => (
+            format!(
+                "controller.admin.access.control.factory.class={PACKAGE}.controller.api.access"
+            ),
+            "controller.admin.access.control.principals",
+        ),
+        "broker" => (
+            format!("pinot.broker.access.control.class={PACKAGE}.broker.broker"),
+            "pinot.broker.access.control.principals",
+        ),
+        _ => {
+            let token = basic(&format!("{user}:{password}"));
+            let of = |name: &str| format!("pinot.server.{name}.auth.token={token}\n");
+            return ["segment.fetcher", "segment.uploader", "instance"].map(of).concat();
+        }
+    };
+    format!(
+        "{factory}.BasicAuthAccessControlFactory\n{principals}={user}\n\
+         {principals}.{user}.password={password}\n"
+    )
 }
