@@ -9,6 +9,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::config::known::without_users;
+
 /// A server by its URL.
 #[derive(Clone)]
 pub struct Client {
@@ -38,8 +40,12 @@ impl Client {
     /// When `url` is no `http://host:port`; one line.
     pub fn new(url: &str) -> Result<Client, String> {
         let url = if url.contains("://") { url.to_string() } else { format!("http://{url}") };
+        let shown = without_users(&url);
         if url.starts_with("https://") {
-            return Err(format!("{url}: TLS is not supported yet, use http"));
+            return Err(format!("{shown}: TLS is not supported yet, use http"));
+        }
+        if url.contains('@') {
+            return Err(format!("'{shown}' has a user, but the server asks for none"));
         }
         let uri: Uri = url.parse().map_err(|e| format!("'{url}' is no URL: {e}"))?;
         let authority = uri.authority().ok_or_else(|| format!("'{url}' names no server"))?;
@@ -206,6 +212,8 @@ mod tests {
             ("10.0.0.1:99/", Ok("http://10.0.0.1:99")),
             ("https://a", Err("TLS")),
             ("http://", Err("URL")),
+            ("http://u:p@a", Err("'http://[hidden]@a' has a user")),
+            ("https://u:p@a", Err("https://[hidden]@a: TLS")),
         ];
         for (url, expected) in cases {
             match (Client::new(url), expected) {

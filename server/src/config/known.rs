@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::client;
+
 /// Type of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ty {
@@ -188,8 +190,11 @@ pub fn find(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|k| k.name == name)
 }
 
-/// True for values that must never be shown: passwords, keys, tokens. Of the known settings only
-/// the registry's user is one.
+/// Stands where a secret is.
+const HIDDEN: &str = "[hidden]";
+
+/// True for values that must never be shown: passwords, keys, tokens, and all that nobody here
+/// knows the meaning of.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     if name.ends_with("basic.auth.user.info") || name.ends_with("bearer.auth.token") {
@@ -198,21 +203,36 @@ pub fn is_secret(name: &str) -> bool {
     if find(&name).is_some() {
         return false;
     }
-    ["password", "passwd", "secret", "jaas", "credential", "token", "user.info"]
+    let tells = ["password", "passwd", "secret", "jaas", "credential", "token", "user.info"]
         .iter()
-        .any(|word| name.contains(word))
-        || name.ends_with(".key")
-        || name.ends_with(".key.pem")
-        || name.ends_with(".pem")
+        .any(|word| name.contains(word));
+    tells || name.ends_with(".key") || name.ends_with(".pem") || !client::is_client(&name)
 }
 
-/// The value as it may be shown.
+/// The value as it may be shown: no secret, and no user in a URL.
 pub fn shown<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    let name = canonical(name);
     if is_secret(name) && !value.is_empty() {
-        Cow::Borrowed("[hidden]")
-    } else {
-        Cow::Borrowed(value)
+        return Cow::Borrowed(HIDDEN);
     }
+    let holds_urls = ["url", "servers", "listeners", "listener"];
+    match value.contains("://") || holds_urls.iter().any(|end| name.ends_with(end)) {
+        true => without_users(value),
+        false => Cow::Borrowed(value),
+    }
+}
+
+/// A URL, or a list of them, without `user:password` before a host. What stands between two `://`
+/// belongs to one host at most, whatever characters the password has.
+pub fn without_users(urls: &str) -> Cow<'_, str> {
+    if !urls.contains('@') {
+        return Cow::Borrowed(urls);
+    }
+    let host = |part: &str| match part.rsplit_once('@') {
+        Some((_, host)) => format!("{HIDDEN}@{host}"),
+        None => part.to_string(),
+    };
+    Cow::Owned(urls.split("://").map(host).collect::<Vec<_>>().join("://"))
 }
 
 impl Ty {
@@ -314,10 +334,33 @@ mod tests {
             "millrace.pinot.basic.auth.user.info",
             "millrace.druid.bearer.auth.token",
             "sasl.oauthbearer.token.endpoint",
+            "ksql.streams.producer.my.own.setting",
+            "milrace.pinot.url",
         ] {
             assert_eq!(shown(name, "x"), "[hidden]", "{name}");
+            assert_eq!(shown(name, ""), "", "{name}");
         }
         assert_eq!(shown("ksql.persistence.default.format.key", "KAFKA"), "KAFKA");
+        assert_eq!(shown("sasl.username", "alice@example.com"), "alice@example.com");
+    }
+
+    #[test]
+    fn urls_are_shown_without_their_users() {
+        let name = "ksql.schema.registry.url";
+        for (url, expected) in [
+            ("http://h:1", "http://h:1"),
+            ("http://u:s3cret@h:1/x", "http://[hidden]@h:1/x"),
+            ("https://u:s3@cret@h", "https://[hidden]@h"),
+            ("http://u:s3/cret@h", "http://[hidden]@h"),
+            ("http://u:s3,cret@h", "http://[hidden]@h"),
+            ("http://u:s3cret@a, http://v:s3cret@b", "http://[hidden]@a, http://[hidden]@b"),
+            ("u:s3cret@h:1", "[hidden]@h:1"),
+        ] {
+            assert_eq!(shown(name, url), expected);
+        }
+        assert_eq!(shown("listeners", "http://u:p@h:1"), "http://[hidden]@h:1");
+        assert_eq!(shown("bootstrap.servers", "u:p@h:1"), "[hidden]@h:1");
+        assert_eq!(shown("ksql.connect.url", "http://u:p@h"), "http://[hidden]@h");
     }
 
     #[test]

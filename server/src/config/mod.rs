@@ -140,7 +140,8 @@ impl ConfigBuilder {
         for (name, setting) in &mut self.settings {
             if let Some(known) = known::find(name) {
                 setting.value = known.ty.check(&setting.value).map_err(|expected| {
-                    format!("setting {name} is '{}', expected {expected}", setting.value)
+                    let shown = known::shown(name, &setting.value);
+                    format!("setting {name} is '{shown}', expected {expected}")
                 })?;
             }
         }
@@ -193,11 +194,15 @@ impl ConfigBuilder {
     fn listen(&self) -> Result<String, String> {
         let listeners = self.or_default("listeners");
         let listener = listeners.trim();
+        let shown = known::without_users(listener);
         if listener.contains(',') {
-            return Err(format!("listeners is '{listener}', expected one listener"));
+            return Err(format!("listeners is '{shown}', expected one listener"));
         }
-        if let Some(rest) = listener.strip_prefix("https://") {
-            return Err(format!("listener https://{rest}: TLS is not supported yet, use http"));
+        if listener.starts_with("https://") {
+            return Err(format!("listener {shown}: TLS is not supported yet, use http"));
+        }
+        if listener.contains('@') {
+            return Err(format!("listeners is '{shown}', expected http://host:port"));
         }
         let address = listener.strip_prefix("http://").unwrap_or(listener).trim_end_matches('/');
         Ok(address.to_string())

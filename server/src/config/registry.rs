@@ -2,6 +2,8 @@
 
 use millrace_connectors::registry::{Credentials, RegistryConfig};
 
+use super::known;
+
 /// The registry that the settings name. `get` gives the value of a setting.
 ///
 /// # Errors
@@ -32,12 +34,19 @@ pub fn config<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<Option<Regist
 /// A URL without the user in it, and the user.
 fn split_url(url: &str) -> Result<(String, Option<Credentials>), String> {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err(format!("ksql.schema.registry.url is '{url}', expected http://host:port"));
+        let shown = known::without_users(url);
+        return Err(format!("ksql.schema.registry.url is '{shown}', expected http://host:port"));
     };
     if scheme != "http" && scheme != "https" {
         return Err(format!("ksql.schema.registry.url has the scheme {scheme}, expected http"));
     }
     let host_end = rest.find('/').unwrap_or(rest.len());
+    if rest[host_end..].contains('@') {
+        // Else a password with a '/' would be taken for a path, and be shown as one.
+        return Err("ksql.schema.registry.url has a '@' behind a '/'; give the user by \
+                    ksql.schema.registry.basic.auth.user.info"
+            .to_string());
+    }
     let Some((user, _)) = rest[..host_end].rsplit_once('@') else {
         return Ok((url.to_string(), None));
     };
@@ -86,6 +95,8 @@ mod tests {
         check(&[("url", "http://a"), (source, "USER_INFO")], "user.info is not set");
         check(&[("url", "http://a"), (info, "u")], "user:password");
         check(&[("url", "a:8081")], "expected http://");
+        check(&[("url", "u:p@a:8081")], "is '[hidden]@a:8081', expected http://");
+        check(&[("url", "http://u:p/q@a")], "has a '@' behind a '/'");
         check(&[("url", "ftp://a")], "scheme ftp");
     }
 }

@@ -62,8 +62,9 @@ pub fn create(server: &Server, targets: &[Target]) -> Result<(), String> {
             );
             let session = Session::new(&server.config.session, &Map::new(), &Map::new());
             let session = session.map_err(|e| e.message)?;
-            println!("{sql}");
+            // Shown when it was taken: a URL with a password in it is not.
             statements::run(server, &sql, session).map_err(|e| e.message)?;
+            println!("{sql}");
         }
     }
     Ok(())

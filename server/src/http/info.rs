@@ -51,8 +51,9 @@ fn settings(server: &Server) -> Map<String, Value> {
     }
     let push_max = json!(server.config.push_queries_max);
     all.insert("millrace.limits.push.queries".to_string(), push_max);
+    // The engine's own: limits, and what sessions start with.
     for (name, value) in server.api.settings() {
-        all.insert(name.clone(), json!(known::shown(&name, &value)));
+        all.insert(name, json!(value));
     }
     for (name, setting) in &server.config.settings {
         all.insert(name.clone(), json!(known::shown(name, &setting.value)));

@@ -148,15 +148,16 @@ fn split_arguments(text: &str) -> Vec<&str> {
 /// `SHOW PROPERTIES`: known settings with their values, secrets hidden.
 pub fn properties(api: &dyn Api, config: &Config, session: &Properties, statement: &str) -> Value {
     let effective: Properties = api.settings().into_iter().collect();
-    let mut others = effective.clone();
     let mut lines = Vec::new();
     for known in KNOWN {
         let set = config.settings.get(known.name).map(|s| &s.value);
         let value = session.get(known.name).or(set).or(effective.get(known.name));
-        let value = value.map_or(known.default, String::as_str);
-        lines.push(property(known.name, value, known.reach == Reach::Session, type_name(known.ty)));
+        let value = known::shown(known.name, value.map_or(known.default, String::as_str));
+        lines.push(property(known.name, &value, known.reach == Reach::Session, type_name(known.ty)));
     }
-    others.extend(config.settings.iter().map(|(name, s)| (name.clone(), s.value.clone())));
+    let mut others = effective;
+    let set = config.settings.iter();
+    others.extend(set.map(|(name, s)| (name.clone(), known::shown(name, &s.value).into_owned())));
     others.retain(|name, _| known::find(name).is_none());
     lines.extend(others.iter().map(|(name, value)| property(name, value, false, "STRING")));
     let overwritten: Vec<&String> = session
@@ -177,6 +178,7 @@ pub fn properties(api: &dyn Api, config: &Config, session: &Properties, statemen
     entity("properties", statement, members)
 }
 
+/// `value`: as it may be shown.
 fn property(name: &str, value: &str, editable: bool, ty: &str) -> Value {
     let scope = if name.starts_with("ksql.") || name.starts_with("millrace.") {
         "KSQL"
@@ -186,7 +188,7 @@ fn property(name: &str, value: &str, editable: bool, ty: &str) -> Value {
     json!({
         "name": name,
         "scope": scope,
-        "value": known::shown(name, value),
+        "value": value,
         "editable": editable,
         "level": if editable { "QUERY" } else { "SERVER" },
         "type": ty,
@@ -250,10 +252,13 @@ mod tests {
             Some("x.PlainLoginModule required username=\"u\" password=\"hunter2\";"),
         );
         builder.flag("ssl.keystore.password", Some("hunter2"));
+        builder.flag("some.interceptor.setting", Some("hunter2"));
+        builder.flag("ksql.schema.registry.url", Some("http://u:hunter2@127.0.0.1:1"));
         let config = builder.build().unwrap();
         let api = crate::testing::FakeApi::new();
         let text = properties(api.as_ref(), &config, &Properties::new(), "").to_string();
         assert!(!text.contains("hunter2") && text.contains("[hidden]"));
+        assert!(text.contains("http://[hidden]@127.0.0.1:1"), "{text}");
     }
 
     #[test]
