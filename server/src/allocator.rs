@@ -3,6 +3,8 @@
 //! third of the process. By itself glibc also learns, from the first large block that is freed, to
 //! cut such blocks out of its arenas; tables that double then leave holes that nothing fits in.
 
+use crate::terminal::errln;
+
 /// Arenas of the process.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const ARENAS_MAX: libc::c_int = 2;
@@ -25,7 +27,7 @@ pub fn keep_small() {
     for (what, parameter, value) in settings {
         // SAFETY: `mallopt` only sets a number of the allocator, and no other thread runs yet.
         if unsafe { libc::mallopt(parameter, value) } == 0 {
-            eprintln!("the C library takes no setting of {what}: it will need more memory");
+            errln!("the C library takes no setting of {what}: it will need more memory");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The `millrace` binary: the ksqlDB REST API, the CLI, the demo. The engine is reached through
 //! [`millrace_engine::api::Api`] only; `wiring` makes one.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod allocator;
 mod args;
 pub mod cli;
@@ -13,6 +15,7 @@ mod load;
 pub mod rows;
 pub mod serve;
 pub mod statements;
+mod terminal;
 #[cfg(test)]
 mod testing;
 pub mod wiring;
@@ -52,5 +55,7 @@ fn start_logging(default: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colours)
+        // Else a line that nobody reads is told on the standard error, by a panic.
+        .log_internal_errors(false)
         .init();
 }

@@ -13,6 +13,7 @@ use crate::config::{Config, ConfigBuilder};
 use crate::http;
 use crate::http::state::Server;
 use crate::limits;
+use crate::terminal::{errln, outln};
 use crate::wiring::start_engine;
 
 /// Threads of the HTTP side; the engine has its own.
@@ -31,7 +32,7 @@ pub fn run(args: &ServerArgs) -> u8 {
     match outcome {
         Ok(()) => exit::FINE,
         Err(e) => {
-            eprintln!("error: {e}");
+            errln!("error: {e}");
             exit::FAILED
         }
     }
@@ -75,10 +76,10 @@ async fn serve(mut config: Config) -> Result<(), String> {
     let address = local_address(&listener)?;
     config.listen = address.to_string();
     let api = engine(&config).await?;
-    println!("{}", started(&config, address));
+    outln!("{}", started(&config, address));
     let server = Server::new(Arc::clone(&api), config, address.to_string());
     http::serve(listener, server, stop_signal()).await;
-    println!("shutting down");
+    outln!("shutting down");
     shutdown(api).await;
     Ok(())
 }

@@ -12,6 +12,7 @@ use rustyline::{Config, Editor, Helper};
 
 use super::shell::{Ended, Shell};
 use super::split::{split, words};
+use crate::terminal::{errln, outln};
 
 const HISTORY_LINES_MAX: usize = 5000;
 const PROMPT: &str = "millrace> ";
@@ -38,7 +39,7 @@ pub fn run(shell: &mut Shell) -> Result<(), String> {
                     break;
                 }
             }
-            Err(ReadlineError::Interrupted) => println!("(Ctrl-D or 'exit' leaves)"),
+            Err(ReadlineError::Interrupted) => outln!("(Ctrl-D or 'exit' leaves)"),
             Err(ReadlineError::Eof) => break,
             Err(e) => return Err(format!("cannot read the terminal: {e}")),
         }
@@ -46,7 +47,7 @@ pub fn run(shell: &mut Shell) -> Result<(), String> {
     if let Some(file) = &history
         && let Err(e) = editor.save_history(file)
     {
-        eprintln!("cannot save the history to {}: {e}", file.display());
+        errln!("cannot save the history to {}: {e}", file.display());
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod table;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
+use crate::terminal::errln;
 use client::Client;
 use rows::Output;
 use shell::{Ended, Shell};
@@ -90,7 +91,7 @@ fn script(args: &CliArgs) -> Result<Option<String>, String> {
 }
 
 fn fail(message: &str) -> u8 {
-    eprintln!("error: {message}");
+    errln!("error: {message}");
     exit::FAILED
 }
 

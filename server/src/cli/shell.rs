@@ -9,11 +9,14 @@ use super::client::{Client, ClientError};
 use super::render;
 use super::rows::{Element, Output, RowPrinter};
 use super::split::{split, words};
+use crate::terminal::{errln, out, outln};
 
 /// Scripts may run scripts, this deep.
 const SCRIPT_DEPTH_MAX: usize = 10;
 /// Width when the output is no terminal.
 const WIDTH_DEFAULT: usize = 100;
+/// Height of a terminal that does not tell it.
+const HEIGHT_DEFAULT: usize = 24;
 
 /// How a statement ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +65,11 @@ impl Shell {
                 let info = &info["KsqlServerInfo"];
                 let text = |name: &str| info[name].as_str().unwrap_or("?").to_string();
                 let (version, service) = (text("version"), text("ksqlServiceId"));
-                println!("Server {version} at {}, service {service}", self.client.url());
+                outln!("Server {version} at {}, service {service}", self.client.url());
             }
-            Err(e) => println!("WARNING: {}", e.message()),
+            Err(e) => outln!("WARNING: {}", e.message()),
         }
-        println!("Type 'help' for help, 'exit' to leave. Statements end with ';'.");
+        outln!("Type 'help' for help, 'exit' to leave. Statements end with ';'.");
     }
 
     /// Runs every statement of `text` until one fails. A rest without `;` runs too.
@@ -95,7 +98,7 @@ impl Shell {
         match (word(0), word(1)) {
             ("", _) => Ended::Fine,
             ("HELP", _) => {
-                print!("{HELP}");
+                out!("{HELP}");
                 Ended::Fine
             }
             ("EXIT" | "QUIT", "") => Ended::Exit,
@@ -116,19 +119,19 @@ impl Shell {
             "JSON" => Output::Json,
             "TABULAR" => Output::Tabular,
             "" => {
-                println!("Current output format: {:?}", self.output);
+                outln!("Current output format: {:?}", self.output);
                 return Ended::Fine;
             }
             _ => return failed("OUTPUT takes JSON or TABULAR"),
         };
-        println!("Output format set to {format}");
+        outln!("Output format set to {format}");
         Ended::Fine
     }
 
     fn server(&mut self, statement: &str) -> Ended {
         let url = statement.split_whitespace().nth(1).unwrap_or_default().trim_end_matches(';');
         if url.is_empty() {
-            println!("{}", self.client.url());
+            outln!("{}", self.client.url());
             return Ended::Fine;
         }
         match Client::new(url.trim_matches('\'')) {
@@ -161,7 +164,7 @@ impl Shell {
         }
         let old = self.properties.insert(name.clone(), json!(value));
         let old = old.as_ref().and_then(Value::as_str).map(|o| format!(" from '{o}'"));
-        println!("Set property '{name}'{} to '{value}'.", old.unwrap_or_default());
+        outln!("Set property '{name}'{} to '{value}'.", old.unwrap_or_default());
         Ended::Fine
     }
 
@@ -169,7 +172,7 @@ impl Shell {
         let [name] = literals else { return failed("write UNSET 'name';") };
         match self.properties.remove(name) {
             Some(old) => {
-                println!("Unset property '{name}' (it was {old}).");
+                outln!("Unset property '{name}' (it was {old}).");
                 Ended::Fine
             }
             None => failed(&format!("property '{name}' is not set in this session")),
@@ -205,8 +208,8 @@ impl Shell {
                         self.sequence = self.sequence.max(sequence);
                     }
                     match self.output {
-                        Output::Json => print!("{}", render::pretty(entity)),
-                        Output::Tabular => print!("{}", render::entity(entity, width())),
+                        Output::Json => out!("{}", render::pretty(entity)),
+                        Output::Tabular => out!("{}", render::entity(entity, width())),
                     }
                 }
                 Ended::Fine
@@ -247,7 +250,7 @@ impl Shell {
             Some(Ok(())) => Ended::Fine,
             Some(Err(e)) => report(&e),
             None => {
-                println!("\nQuery terminated");
+                outln!("\nQuery terminated");
                 Ended::Cancelled
             }
         }
@@ -275,12 +278,12 @@ async fn cancellable<T>(work: impl Future<Output = T>) -> Option<T> {
 }
 
 fn failed(message: &str) -> Ended {
-    eprintln!("error: {message}");
+    errln!("error: {message}");
     Ended::Failed
 }
 
 fn report(error: &ClientError) -> Ended {
-    eprintln!("error: {}", error.message());
+    errln!("error: {}", error.message());
     match error {
         ClientError::Unreachable(_) => Ended::Unreachable,
         ClientError::Refused { .. } => Ended::Failed,
@@ -329,14 +332,20 @@ pub fn percent(text: &str) -> String {
 pub fn width() -> usize {
     let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let asked = asked.filter(|_| !std::io::stdout().is_terminal());
-    asked.or_else(terminal_width).unwrap_or(WIDTH_DEFAULT)
+    asked.or_else(|| Some(terminal_size()?.0)).unwrap_or(WIDTH_DEFAULT)
 }
 
-fn terminal_width() -> Option<usize> {
+/// Height of the terminal in rows.
+pub fn height() -> usize {
+    terminal_size().map(|(_, rows)| rows).filter(|rows| *rows > 0).unwrap_or(HEIGHT_DEFAULT)
+}
+
+/// Columns and rows; a terminal that tells no columns is none.
+fn terminal_size() -> Option<(usize, usize)> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCGWINSZ writes one winsize into the struct that is passed, and nothing else.
     let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) };
-    (done == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+    (done == 0 && size.ws_col > 0).then_some((usize::from(size.ws_col), usize::from(size.ws_row)))
 }
 
 const HELP: &str = "

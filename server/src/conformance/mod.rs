@@ -23,6 +23,7 @@ mod tool;
 use std::path::PathBuf;
 
 use crate::cli::exit;
+use crate::terminal::{errln, outln};
 use known::Known;
 pub use run::{Suites, run_all};
 
@@ -80,7 +81,7 @@ pub fn run(args: &TestArgs) -> u8 {
         Ok(true) => exit::FINE,
         Ok(false) => exit::FAILED,
         Err(why) => {
-            eprintln!("error: {why}");
+            errln!("error: {why}");
             exit::FAILED
         }
     }
@@ -112,20 +113,20 @@ fn try_run(args: &TestArgs) -> Result<bool, String> {
             let text = known.updated(&report, partial).to_text();
             let written = std::fs::write(path, text);
             written.map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-            println!("{}", report.summary());
+            outln!("{}", report.summary());
             return Ok(true);
         }
         let drift = known.drift(&report, partial);
-        drift.lines().iter().for_each(|line| println!("{line}"));
-        println!("{}", report.summary());
+        drift.lines().iter().for_each(|line| outln!("{line}"));
+        outln!("{}", report.summary());
         return Ok(drift.is_empty());
     }
     for (name, why) in report.failures() {
         match args.quiet {
-            true => println!("FAILED {name}: {}", why.lines().next().unwrap_or_default()),
-            false => println!("FAILED {name}\n  {}\n", why.replace('\n', "\n  ")),
+            true => outln!("FAILED {name}: {}", why.lines().next().unwrap_or_default()),
+            false => outln!("FAILED {name}\n  {}\n", why.replace('\n', "\n  ")),
         }
     }
-    println!("{}", report.summary());
+    outln!("{}", report.summary());
     Ok(report.counts().1 == 0)
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::case::{self, Case, TestRecord};
 use super::query_case::{self, Verdict};
 use crate::cli::exit;
+use crate::terminal::{errln, outln};
 
 /// The three files.
 #[derive(Debug, Default, clap::Args)]
@@ -36,17 +37,17 @@ pub fn run(sql: &Path, output: &Path, input: Option<&Path>) -> u8 {
     let case = match read(sql, output, input) {
         Ok(case) => case,
         Err((file, why)) => {
-            eprintln!("Invalid arguments: File name: {} Message: {why}", file.display());
+            errln!("Invalid arguments: File name: {} Message: {why}", file.display());
             return exit::FAILED;
         }
     };
     match query_case::run(&case) {
         Verdict::Passed => {
-            println!("\t >>> Test passed!");
+            outln!("\t >>> Test passed!");
             exit::FINE
         }
         Verdict::Failed(why) | Verdict::NotApplicable(why) => {
-            eprintln!("\t>>>>> Test failed: {why}");
+            errln!("\t>>>>> Test failed: {why}");
             exit::FAILED
         }
     }

@@ -1,6 +1,7 @@
 //! `millrace demo`: a week of flights, replayed through the embedded log or a Kafka.
 
 mod feed;
+mod frame;
 mod screen;
 mod sinks;
 
@@ -21,6 +22,7 @@ use crate::http;
 use crate::http::state::Server;
 use crate::serve;
 use crate::statements::{self, Session};
+use crate::terminal::{errln, outln};
 use feed::Event;
 use screen::{Progress, Screen};
 use sinks::Target;
@@ -80,7 +82,7 @@ pub fn run(args: &DemoArgs) -> u8 {
     match outcome {
         Ok(()) => exit::FINE,
         Err(e) => {
-            eprintln!("error: {e}");
+            errln!("error: {e}");
             exit::FAILED
         }
     }
@@ -119,7 +121,7 @@ async fn demo(args: &DemoArgs, mut config: Config, targets: Vec<Target>) -> Resu
             let replayed = replay(&server, &targets, pace, &stopped);
             if replayed.is_ok() && !stopped.load(Ordering::Acquire) {
                 let further = sinks::next_steps(server.api.as_ref(), &targets);
-                println!("{}", next_steps(&url, &further));
+                outln!("{}", next_steps(&url, &further));
             }
             replayed
         })
@@ -135,7 +137,7 @@ async fn demo(args: &DemoArgs, mut config: Config, targets: Vec<Target>) -> Resu
     };
     stopped.store(true, Ordering::Release);
     abort.abort();
-    println!("\nshutting down");
+    outln!("\nshutting down");
     serve::shutdown(api).await;
     outcome
 }
@@ -168,7 +170,7 @@ fn replay(
     }
     sinks::create(server, targets)?;
     if found && !screen::pull(api, "SELECT flights FROM airline_delays;").is_empty() {
-        println!("Found the state of an earlier run: nothing is replayed again.");
+        outln!("Found the state of an earlier run: nothing is replayed again.");
         return Ok(());
     }
     let mut screen = Screen::new();

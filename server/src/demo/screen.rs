@@ -1,25 +1,22 @@
 //! What the demo shows: tables that change, and a progress line. A terminal is redrawn in place;
 //! anything else gets a line now and then, and the tables once at the end.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use chrono::DateTime;
 use millrace_engine::api::{Api, Properties};
 
-use crate::cli::shell::width;
-use crate::cli::table::draw;
+use super::frame::{Size, Status, Table, frame};
+use crate::cli::shell::{height, width};
 use crate::rows::write_value;
+use crate::terminal::{out, outln};
 
 /// Without a terminal: time between two lines.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
-/// Hours of `hourly_departures` that fit on a screen.
-const HOURS_SHOWN: i64 = 4;
-/// Rows of `airline_delays` that fit.
-const AIRLINES_SHOWN: usize = 8;
-const HOUR_MS: i64 = 3_600_000;
-const PROGRESS_CELLS: usize = 30;
+/// Without a terminal: how much of the tables is written at the end.
+const PLAIN_ROWS: usize = 40;
 
 /// How far the replay is.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +39,7 @@ impl Screen {
     pub fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
         if terminal {
-            print!("\x1b[2J");
+            out!("\x1b[2J");
         }
         Screen { terminal, drawn: None, first_window: None, started: Instant::now() }
     }
@@ -53,64 +50,69 @@ impl Screen {
         if self.first_window.is_none() && !hours.is_empty() {
             self.first_window = Some(self.started.elapsed());
         }
-        let line = self.progress_line(progress);
+        let status = self.status(progress);
         if self.terminal {
-            let frame = format!("{}\n{line}\n", tables(api, &hours)).replace('\n', "\x1b[K\n");
-            print!("\x1b[H{frame}\x1b[J");
+            let size = Size { rows: height(), columns: width() };
+            let lines = frame(size, &tables(api, hours), &status);
+            let lines: Vec<String> = lines.iter().map(|line| format!("{line}\x1b[K\n")).collect();
+            out!("\x1b[H{}\x1b[J", lines.concat());
         } else if last {
-            println!("{}\n{line}", tables(api, &hours));
+            let size = Size { rows: PLAIN_ROWS, columns: width() };
+            outln!("{}", frame(size, &tables(api, hours), &status).join("\n"));
         } else if self.drawn.is_none_or(|at| at.elapsed() >= PLAIN_INTERVAL) {
-            println!("{line}");
+            let Status { time, sent, total, notes } = status;
+            outln!("{time} {sent} of {total} records, {notes}");
             self.drawn = Some(Instant::now());
         }
-        let _ = std::io::stdout().flush();
     }
 
-    fn progress_line(&self, progress: Progress) -> String {
-        let share = progress.sent * PROGRESS_CELLS / progress.total.max(1);
-        let bar = "#".repeat(share) + &".".repeat(PROGRESS_CELLS - share.min(PROGRESS_CELLS));
+    fn status(&self, progress: Progress) -> Status {
         let first = self.first_window.map_or("no window yet".to_string(), |after| {
             format!("first window after {:.1} s", after.as_secs_f64())
         });
         let memory = memory_mib().map_or(String::new(), |mib| format!(", {mib} MiB of memory"));
-        format!(
-            "{} UTC [{bar}] {} of {} records, {first}{memory}",
-            time(progress.now_ms, "%a %Y-%m-%d %H:%M"),
-            progress.sent,
-            progress.total,
-        )
+        Status {
+            time: format!("{} UTC", time(progress.now_ms, "%a %Y-%m-%d %H:%M")),
+            sent: progress.sent,
+            total: progress.total,
+            notes: format!("{first}{memory}"),
+        }
     }
 }
 
-fn tables(api: &dyn Api, hours: &[Vec<String>]) -> String {
+fn tables(api: &dyn Api, hours: Vec<Vec<String>>) -> Vec<Table> {
     let sql = "SELECT airline, flights, mean_delay_min FROM airline_delays;";
     let mut airlines = pull(api, sql);
     airlines.sort_by_key(|row| std::cmp::Reverse(number(row.get(1))));
-    airlines.truncate(AIRLINES_SHOWN);
     airlines.iter_mut().for_each(|row| round(row, 2));
     let sql = "SELECT origin, landed, mean_arrival_delay_min FROM landings;";
     let mut landings = pull(api, sql);
     landings.sort();
     landings.iter_mut().for_each(|row| round(row, 2));
-    let width = width();
-    format!(
-        "Flights out of New York, 1 to 7 January 2013\n\n\
-         HOURLY_DEPARTURES: departures, tumbling windows of one hour\n{}\n\
-         AIRLINE_DELAYS: departures joined with airlines\n{}\n\
-         LANDINGS: departures joined with arrivals within 12 hours\n{}",
-        draw(&["Origin", "Hour (UTC)", "Flights", "Mean delay (min)"], hours, width),
-        draw(&["Airline", "Flights", "Mean delay (min)"], &airlines, width),
-        draw(&["Origin", "Landed", "Mean arrival delay (min)"], &landings, width),
-    )
+    vec![
+        Table {
+            title: "HOURLY_DEPARTURES: departures, tumbling windows of one hour",
+            names: &["Origin", "Hour (UTC)", "Flights", "Mean delay (min)"],
+            rows: hours,
+        },
+        Table {
+            title: "AIRLINE_DELAYS: departures joined with airlines",
+            names: &["Airline", "Flights", "Mean delay (min)"],
+            rows: airlines,
+        },
+        Table {
+            title: "LANDINGS: departures joined with arrivals within 12 hours",
+            names: &["Origin", "Landed", "Mean arrival delay (min)"],
+            rows: landings,
+        },
+    ]
 }
 
-/// The newest hours that have a window, newest first. The replay runs far ahead of what an hour of
-/// it takes to be committed, so the hours are those of the result and not of the replay.
+/// The hours that have a window, newest first. The replay runs far ahead of what an hour of it takes
+/// to be committed, so the hours are those of the result and not of the replay.
 fn hourly(api: &dyn Api) -> Vec<Vec<String>> {
     let sql = "SELECT origin, WINDOWSTART, flights, mean_delay_min FROM hourly_departures;";
     let mut rows = pull(api, sql);
-    let newest = rows.iter().map(|row| number(row.get(1))).max().unwrap_or_default();
-    rows.retain(|row| number(row.get(1)) > newest - HOURS_SHOWN * HOUR_MS);
     rows.sort_by_key(|row| (std::cmp::Reverse(number(row.get(1))), row.first().cloned()));
     for row in &mut rows {
         round(row, 3);

@@ -6,6 +6,7 @@ use serde_json::{Map, json};
 
 use crate::http::state::Server;
 use crate::statements::{self, Session};
+use crate::terminal::outln;
 
 /// Tables of `flights.sql` that are shown there.
 const TABLES: [&str; 3] = ["hourly_departures", "airline_delays", "landings"];
@@ -64,7 +65,7 @@ pub fn create(server: &Server, targets: &[Target]) -> Result<(), String> {
             let session = session.map_err(|e| e.message)?;
             // Shown when it was taken: a URL with a password in it is not.
             statements::run(server, &sql, session).map_err(|e| e.message)?;
-            println!("{sql}");
+            outln!("{sql}");
         }
     }
     Ok(())

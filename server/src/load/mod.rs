@@ -15,6 +15,7 @@ use crate::cli::shell::percent;
 use crate::http::records::{self, KeyFormat, LoadOptions};
 use crate::limits;
 use crate::serve;
+use crate::terminal::{errln, outln};
 use millrace_engine::log::LogError;
 
 /// Lines of one request.
@@ -58,11 +59,11 @@ pub fn run(args: &LoadArgs) -> u8 {
     };
     match loaded {
         Ok(records) => {
-            println!("{records} records written to topic {}", args.topic);
+            outln!("{records} records written to topic {}", args.topic);
             exit::FINE
         }
         Err(failure) => {
-            eprintln!("error: {}", failure.message);
+            errln!("error: {}", failure.message);
             failure.code
         }
     }
