@@ -1,6 +1,6 @@
 -- A week of flights out of New York City: the sources, and what is computed from them.
 -- The time of a record is when the flight left (or should have left, when it was cancelled) or
--- landed; the replay sets it.
+-- landed; the replay sets it. A broker deletes by that time: RETENTION_MS keeps what is of 2013.
 
 CREATE STREAM departures (
     flight_id STRING KEY,
@@ -14,7 +14,7 @@ CREATE STREAM departures (
     delay_min INTEGER,
     distance_mi INTEGER,
     cancelled BOOLEAN
-  ) WITH (KAFKA_TOPIC = 'departures', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
+  ) WITH (KAFKA_TOPIC = 'departures', PARTITIONS = 2, VALUE_FORMAT = 'JSON', RETENTION_MS = -1);
 
 CREATE STREAM arrivals (
     flight_id STRING KEY,
@@ -22,7 +22,7 @@ CREATE STREAM arrivals (
     arrived TIMESTAMP,
     delay_min INTEGER,
     air_time_min INTEGER
-  ) WITH (KAFKA_TOPIC = 'arrivals', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
+  ) WITH (KAFKA_TOPIC = 'arrivals', PARTITIONS = 2, VALUE_FORMAT = 'JSON', RETENTION_MS = -1);
 
 CREATE TABLE airlines (
     carrier STRING PRIMARY KEY,
