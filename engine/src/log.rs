@@ -54,6 +54,11 @@ pub trait Log: Send + Sync {
     /// Publishes positions for people and tools, best effort and outside of transactions.
     fn publish_lag(&self, group: &str, at: &[(Tp, Offset)]);
 
+    /// The id of the cluster, as soon as it is known. Does not wait.
+    fn cluster_id(&self) -> Option<String> {
+        None
+    }
+
     /// Where the log is, for messages.
     fn place(&self) -> String {
         "the embedded log".to_owned()
@@ -443,6 +448,9 @@ pub enum LogError {
 pub enum EnsureError {
     #[error("topic {topic} exists and differs: {}", differences.join("; "))]
     Differs { topic: String, differences: Vec<String> },
+    /// The cluster does not make such topics, e.g. with more replicas than it has brokers.
+    #[error("topic {topic} cannot be made: {reason}")]
+    Refused { topic: String, reason: String },
     #[error(transparent)]
     Log(#[from] LogError),
 }

@@ -99,7 +99,7 @@ fn open_log(config: &Config, cores: usize) -> Result<(Arc<dyn Log>, u32, String)
                 kafka.set(name, value).map_err(|e| e.to_string())?;
             }
             let log = KafkaLog::connect(kafka).map_err(|e| e.to_string())?;
-            Ok((log, KAFKA_LANES_DEFAULT, "kafka".to_owned()))
+            Ok((log, KAFKA_LANES_DEFAULT, String::new()))
         }
     }
 }

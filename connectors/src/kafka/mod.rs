@@ -4,10 +4,12 @@
 //! ends of a transaction, `deliveries` what was acknowledged), `append` writes outside of lanes,
 //! `members` shares out slots, `topics` and `admin` ask and change the cluster, `watch` notices
 //! what others change, `requests` makes blocking requests poll-style, `native`, `queue`,
-//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `leaders` mends one of its faults.
+//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `leaders` mends one of its faults,
+//! `chatter` shortens its log.
 
 mod admin;
 mod append;
+mod chatter;
 mod config;
 mod consumer;
 mod deliveries;
@@ -178,6 +180,10 @@ impl Log for KafkaLog {
 
     fn wake(&self) {
         self.inner.signal.raise();
+    }
+
+    fn cluster_id(&self) -> Option<String> {
+        self.inner.admin.client.cluster_id()
     }
 
     fn place(&self) -> String {

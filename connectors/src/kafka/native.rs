@@ -2,10 +2,14 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
+use std::time::Instant;
 
 use millrace_engine::log::LogError;
+use parking_lot::Mutex;
 use rdkafka_sys as sys;
 use sys::rd_kafka_resp_err_t as Resp;
+
+use super::chatter::Chatter;
 
 /// librdkafka's error codes that somebody here branches on. Kept as numbers: a newer broker may
 /// send one that the binding's enum does not know.
@@ -29,6 +33,10 @@ pub(super) mod code {
     pub const UNKNOWN_TOPIC: i32 = Resp::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32;
     pub const UNKNOWN_TOPIC_ID: i32 = Resp::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID as i32;
     pub const TOPIC_EXISTS: i32 = Resp::RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS as i32;
+    pub const BAD_REPLICAS: i32 = Resp::RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR as i32;
+    pub const BAD_PARTITIONS: i32 = Resp::RD_KAFKA_RESP_ERR_INVALID_PARTITIONS as i32;
+    pub const BAD_CONFIG: i32 = Resp::RD_KAFKA_RESP_ERR_INVALID_CONFIG as i32;
+    pub const POLICY: i32 = Resp::RD_KAFKA_RESP_ERR_POLICY_VIOLATION as i32;
     pub const TOPIC_DENIED: i32 = Resp::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
     pub const GROUP_DENIED: i32 = Resp::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED as i32;
     pub const CLUSTER_DENIED: i32 = Resp::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED as i32;
@@ -267,6 +275,20 @@ impl Client {
         }
     }
 
+    /// The id of the cluster, once a broker has told it.
+    pub fn cluster_id(&self) -> Option<String> {
+        // SAFETY: the client is alive; the text ends with a zero, is copied and given back once.
+        unsafe {
+            let id = sys::rd_kafka_clusterid(self.ptr(), 0);
+            if id.is_null() {
+                return None;
+            }
+            let owned = text(id);
+            sys::rd_kafka_mem_free(self.ptr(), id.cast());
+            Some(owned)
+        }
+    }
+
     /// The error that ended this client, if there was one.
     pub fn fatal(&self) -> Option<NativeError> {
         let mut buffer = [0 as c_char; ERROR_BYTES];
@@ -433,6 +455,9 @@ unsafe extern "C" fn on_rebalance(
     }
 }
 
+/// Of all clients of the process.
+static CHATTER: Mutex<Chatter> = Mutex::new(Chatter::new());
+
 unsafe extern "C" fn on_log(
     rk: *const sys::rd_kafka_t,
     level: c_int,
@@ -449,9 +474,15 @@ unsafe extern "C" fn on_log(
         unsafe { callbacks(sys::rd_kafka_opaque(rk)).logged(&facility, &message) };
     }
     // Syslog levels; a lost connection is normal in a cluster that restarts, so errors only warn.
-    match level {
-        0..=4 => tracing::warn!(target: "librdkafka", client, facility, "{message}"),
-        5..=6 => tracing::info!(target: "librdkafka", client, facility, "{message}"),
-        _ => tracing::debug!(target: "librdkafka", client, facility, "{message}"),
+    let shown = match level {
+        0..=2 => Some(0),
+        3..=4 => CHATTER.lock().admit(Instant::now()),
+        _ => None,
+    };
+    match shown {
+        Some(left_out) => {
+            tracing::warn!(target: "librdkafka", client, facility, left_out, "{message}");
+        }
+        None => tracing::debug!(target: "librdkafka", client, facility, "{message}"),
     }
 }

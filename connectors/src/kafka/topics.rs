@@ -44,7 +44,12 @@ pub(super) fn ensure_now(inner: &Inner, spec: &TopicSpec) -> Result<TopicInfo, E
     if let Some(found) = inner.describe_now(&spec.name)? {
         return compare(spec, found);
     }
-    let is_new = inner.admin.create(spec).map_err(failed)?;
+    let refused =
+        |e: &NativeError| EnsureError::Refused { topic: spec.name.clone(), reason: e.text.clone() };
+    let is_new = inner.admin.create(spec).map_err(|e| match e.code {
+        code::BAD_REPLICAS | code::BAD_PARTITIONS | code::BAD_CONFIG | code::POLICY => refused(&e),
+        _ => EnsureError::Log(failed(e)),
+    })?;
     inner.admin.await_topic(&spec.name).map_err(failed)?;
     let found = inner.describe_now(&spec.name)?;
     let found = found.ok_or_else(|| LogError::Gone(spec.name.clone()))?;

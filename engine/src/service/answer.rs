@@ -155,7 +155,12 @@ impl Api for Service {
 
     fn identity(&self) -> Identity {
         Identity {
-            cluster_id: self.inner.config.cluster_id.clone(),
+            cluster_id: self
+                .inner
+                .seams
+                .log
+                .cluster_id()
+                .unwrap_or_else(|| self.inner.config.cluster_id.clone()),
             service_id: self.inner.config.service_id.clone(),
             version: self.inner.config.version.clone(),
         }

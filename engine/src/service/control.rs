@@ -14,7 +14,7 @@ use crate::service::command_log::{CommandReader, wait};
 use crate::service::share::Share;
 use crate::service::{Booted, Inner, Service, apply, boot, facts_check};
 
-/// Pause between tries to reach the log at start, and how often the message is repeated.
+/// Pause between tries to reach the log at start.
 const BOOT_PAUSE: Duration = Duration::from_secs(2);
 /// Longest sleep between two rounds.
 const ROUND: Duration = Duration::from_millis(20);
@@ -24,8 +24,11 @@ pub(super) fn run(inner: &Arc<Inner>) {
     while !inner.stopping() && inner.booted.get().is_none() {
         if let Err(error) = boot::await_log(inner).and_then(|()| boot::boot(inner)) {
             let place = inner.seams.log.place();
-            tracing::warn!("cannot start on {place}: {error}; trying again");
-            inner.troubles.lock().insert("boot", format!("{place}: {error}"));
+            let why = format!("{place}: {error}");
+            let before = inner.troubles.lock().insert("boot", why.clone());
+            if before.as_ref() != Some(&why) {
+                tracing::warn!("cannot start on {why}; trying again until it can");
+            }
             pause(inner, BOOT_PAUSE);
         }
     }
@@ -110,7 +113,10 @@ impl Control {
                     let what = "queries wait, and go on when it answers again";
                     self.inner.trouble("log", format!("{place} does not answer: {why}; {what}"));
                 }
-                LogEvent::Up => self.inner.no_trouble("log"),
+                LogEvent::Up => {
+                    tracing::info!("{} answers again: queries go on", self.inner.seams.log.place());
+                    self.inner.no_trouble("log");
+                }
                 LogEvent::TopicGone(topic) | LogEvent::TopicReplaced { old: topic, .. } => {
                     facts_check::topic_changed(&self.inner, topic, None);
                 }

@@ -9,7 +9,7 @@ use millrace_sql::analyze::{
 };
 use millrace_sql::ast::Statement;
 use millrace_sql::catalog::{Catalog, Source, SourceKind};
-use millrace_sql::error::SqlError;
+use millrace_sql::error::{Span, SqlError};
 use millrace_sql::parser;
 
 use crate::api::{ApiError, ApiResult, Executed, Properties};
@@ -271,12 +271,22 @@ impl Inner {
         let found = found.map_err(|e| ApiError::Engine(EngineError::Log(e)))?;
         source.partitions = match (&found, &new.create_topic) {
             (Some(topic), Some(wish)) if topic.partitions != wish.partitions => {
-                return Err(ApiError::Engine(EngineError::User(format!(
+                let message = format!(
                     "A Kafka topic with the name '{}' already exists, with different \
                      partition/replica configuration than required. KSQL expects {} partitions \
                      (topic has {})",
                     source.topic, wish.partitions, topic.partitions
-                ))));
+                );
+                let hint = format!(
+                    "leave PARTITIONS out, or say {}; or use another KAFKA_TOPIC",
+                    topic.partitions
+                );
+                let error = SqlError::invalid(message).hint(hint);
+                let error = match place_of(&source.sql, "PARTITIONS") {
+                    Some(place) => error.at(place),
+                    None => error,
+                };
+                return Err(ApiError::Statement { sql: source.sql, error });
             }
             (Some(topic), _) => topic.partitions,
             (None, Some(wish)) => {
@@ -467,4 +477,10 @@ fn nothing(message: String) -> Executed {
 fn not_distributed(sql: &str) -> ApiError {
     let error = SqlError::invalid("this statement is not run on all nodes");
     ApiError::Statement { sql: sql.to_owned(), error }
+}
+
+/// Where a property stands in the WITH clause of a statement that ends with one.
+fn place_of(sql: &str, property: &str) -> Option<Span> {
+    let start = sql.to_ascii_uppercase().rfind(property)?;
+    Some(Span::new(start, start + property.len()))
 }

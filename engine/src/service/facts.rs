@@ -13,6 +13,7 @@ use crate::log::{Cleanup, EnsureError, Log, TopicInfo, TopicSpec};
 use crate::names::Names;
 use crate::query::QueryDef;
 use crate::service::command_log::wait;
+use crate::service::words::source_word;
 use crate::state::Shape;
 use crate::topology::{Input, Output, Topology};
 
@@ -85,9 +86,13 @@ impl FactFinder<'_> {
             let info = describe(self.log, &source.topic)?;
             if info.partitions != source.partitions {
                 return Err(EngineError::User(format!(
-                    "topic {} of {} has {} partitions now, not the {} it was created with; \
-                     DROP {0} and create it again",
-                    source.topic, source.name, info.partitions, source.partitions
+                    "topic {} of {} has {} partitions now, not the {} it was created with\n\
+                     hint: DROP {} {1} and create it again",
+                    source.topic,
+                    source.name,
+                    info.partitions,
+                    source.partitions,
+                    source_word(source.kind)
                 )));
             }
             if info.cleanup == Cleanup::Delete {
@@ -284,7 +289,11 @@ pub fn ensure(log: &dyn Log, spec: &TopicSpec) -> Result<TopicInfo> {
         Ok(info) => Ok(info),
         Err(EnsureError::Log(error)) => Err(EngineError::Log(error)),
         Err(error @ EnsureError::Differs { .. }) => Err(EngineError::User(format!(
-            "{error}; use another KAFKA_TOPIC, or settings that agree with the topic"
+            "{error}\nhint: use another KAFKA_TOPIC, or settings that agree with the topic"
+        ))),
+        Err(error @ EnsureError::Refused { .. }) => Err(EngineError::User(format!(
+            "{error}\nhint: give PARTITIONS and REPLICAS that the cluster can hold: not more \
+             replicas than it has brokers; REPLICAS=-1 leaves it to the brokers"
         ))),
     }
 }

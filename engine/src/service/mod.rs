@@ -76,7 +76,7 @@ pub struct ServiceConfig {
     pub node: String,
     pub url: String,
     pub version: String,
-    /// Identity of the log's cluster, for `/info`.
+    /// Identity of the log's cluster, for `/info`, while the log itself does not tell one.
     pub cluster_id: String,
     pub limits: Limits,
     /// Settings of the server that statements see, e.g. `auto.offset.reset`.
