@@ -21,16 +21,26 @@ pub struct Client {
 /// A request that brought no usable answer.
 #[derive(Debug, Clone)]
 pub enum ClientError {
-    /// Nobody answers there: exit code 3.
+    /// Nobody answers there.
     Unreachable(String),
-    /// The server refused or failed: exit code 1. The message is the server's.
-    Refused { status: u16, message: String },
+    /// The server refused or failed. Code and message are the server's.
+    Refused { code: Option<u64>, message: String },
 }
 
 impl ClientError {
     pub fn message(&self) -> &str {
         match self {
             ClientError::Unreachable(message) | ClientError::Refused { message, .. } => message,
+        }
+    }
+
+    /// `error 40001: message`; who does not answer has no code.
+    pub fn line(&self) -> String {
+        match self {
+            ClientError::Refused { code: Some(code), message } => {
+                format!("error {code}: {message}")
+            }
+            other => format!("error: {}", other.message()),
         }
     }
 }
@@ -148,7 +158,7 @@ fn refused(status: StatusCode, body: &Value) -> ClientError {
             None => format!("the server answered {status}"),
         },
     };
-    ClientError::Refused { status: status.as_u16(), message }
+    ClientError::Refused { code: body.get("error_code").and_then(Value::as_u64), message }
 }
 
 /// Lines of an answer as they arrive. Dropping it ends the request.
@@ -222,6 +232,20 @@ mod tests {
                 (got, _) => panic!("{url}: {:?}", got.map(|c| c.base)),
             }
         }
+    }
+
+    #[test]
+    fn the_code_is_told() {
+        for (body, expected) in [
+            (r#"{"error_code":40001,"message":"no S\n  x\n  ^"}"#, "error 40001: no S\n  x\n  ^"),
+            (r#"{"message":"no"}"#, "error: no"),
+            (r#""no""#, "error: no"),
+            ("{}", "error: the server answered 400 Bad Request"),
+        ] {
+            let body = serde_json::from_str(body).unwrap();
+            assert_eq!(refused(StatusCode::BAD_REQUEST, &body).line(), expected);
+        }
+        assert_eq!(ClientError::Unreachable("gone".into()).line(), "error: gone");
     }
 
     #[test]

@@ -33,7 +33,10 @@ pub struct RowPrinter {
 pub enum Element {
     More,
     /// The answer failed after its header.
-    Failed(String),
+    Failed {
+        code: Option<u64>,
+        message: String,
+    },
 }
 
 impl RowPrinter {
@@ -63,8 +66,8 @@ impl RowPrinter {
 
     fn element(&mut self, out: &mut dyn Write, element: &Value) -> std::io::Result<Element> {
         if let Some(error) = element.get("errorMessage") {
-            let message = error["message"].as_str().unwrap_or("the query failed");
-            return Ok(Element::Failed(message.to_string()));
+            let message = error["message"].as_str().unwrap_or("the query failed").to_string();
+            return Ok(Element::Failed { code: error["error_code"].as_u64(), message });
         }
         if self.output == Output::Json {
             // One a line, so that scripts can read them.
@@ -229,7 +232,7 @@ mod tests {
         let mut printer = RowPrinter::new(Output::Tabular, 29, true);
         let line = "{\"errorMessage\":{\"message\":\"gone\"}}]";
         let failed = printer.line(&mut Vec::new(), line).unwrap();
-        assert_eq!(failed, Element::Failed("gone".to_string()));
+        assert_eq!(failed, Element::Failed { code: None, message: "gone".to_string() });
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::io::{IsTerminal, Write};
 
 use bytes::Bytes;
+use millrace_sql::error::SqlError;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, ClientError};
 use super::render;
 use super::rows::{Element, Output, RowPrinter};
 use super::split::{split, words};
+use crate::statements::at_name;
 use crate::terminal::{errln, out, outln};
 
 /// Scripts may run scripts, this deep.
@@ -105,7 +107,7 @@ impl Shell {
             ("OUTPUT", format) => self.set_output(format),
             ("SERVER", _) => self.server(statement),
             ("RUN", "SCRIPT") => self.script(literals.first(), depth),
-            ("SET", _) => self.set(&literals),
+            ("SET", _) => self.set(statement, &literals),
             ("UNSET", _) => self.unset(&literals),
             ("DEFINE", name) => self.define_statement(statement, name, literals.first()),
             ("UNDEFINE", _) => self.undefine(statement),
@@ -156,11 +158,17 @@ impl Shell {
         }
     }
 
-    fn set(&mut self, literals: &[String]) -> Ended {
+    fn set(&mut self, statement: &str, literals: &[String]) -> Ended {
         let [name, value] = literals else { return failed("write SET 'name'='value';") };
         let path = format!("/is_valid_property/{}", percent(name));
-        if let Err(e) = self.runtime.block_on(self.client.get(&path)) {
-            return report(&e);
+        match self.runtime.block_on(self.client.get(&path)) {
+            Ok(_) => {}
+            Err(ClientError::Refused { code, message }) => {
+                let hint = "SHOW PROPERTIES lists those that can be set";
+                let error = at_name(statement, name, SqlError::invalid(message).hint(hint));
+                return report(&ClientError::Refused { code, message: error.render(statement) });
+            }
+            Err(e) => return report(&e),
         }
         let old = self.properties.insert(name.clone(), json!(value));
         let old = old.as_ref().and_then(Value::as_str).map(|o| format!(" from '{o}'"));
@@ -236,8 +244,8 @@ impl Shell {
                 };
                 match element {
                     Ok(Element::More) => {}
-                    Ok(Element::Failed(message)) => {
-                        return Err(ClientError::Refused { status: 200, message });
+                    Ok(Element::Failed { code, message }) => {
+                        return Err(ClientError::Refused { code, message });
                     }
                     // Nobody reads any more, e.g. `| head`.
                     Err(_) => return Ok(()),
@@ -283,7 +291,7 @@ fn failed(message: &str) -> Ended {
 }
 
 fn report(error: &ClientError) -> Ended {
-    errln!("error: {}", error.message());
+    errln!("{}", error.line());
     match error {
         ClientError::Unreachable(_) => Ended::Unreachable,
         ClientError::Refused { .. } => Ended::Failed,

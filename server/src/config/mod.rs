@@ -14,6 +14,7 @@ use std::time::Duration;
 use millrace_connectors::olap::OlapConfig;
 use millrace_connectors::registry::RegistryConfig;
 use millrace_engine::api::Properties;
+use millrace_sql::error::SqlError;
 
 use crate::limits;
 use known::{Reach, Ty};
@@ -299,35 +300,34 @@ fn spelled(name: &str) -> String {
 /// value as it is used.
 ///
 /// # Errors
-/// When the name is not one that a session may set, or the value does not fit.
-pub fn check_session(name: &str, value: &str) -> Result<(String, String), String> {
+/// When the name is not one that a session may set, or the value does not fit; with a hint.
+pub fn check_session(name: &str, value: &str) -> Result<(String, String), SqlError> {
     let canonical = known::canonical(name);
     let Some(known) = known::find(canonical) else {
         let near = known::nearest(canonical);
-        let hint = near.map(|n| format!(" Did you mean '{n}'?")).unwrap_or_default();
-        return Err(format!(
-            "Unknown property '{name}'.{hint} SHOW PROPERTIES lists those that can be set."
-        ));
+        let hint = near.map(|n| format!("did you mean '{n}'? ")).unwrap_or_default();
+        return Err(SqlError::invalid(format!("Unknown property '{name}'."))
+            .hint(format!("{hint}SHOW PROPERTIES lists those that can be set")));
     };
     if known.reach == Reach::Server {
         return Err(session_refusal(canonical));
     }
     let value = known.ty.check(value).map_err(|expected| {
-        format!(
-            "Invalid value '{}' for property '{name}': expected {expected}.",
-            known::shown(name, value)
-        )
+        let shown = known::shown(name, value);
+        SqlError::invalid(format!("Invalid value '{shown}' for property '{name}'."))
+            .hint(format!("expected {expected}"))
     })?;
     Ok((canonical.to_string(), value))
 }
 
-fn session_refusal(name: &str) -> String {
-    if name == "commit.interval.ms" {
-        return "Property 'commit.interval.ms' cannot be set for one query: all queries of a lane \
-                share a transaction. Set it in the configuration of the server."
-            .to_string();
-    }
-    format!("Property '{name}' belongs to the server and cannot be set by a request.")
+fn session_refusal(name: &str) -> SqlError {
+    let message = match name {
+        "commit.interval.ms" => "Property 'commit.interval.ms' cannot be set for one query: all \
+                                 queries of a lane share a transaction."
+            .to_string(),
+        _ => format!("Property '{name}' belongs to the server and cannot be set by a request."),
+    };
+    SqlError::invalid(message).hint("set it in the configuration of the server")
 }
 
 /// True for names that `/is_valid_property` accepts.

@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use millrace_engine::api::ApiError;
 use millrace_engine::error::{EngineError, Kind};
 use millrace_engine::log::LogError;
-use millrace_sql::error::{SqlError, SqlErrorKind, line_column};
+use millrace_sql::error::{SqlError, SqlErrorKind};
 use serde_json::{Value, json};
 
 /// ksqlDB's error codes: HTTP status times 100 plus a number.
@@ -112,14 +112,16 @@ impl HttpError {
     }
 }
 
-/// The error with its place in the text. What does not parse is repeated, as ksqlDB does.
+/// The error with its place in the text. The line that does not parse stands behind `Statement: `, as
+/// in ksqlDB.
 fn rendered(sql: &str, error: &SqlError) -> String {
     let rendered = error.render(sql);
-    let (SqlErrorKind::Syntax, Some(span)) = (error.kind, error.span) else { return rendered };
-    let (line, _) = line_column(sql, span.start);
-    let line = sql.lines().nth(line - 1).unwrap_or_default();
+    let (SqlErrorKind::Syntax, Some(_)) = (error.kind, error.span) else { return rendered };
     let place = rendered.strip_prefix(&error.message).unwrap_or_default();
-    format!("{}\nStatement: {line}{place}", error.message)
+    // A line break, the indented line, a line break, the indented caret, and perhaps a hint.
+    let Some((line, caret)) = place.trim_start().split_once("\n  ") else { return rendered };
+    const STATEMENT: &str = "Statement: ";
+    format!("{}\n{STATEMENT}{line}\n{:w$}{caret}", error.message, "", w = STATEMENT.len())
 }
 
 impl IntoResponse for HttpError {
@@ -158,12 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_parse_is_repeated() {
+    fn what_does_not_parse_is_shown_once() {
         let error = SqlError::syntax("line 1:8: Syntax Error\n", Span::new(7, 8));
         let message = HttpError::statement("SELECT ! FROM S;", &error).message;
-        let expected =
-            "line 1:8: Syntax Error\n\nStatement: SELECT ! FROM S;\n  SELECT ! FROM S;\n";
-        assert!(message.starts_with(expected), "{message}");
+        let place = "Statement: SELECT ! FROM S;\n                  ^";
+        assert_eq!(message, format!("line 1:8: Syntax Error\n\n{place}"));
+        let message = HttpError::statement("SELECT ! FROM S;", &error.hint("leave it out")).message;
+        let place = format!("{place}\nhint: leave it out");
+        assert_eq!(message, format!("line 1:8: Syntax Error\n\n{place}"));
     }
 
     #[test]

@@ -153,7 +153,12 @@ pub fn properties(api: &dyn Api, config: &Config, session: &Properties, statemen
         let set = config.settings.get(known.name).map(|s| &s.value);
         let value = session.get(known.name).or(set).or(effective.get(known.name));
         let value = known::shown(known.name, value.map_or(known.default, String::as_str));
-        lines.push(property(known.name, &value, known.reach == Reach::Session, type_name(known.ty)));
+        lines.push(property(
+            known.name,
+            &value,
+            known.reach == Reach::Session,
+            type_name(known.ty),
+        ));
     }
     let mut others = effective;
     let set = config.settings.iter();

@@ -10,7 +10,7 @@ mod sources;
 mod split;
 
 pub use entity::result_field as column_entity;
-pub use session::Session;
+pub use session::{Session, at_name};
 pub use split::{Part, split};
 
 use millrace_engine::api::{ApiError, ExplainTarget};
@@ -144,7 +144,15 @@ fn introspect(
         Statement::Describe(describe) => self::describe(server, describe, text),
         Statement::ExplainQuery(id) => {
             let target = ExplainTarget::Query(&id.value);
-            queries::explain(api, &server.host, text, target, properties)
+            let explained = queries::explain(api, &server.host, text, target, properties);
+            explained.map_err(|e| match e.code {
+                code::BAD_STATEMENT => {
+                    let hint = "SHOW QUERIES lists the ids of queries";
+                    let error = SqlError::invalid(e.message).hint(hint);
+                    HttpError::statement(text, &at_name(text, &id.value, error))
+                }
+                _ => e,
+            })
         }
         Statement::ExplainStatement(_) => {
             let target = ExplainTarget::Statement(split::after_explain(text));

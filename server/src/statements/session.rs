@@ -2,6 +2,7 @@
 
 use millrace_engine::api::Properties;
 use millrace_sql::ast::Statement;
+use millrace_sql::error::{Span, SqlError};
 use millrace_sql::parser::Variables;
 use serde_json::{Map, Value};
 
@@ -37,7 +38,8 @@ impl Session {
             if value.is_null() {
                 continue;
             }
-            let checked = check_session(name, &text_of(value)).map_err(HttpError::bad_request)?;
+            let checked = check_session(name, &text_of(value))
+                .map_err(|e| HttpError::bad_request(e.render("")))?;
             session.properties.insert(checked.0, checked.1);
         }
         for (name, value) in variables {
@@ -53,8 +55,8 @@ impl Session {
     pub fn apply(&mut self, part: &Part) -> Result<(), HttpError> {
         match &part.statement {
             Statement::Set { name, value } => {
-                let (name, value) =
-                    check_session(name, value).map_err(|e| HttpError::refused(&part.text, e))?;
+                let (name, value) = check_session(name, value)
+                    .map_err(|e| HttpError::statement(&part.text, &at_name(&part.text, name, e)))?;
                 self.properties.insert(name, value);
             }
             Statement::Unset { name } => {
@@ -69,6 +71,14 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Puts a caret under the name that SET gives.
+pub fn at_name(text: &str, name: &str, error: SqlError) -> SqlError {
+    match text.find(name) {
+        Some(start) => error.at(Span::new(start, start + name.len())),
+        None => error,
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) fn create_source(
     let with = With::of_source(&create.properties, with::CREATE, settings)?;
     let formats = formats_of(create, &with, settings)?;
     let columns = columns(create, &formats)?;
-    formats::check(&columns, &formats.key, &formats.value)?;
+    formats::check(&columns, &formats.key, &formats.value)
+        .map_err(|error| error.at(create.name.span()))?;
     let topic = with.text("KAFKA_TOPIC")?.filter(|t| !t.is_empty()).ok_or_else(|| {
         let message = "Missing required property \"KAFKA_TOPIC\" which has no default value.";
         SqlError::invalid(message).at(create.properties.loc.0)

@@ -46,12 +46,17 @@ fn check_side(side: Side, kind: FormatKind, columns: &[&Column]) -> Result<()> {
     let name = if side == Side::Key { "Key" } else { "Value" };
     let unwrapped = side == Side::Key && kind.wraps() && columns.len() == 1;
     let features = if unwrapped { "UNWRAP_SINGLES" } else { "" };
-    Err(SqlError::invalid(format!(
+    let hint = format!(
+        "set {} in the WITH clause to a format that holds these columns, e.g. 'JSON' or 'AVRO'",
+        side.property("FORMAT")
+    );
+    let error = SqlError::invalid(format!(
         "{name} format does not support schema.\nformat: {}\nschema: Persistence{{columns=[{}], \
          features=[{features}]}}\nreason: {reason}",
         kind.name(),
         describe(columns),
-    )))
+    ));
+    Err(error.hint(hint))
 }
 
 fn reason(kind: FormatKind, columns: &[&Column]) -> Option<String> {

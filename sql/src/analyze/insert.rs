@@ -248,7 +248,11 @@ fn listed_columns(insert: &InsertValues, target: &Source) -> Result<Vec<Listed>>
             listed.len(),
             insert.values.len()
         );
-        return Err(SqlError::invalid(message).at(insert.name.span()));
+        let columns = &target.columns;
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let hint =
+            format!("name the columns that get values; {} has {}", target.name, names.join(", "));
+        return Err(SqlError::invalid(message).at(insert.name.span()).hint(hint));
     }
     Ok(listed)
 }

@@ -4,7 +4,7 @@ use super::items::Item;
 use super::scope::Scope;
 use super::text;
 use crate::ast::{Expr, ExprKind};
-use crate::error::{Result, SqlError};
+use crate::error::{Result, Span, SqlError};
 
 /// What the key of a result is made of, in key order.
 #[derive(Debug, Clone)]
@@ -112,7 +112,8 @@ impl KeyRule {
                 viable.first().map_or_else(String::new, text::sql)
             ));
         }
-        SqlError::invalid(message)
+        let hint = format!("add {example} to the SELECT list");
+        located(SqlError::invalid(message).hint(hint), items)
     }
 
     /// What is missing, the list of it, and an example of a SELECT list.
@@ -152,12 +153,21 @@ fn missing_foreign(keys: &[Expr], table: &str, items: &[Item]) -> SqlError {
         })
         .collect();
     let columns = if missing.len() == 1 { "column" } else { "columns" };
-    SqlError::invalid(format!(
+    let error = SqlError::invalid(format!(
         "Primary key {columns} missing in projection. For foreign-key table-table joins, the \
          projection must include all primary key columns from the left input table (`{table}`). \
          Missing {columns}: {}.",
         missing.join(", ")
-    ))
+    ));
+    located(error.hint(format!("add {} to the SELECT list", missing.join(", "))), items)
+}
+
+/// At the SELECT list.
+fn located(error: SqlError, items: &[Item]) -> SqlError {
+    match items.iter().map(|item| item.span).reduce(Span::to) {
+        Some(span) => error.at(span),
+        None => error,
+    }
 }
 
 /// `A, B or C`.

@@ -205,7 +205,8 @@ pub(super) fn resolve(query: &Query, scope: &Scope, settings: &Settings) -> Resu
     }
     if emit_final && query.window.is_none() {
         let message = "EMIT FINAL is only supported for windowed aggregations.";
-        return Err(SqlError::invalid(message));
+        let hint = "add WINDOW and GROUP BY, or write EMIT CHANGES";
+        return Err(SqlError::invalid(message).at(query.loc.0).hint(hint));
     }
     Ok(Clauses {
         items,

@@ -40,7 +40,8 @@ pub(super) fn create_as(
     check_kind(create, &selected)?;
     let row_ttl_ms = row_ttl::of_result(create, &with, &mut selected)?;
     let formats = formats_of(&with, key_format, &create.name.value, &selected, settings)?;
-    formats::check(&selected.columns, &formats.key, &formats.value)?;
+    formats::check(&selected.columns, &formats.key, &formats.value)
+        .map_err(|error| error.at(create.name.span()))?;
     let topic = topic_wish(&with, &selected)?;
     let source = source(create, text, &with, &selected, formats, topic.partitions, settings)?;
     let source = Source { row_ttl_ms, ..source };

@@ -199,7 +199,8 @@ impl Parser<'_> {
         }
         let message =
             format!("Expected number columns and values to match: {}, {values}", columns.len());
-        Err(self.prepare_error(&message, columns[0].span()))
+        let hint = "give each named column one value";
+        Err(self.prepare_error(&message, columns[0].span()).hint(hint))
     }
 
     /// After DROP, for everything but connectors.

@@ -187,6 +187,32 @@ fn check_err(sql: &str, part: &str) {
     check_err_in(&Scene::new(SCENE), sql, part);
 }
 
+/// What a user meets often is told with its place in the text and a hint.
+#[test]
+fn refusals_have_a_place_and_a_hint() {
+    for (sql, place, hint) in [
+        (
+            "SELECT COUNT(*) FROM S GROUP BY ID EMIT FINAL;",
+            "SELECT COUNT(*) FROM S",
+            "write EMIT CHANGES",
+        ),
+        ("CREATE STREAM O AS SELECT A, B FROM S;", "A, B", "add ID to the SELECT list"),
+        (
+            "CREATE TABLE O AS SELECT B, A, COUNT(*) AS N FROM S GROUP BY A, B;",
+            "O",
+            "set KEY_FORMAT in the WITH clause",
+        ),
+        ("INSERT INTO S (ID, A) VALUES (1);", "ID", "give each named column one value"),
+        ("INSERT INTO S VALUES (1);", "S", "S has ID, A"),
+    ] {
+        let error = refused(&Scene::new(SCENE), sql);
+        let span = error.span.unwrap_or_else(|| panic!("{sql}: no place for {}", error.message));
+        assert!(sql[span.start..span.end].starts_with(place), "{sql}: {}", error.render(sql));
+        let told = error.hint.as_deref().unwrap_or_default();
+        assert!(told.contains(hint), "{sql}: {}", error.render(sql));
+    }
+}
+
 fn created(sql: &str) -> Box<NewQuery> {
     match Scene::new(SCENE).one(sql) {
         Ok(Analyzed::CreateAs(new)) => new,
