@@ -20,7 +20,6 @@ use shell::{Ended, Shell};
 pub mod exit {
     pub const FINE: u8 = 0;
     pub const FAILED: u8 = 1;
-    pub const UNREACHABLE: u8 = 3;
     /// As a shell tells that Ctrl-C ended a command.
     pub const CANCELLED: u8 = 130;
 }
@@ -61,8 +60,7 @@ pub fn run(args: &CliArgs) -> u8 {
     match script(args) {
         Ok(Some(text)) => match shell.run_text(&text) {
             Ended::Fine | Ended::Exit => exit::FINE,
-            Ended::Failed => exit::FAILED,
-            Ended::Unreachable => exit::UNREACHABLE,
+            Ended::Failed | Ended::Unreachable => exit::FAILED,
             Ended::Cancelled => exit::CANCELLED,
         },
         Ok(None) => {

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::args::ServerArgs;
-use crate::cli::client::{Client, ClientError};
+use crate::cli::client::Client;
 use crate::cli::exit;
 use crate::cli::shell::percent;
 use crate::http::records::{self, KeyFormat, LoadOptions};
 use crate::limits;
 use crate::serve;
 use crate::terminal::{errln, outln};
-use millrace_engine::log::LogError;
 
 /// Lines of one request.
 const BATCH_LINES_MAX: usize = 5000;
@@ -62,59 +61,37 @@ pub fn run(args: &LoadArgs) -> u8 {
             outln!("{records} records written to topic {}", args.topic);
             exit::FINE
         }
-        Err(failure) => {
-            errln!("error: {}", failure.message);
-            failure.code
+        Err(why) => {
+            errln!("error: {why}");
+            exit::FAILED
         }
     }
 }
 
-/// One line, and the exit code.
-struct Failure {
-    code: u8,
-    message: String,
-}
-
-fn failed(message: String) -> Failure {
-    Failure { code: exit::FAILED, message }
-}
-
-fn load_through_server(args: &LoadArgs) -> Result<u64, Failure> {
+fn load_through_server(args: &LoadArgs) -> Result<u64, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| failed(format!("cannot start: {e}")))?;
-    let client = Client::new(&args.server).map_err(failed)?;
+    let runtime = runtime.map_err(|e| format!("cannot start: {e}"))?;
+    let client = Client::new(&args.server)?;
     in_batches(args, |batch, first, written| {
         let answer = runtime.block_on(client.post(&path(args, first), Bytes::from(batch.bytes)));
-        match answer {
-            Ok(answer) => Ok(answer["records"].as_u64().unwrap_or(0)),
-            Err(ClientError::Unreachable(message)) => {
-                Err(Failure { code: exit::UNREACHABLE, message: told(args, &message, written) })
-            }
-            Err(e) => Err(failed(told(args, e.message(), written))),
-        }
+        let answer = answer.map_err(|e| told(args, e.message(), written))?;
+        Ok(answer["records"].as_u64().unwrap_or(0))
     })
 }
 
-fn load_directly(args: &LoadArgs, brokers: &str) -> Result<u64, Failure> {
-    let config = serve::settings(&ServerArgs::default()).map_err(failed)?;
-    let log = direct::connect(brokers, &config.client).map_err(failed)?;
-    let topic = direct::topic(log.as_ref(), &args.topic).map_err(|e| from_log(args, &e, 0))?;
+fn load_directly(args: &LoadArgs, brokers: &str) -> Result<u64, String> {
+    let config = serve::settings(&ServerArgs::default())?;
+    let log = direct::connect(brokers, &config.client)?;
+    let topic =
+        direct::topic(log.as_ref(), &args.topic).map_err(|e| told(args, &e.to_string(), 0))?;
     in_batches(args, |batch, first, written| {
         let records = records::records(&batch.bytes, &options(args, first))
-            .map_err(|e| failed(told(args, &e.message, written)))?;
+            .map_err(|e| told(args, &e.message, written))?;
         let count = records.len() as u64;
         direct::append(log.as_ref(), &topic, records, first)
-            .map_err(|e| from_log(args, &e, written))?;
+            .map_err(|e| told(args, &e.to_string(), written))?;
         Ok(count)
     })
-}
-
-fn from_log(args: &LoadArgs, error: &LogError, written: u64) -> Failure {
-    let code = match error {
-        LogError::Unreachable(_) => exit::UNREACHABLE,
-        _ => exit::FAILED,
-    };
-    Failure { code, message: told(args, &error.to_string(), written) }
 }
 
 fn told(args: &LoadArgs, message: &str, written: u64) -> String {
@@ -125,13 +102,13 @@ fn told(args: &LoadArgs, message: &str, written: u64) -> String {
 /// before; the sum of what it wrote.
 fn in_batches(
     args: &LoadArgs,
-    mut write: impl FnMut(Batch, u64, u64) -> Result<u64, Failure>,
-) -> Result<u64, Failure> {
-    let mut lines = open(&args.file).map_err(failed)?;
+    mut write: impl FnMut(Batch, u64, u64) -> Result<u64, String>,
+) -> Result<u64, String> {
+    let mut lines = open(&args.file)?;
     let (mut first, mut written) = (1u64, 0u64);
     loop {
-        let batch = Batch::read(&mut lines, first)
-            .map_err(|e| failed(format!("{}: {e}", args.file.display())))?;
+        let batch =
+            Batch::read(&mut lines, first).map_err(|e| format!("{}: {e}", args.file.display()))?;
         let count = batch.lines;
         if count == 0 {
             return Ok(written);
