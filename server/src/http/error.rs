@@ -119,7 +119,8 @@ fn rendered(sql: &str, error: &SqlError) -> String {
     let (SqlErrorKind::Syntax, Some(_)) = (error.kind, error.span) else { return rendered };
     let place = rendered.strip_prefix(&error.message).unwrap_or_default();
     // A line break, the indented line, a line break, the indented caret, and perhaps a hint.
-    let Some((line, caret)) = place.trim_start().split_once("\n  ") else { return rendered };
+    let place = place.strip_prefix("\n  ").and_then(|place| place.split_once("\n  "));
+    let Some((line, caret)) = place else { return rendered };
     const STATEMENT: &str = "Statement: ";
     format!("{}\n{STATEMENT}{line}\n{:w$}{caret}", error.message, "", w = STATEMENT.len())
 }
