@@ -45,6 +45,8 @@ pub fn reader(bootstrap: &str, name: &str) -> Result<BaseConsumer, String> {
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "earliest")
         .set("queued.max.messages.kbytes", "4096")
+        // The default of a second would let our process idle, and count it, while the reader sleeps.
+        .set("fetch.queue.backoff.ms", "5")
         .create()
         .map_err(|e| format!("no consumer: {e}"))?;
     let mut partitions = TopicPartitionList::new();
