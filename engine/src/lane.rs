@@ -24,7 +24,7 @@ pub use crate::lane_recovery::TOMBSTONE_LIFE;
 use crate::lane_trial::Trials;
 use crate::lane_upkeep::Upkeep;
 use crate::limits::Limits;
-use crate::log::{Ending, Log, PollLimits, Writer};
+use crate::log::{Ending, Log, PollLimits, TopicSpec, Writer};
 use crate::mutant::{self, Mutant};
 use crate::names::Names;
 use crate::operators::cache::CacheBudget;
@@ -66,6 +66,8 @@ pub struct World {
     /// What the group of nodes says about this node's lanes.
     pub ownership: Arc<Ownership>,
     pub processing_log: Tp,
+    /// How the topic of the processing log is made again when somebody has deleted it.
+    pub processing_log_spec: TopicSpec,
 }
 
 /// One lane.
@@ -99,6 +101,8 @@ pub struct Lane {
     has_work: bool,
     pub(crate) upkeep: Upkeep,
     /// When another node was found to have the lane.
+    /// The processing log's topic was deleted.
+    pub(crate) log_is_gone: bool,
     pub(crate) fenced_at: Option<Duration>,
     /// Failures of the state since the last commit.
     pub(crate) state_failures: u32,
@@ -206,6 +210,7 @@ impl Lane {
             backoff,
             has_work: false,
             upkeep: Upkeep::default(),
+            log_is_gone: false,
             fenced_at: None,
             state_failures: 0,
             trials: Trials::default(),
@@ -330,6 +335,9 @@ impl Lane {
             return Ok(false);
         }
         if mutant::active() == Some(Mutant::ProgressBeforeInit) && !self.asked_too_early() {
+            return Ok(false);
+        }
+        if self.log_is_gone && !self.remake_log()? {
             return Ok(false);
         }
         let id = self.world.names.lane_writer(self.id.0);

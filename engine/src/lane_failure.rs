@@ -2,11 +2,12 @@
 //! recover; and mend the state when it was that.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::error::{EngineError, Kind, Result};
 use crate::ids::{TopicId, Tp};
 use crate::lane::{Lane, Phase};
-use crate::log::{Lost, ReadError};
+use crate::log::{EnsureError, Lost, ReadError};
 use crate::progress::LaneHeader;
 use crate::query::{Counts, QueryDef};
 
@@ -77,6 +78,7 @@ impl Lane {
 
     /// Takes out the queries of this lane that write to `topics`. False: there are none.
     pub(crate) fn eject_writers_of(&mut self, topics: &[TopicId], reason: &str) -> bool {
+        self.miss_log(topics);
         let mut guilty: Vec<(String, String)> = Vec::new();
         for task in self.tasks.values() {
             let written = topics.iter().find_map(|topic| task.query.written_topic(*topic));
@@ -90,6 +92,29 @@ impl Lane {
             self.eject(query, reason);
         }
         !guilty.is_empty()
+    }
+
+    /// The processing log is the lane's own topic: nobody's query is at fault when it is gone.
+    fn miss_log(&mut self, culprits: &[TopicId]) {
+        if culprits.contains(&self.world.processing_log.topic) {
+            let topic = &self.world.processing_log_spec.name;
+            tracing::error!(topic, "the topic of the processing log was deleted: it is made again");
+            self.log_is_gone = true;
+        }
+    }
+
+    /// Makes the topic of the processing log, if no other lane has yet. False: it is not there so far.
+    pub(crate) fn remake_log(&mut self) -> Result<bool> {
+        let Poll::Ready(made) = self.world.log.ensure(&self.world.processing_log_spec) else {
+            return Ok(false);
+        };
+        let made = made.map_err(|error| match error {
+            EnsureError::Log(error) => EngineError::Log(error),
+            other => EngineError::Config(other.to_string()),
+        })?;
+        self.world.processing_log = Tp::new(made.id, 0);
+        self.log_is_gone = false;
+        Ok(true)
     }
 
     /// Aborts what is open and starts again from the last commit, without failed queries.

@@ -1,13 +1,13 @@
 //! The one path by which a lane starts: at boot, after a takeover, after any loss of its writer, and
 //! for the tasks of a new query (R9). Nothing that was read before the writer was opened counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::error::{EngineError, Result};
-use crate::ids::{Offset, Tp};
+use crate::ids::{Offset, TopicId, Tp};
 use crate::lane::{Lane, Phase};
 use crate::lane_cleanse::Cleanser;
 use crate::log::{Cursor, Ends, LogError, Lost, PollLimits, RawBatch, ReadClass, Writer};
@@ -30,6 +30,8 @@ pub(crate) struct Recovery {
     targets: HashMap<Tp, Target>,
     /// Where progress ended when this recovery read it; `None`: an earlier one did.
     progress_end: Option<Offset>,
+    /// Topics that tasks write to and that are not there any more.
+    gone: HashSet<TopicId>,
 }
 
 enum Stage {
@@ -64,14 +66,16 @@ impl Recovery {
     pub(crate) fn whole(writer: Box<dyn Writer>) -> Self {
         let writer = Cleanser::new(writer);
         let stage = Stage::AskProgress;
-        Recovery { writer, stage, tasks: Vec::new(), targets: HashMap::new(), progress_end: None }
+        let (tasks, targets, gone) = (Vec::new(), HashMap::new(), HashSet::new());
+        Recovery { writer, stage, tasks, targets, progress_end: None, gone }
     }
 
     /// For tasks that a command adds; progress is known.
     fn partial(writer: Box<dyn Writer>, tasks: Vec<Task>) -> Self {
         let writer = Cleanser::new(writer);
         let stage = Stage::Cleanse;
-        Recovery { writer, stage, tasks, targets: HashMap::new(), progress_end: None }
+        let (targets, gone) = (HashMap::new(), HashSet::new());
+        Recovery { writer, stage, tasks, targets, progress_end: None, gone }
     }
 }
 
@@ -220,15 +224,24 @@ impl Lane {
     }
 
     fn cleanse(&mut self, recovery: &mut Recovery) -> Result<bool> {
-        let tps = self.written_partitions(&recovery.tasks);
+        let mut tps = self.written_partitions(&recovery.tasks);
+        tps.retain(|tp| !recovery.gone.contains(&tp.topic));
         if !tps.is_empty() {
             let Poll::Ready(ends) = self.world.log.ends(&tps) else { return Ok(false) };
             match ends {
                 Ok(ends) => {
                     recovery.writer.look(&tps, &ends, self.world.clock.elapsed());
                 }
-                // Its query will be told when it writes.
-                Err(LogError::Gone(topic)) => tracing::warn!(topic, "not cleansed: it is gone"),
+                // Its query will be told when it writes. The others are asked about again.
+                Err(LogError::Gone(topic)) => {
+                    tracing::warn!(topic, "not cleansed: it is gone");
+                    let known = recovery.gone.len();
+                    recovery.gone.extend(topics_called(&recovery.tasks, &topic));
+                    if recovery.gone.len() == known {
+                        return Err(LogError::Gone(topic).into());
+                    }
+                    return Ok(true);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -487,4 +500,12 @@ fn one(ends: Vec<Ends>) -> Result<Ends> {
     ends.first()
         .copied()
         .ok_or_else(|| EngineError::Bug("asked one partition, got none".to_owned()))
+}
+
+/// Topics of tasks that a log's error names, by name or by id.
+fn topics_called<'a>(tasks: &'a [Task], called: &'a str) -> impl Iterator<Item = TopicId> + 'a {
+    let topics = tasks.iter().flat_map(|task| &task.query.facts.topics);
+    let called =
+        topics.filter(move |(name, facts)| *name == called || facts.id.to_string() == called);
+    called.map(|(_, facts)| facts.id)
 }

@@ -56,14 +56,15 @@ impl OutputWriter {
         }
     }
 
-    /// Encodes `batch` into `outbox`; rows without a usable time are told as (row, reason).
+    /// Encodes `batch` into `outbox`; rows without a usable time, or without a group, are told as (row,
+    /// reason).
     ///
     /// # Errors
     /// `Config` for a row that its topic's format cannot hold: as in ksqlDB, it stops the query.
     pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
         match self {
             OutputWriter::Sink(sink) => sink.write(batch, outbox),
-            OutputWriter::Repartition(writer) => writer.write(batch, outbox).map(|()| Vec::new()),
+            OutputWriter::Repartition(writer) => writer.write(batch, outbox),
             OutputWriter::Nothing => Ok(Vec::new()),
         }
     }

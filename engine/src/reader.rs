@@ -25,7 +25,12 @@ pub struct Reader {
     formats: Arc<dyn Formats>,
     /// The first is the lane's main cursor, the others catch up.
     slots: Vec<Slot>,
+    /// Tasks for whose positions there is no cursor yet, in the order they came.
+    waiting: Vec<TaskKey>,
 }
+
+/// The main cursor and those that catch up (R19). A task with more inputs than that may read all of them.
+const CURSORS_MAX: usize = 3;
 
 /// A cursor and who listens to it.
 struct Slot {
@@ -81,24 +86,52 @@ pub struct Polled {
 
 impl Reader {
     pub fn new(log: Arc<dyn Log>, formats: Arc<dyn Formats>) -> Self {
-        Reader { log, formats, slots: Vec::new() }
+        Reader { log, formats, slots: Vec::new(), waiting: Vec::new() }
     }
 
     /// Forgets all assignments.
     pub fn clear(&mut self) {
         self.slots.clear();
+        self.waiting.clear();
     }
 
-    /// Adds the inputs of `task` at their positions.
+    /// Adds the inputs of `task` at their positions, now or when there is a cursor for each.
     pub fn attach(&mut self, task: &Task) -> Result<()> {
+        if !self.attach_all(task)? {
+            self.waiting.push(task.key.clone());
+        }
+        Ok(())
+    }
+
+    /// False: there are too many positions already. None of the inputs is read then, for a join must not
+    /// go on with one side.
+    fn attach_all(&mut self, task: &Task) -> Result<bool> {
         for at in 0..task.inputs.len() {
-            self.attach_input(task, at)?;
+            if !self.attach_input(task, at)? {
+                self.release(&task.key);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Cursors may have met, or moved to where somebody waits.
+    fn attach_waiting(&mut self, tasks: &BTreeMap<TaskKey, Task>) -> Result<()> {
+        for key in std::mem::take(&mut self.waiting) {
+            if let Some(task) = tasks.get(&key) {
+                self.attach(task)?;
+            }
         }
         Ok(())
     }
 
     /// Takes the inputs of a task out.
     pub fn detach(&mut self, task: &TaskKey) {
+        self.waiting.retain(|key| key != task);
+        self.release(task);
+    }
+
+    fn release(&mut self, task: &TaskKey) {
         for slot in &mut self.slots {
             for feed in slot.feeds.values_mut() {
                 for group in &mut feed.groups {
@@ -139,6 +172,9 @@ impl Reader {
             slot.note_ends(tasks);
         }
         self.merge();
+        if !self.waiting.is_empty() {
+            self.attach_waiting(tasks)?;
+        }
         Ok(polled)
     }
 
@@ -165,7 +201,8 @@ impl Reader {
         }
     }
 
-    fn attach_input(&mut self, task: &Task, at: usize) -> Result<()> {
+    /// False: there is no cursor for it.
+    fn attach_input(&mut self, task: &Task, at: usize) -> Result<bool> {
         let input = &task.inputs[at];
         let (tp, from) = (input.tp, input.position);
         let sub = &task.query.topology.subs[task.key.sub as usize];
@@ -175,7 +212,8 @@ impl Reader {
         };
         let listener = (task.key.clone(), at);
         let formats = self.formats.clone();
-        let slot = self.slot_for(tp, from);
+        let cursors_max = CURSORS_MAX.max(task.inputs.len());
+        let Some(slot) = self.slot_for(tp, from, cursors_max) else { return Ok(false) };
         let feed = match slot.feeds.get_mut(&tp) {
             Some(feed) => feed,
             None => {
@@ -188,7 +226,7 @@ impl Reader {
         feed.told = None;
         if let Some(group) = feed.groups.iter_mut().find(|group| group.spec == spec) {
             group.listeners.push(listener);
-            return Ok(());
+            return Ok(true);
         }
         let decoder = match &spec {
             DecodeSpec::Source(source, columns) => {
@@ -199,14 +237,16 @@ impl Reader {
             }
         };
         feed.groups.push(Group { spec, decoder, listeners: vec![listener] });
-        Ok(())
+        Ok(true)
     }
 
-    /// The first cursor that reads `tp` at `from`, or does not read it at all.
-    fn slot_for(&mut self, tp: Tp, from: Offset) -> &mut Slot {
+    /// The first cursor that reads `tp` at `from`, or does not read it at all; `None`: there are
+    /// `cursors_max`, and all of them read it elsewhere.
+    fn slot_for(&mut self, tp: Tp, from: Offset, cursors_max: usize) -> Option<&mut Slot> {
         let fits = |slot: &Slot| slot.feeds.get(&tp).is_none_or(|feed| feed.next == from);
         let at = match self.slots.iter().position(fits) {
             Some(at) => at,
+            None if self.slots.len() >= cursors_max => return None,
             None => {
                 let class =
                     if self.slots.is_empty() { ReadClass::Shared } else { ReadClass::CatchUp };
@@ -215,7 +255,7 @@ impl Reader {
                 self.slots.len() - 1
             }
         };
-        &mut self.slots[at]
+        self.slots.get_mut(at)
     }
 
     /// Moves feeds of catch-up cursors that have reached the main cursor's position.

@@ -111,11 +111,11 @@ impl RepartitionWriter {
         }
     }
 
-    /// Encodes `batch` into `outbox`.
+    /// Encodes `batch` into `outbox`; rows that belong to no group are told as (row, reason).
     ///
     /// # Errors
     /// `Config` for a key that its format cannot hold.
-    pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<()> {
+    pub fn write(&mut self, batch: &Batch, outbox: &mut Outbox) -> Result<Vec<(usize, String)>> {
         let new = self.side(&batch.rows, |i| batch.is_live(i))?;
         let old = match &batch.old {
             Some(old) => Some(self.side(&old.rows, |i| old.live.value(i))?),
@@ -155,7 +155,15 @@ impl RepartitionWriter {
                 }
             }
         }
-        Ok(())
+        Ok(new.dropped.iter().map(|row| (*row, self.no_group(&batch.rows, *row))).collect())
+    }
+
+    /// Why a row is not sent.
+    fn no_group(&self, rows: &RecordBatch, row: usize) -> String {
+        let column = self.key.iter().find(|at| rows.column(**at).is_null(row));
+        let schema = rows.schema();
+        let name = column.map_or("?", |at| schema.field(*at).name());
+        no_group(name)
     }
 
     fn side(&mut self, rows: &RecordBatch, live: impl Fn(usize) -> bool) -> Result<Side> {
@@ -164,18 +172,23 @@ impl RepartitionWriter {
         all_serialized(&self.name, &keys.errors)?;
         let key_columns: Vec<&ArrayRef> = self.key.iter().map(|i| rows.column(*i)).collect();
         let mut places = vec![None; rows.num_rows()];
-        let mut kept = Vec::with_capacity(keys.rows.len());
+        let (mut kept, mut dropped) = (Vec::with_capacity(keys.rows.len()), Vec::new());
         for entry in &keys.rows {
             let row = entry.row as usize;
             let null = key_columns.iter().any(|column| column.is_null(row));
-            if live(row) && !(null && self.drop_null_keys) {
+            if !live(row) {
+                continue;
+            }
+            if null && self.drop_null_keys {
+                dropped.push(row);
+            } else {
                 places[row] = Some((entry.key.clone(), kept.len()));
                 kept.push(row);
             }
         }
         let mut encoded = RowBuffer::new();
         self.codec.encode(rows.columns(), kept, &mut encoded)?;
-        Ok(Side { keys: keys.data, rows: encoded, places })
+        Ok(Side { keys: keys.data, rows: encoded, places, dropped })
     }
 
     fn send(
@@ -193,6 +206,11 @@ impl RepartitionWriter {
         let to = Tp::new(self.topic, partition);
         outbox.push_with(to, time, key, Some(&value(self.upstream(), new, old)), headers);
     }
+}
+
+/// Why a row counts for no group.
+pub fn no_group(column: &str) -> String {
+    format!("grouping column {column} is NULL: the row belongs to no group")
 }
 
 /// The value of a record: the new row and the old one.
@@ -221,6 +239,8 @@ struct Side {
     rows: RowBuffer,
     /// Per row of the batch: key range, and which encoded row.
     places: Vec<Option<(Option<Range<usize>>, usize)>>,
+    /// Rows that belong to no group.
+    dropped: Vec<usize>,
 }
 
 #[derive(Clone, Copy)]

@@ -410,10 +410,14 @@ impl Task {
             if !self.output.is_internal() {
                 self.counts.records_out += batch.len() as u64;
             }
+            let step = match self.output.is_internal() {
+                true => "Processing",
+                false => "ApplyTimestampTransform-KsqlSink",
+            };
             for (row, reason) in self.output.write(&batch, outbox)? {
                 log.push(LogEntry {
                     query: self.query.id.clone(),
-                    step: "ApplyTimestampTransform-KsqlSink".to_owned(),
+                    step: step.to_owned(),
                     kind: RejectKind::Processing,
                     reason,
                     origin: None,

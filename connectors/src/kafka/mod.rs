@@ -4,14 +4,16 @@
 //! ends of a transaction, `deliveries` what was acknowledged), `append` writes outside of lanes,
 //! `members` shares out slots, `topics` and `admin` ask and change the cluster, `watch` notices
 //! what others change, `requests` makes blocking requests poll-style, `native`, `queue`,
-//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `leaders` mends one of its faults,
-//! `chatter` shortens its log.
+//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `chatter` shortens its log, `leaders`
+//! and `coordinator` mend two of its faults.
 
 mod admin;
 mod append;
 mod chatter;
 mod config;
 mod consumer;
+#[cfg(target_os = "linux")]
+mod coordinator;
 mod deliveries;
 mod endings;
 mod epoch;
@@ -60,6 +62,9 @@ pub struct KafkaLog {
     _watch: Watch,
 }
 
+/// How often the administrative client asks who is there.
+const CONTROLLER_REFRESH_MS: &str = "5000";
+
 impl KafkaLog {
     /// Starts the administrative client. Connections are made in the background: an unreachable
     /// cluster shows in the answers to requests.
@@ -67,7 +72,12 @@ impl KafkaLog {
     /// # Errors
     /// A property has a bad value, or threads have run out.
     pub fn connect(config: KafkaConfig) -> Result<Arc<KafkaLog>, LogError> {
-        let settings = config.producer(&[("allow.auto.create.topics", "false")]);
+        let settings = config.producer(&[
+            ("allow.auto.create.topics", "false"),
+            // Which broker is the controller is learned with it: until then requests go to the one that
+            // was it, be it dead.
+            ("topic.metadata.refresh.interval.ms", CONTROLLER_REFRESH_MS),
+        ]);
         let client = Arc::new(Client::new(Kind::Producer, &settings, Box::new(Silent))?);
         let timeout_ms = i32::try_from(config.request_timeout_ms).unwrap_or(i32::MAX / 2);
         let signal = Arc::new(Signal::new());

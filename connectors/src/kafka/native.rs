@@ -216,7 +216,10 @@ impl Client {
         callbacks: Box<dyn Callbacks>,
     ) -> Result<Client, LogError> {
         #[cfg(target_os = "linux")]
-        super::leaders::link();
+        {
+            super::coordinator::link();
+            super::leaders::link();
+        }
         let callbacks = Box::new(Opaque(callbacks));
         let opaque = std::ptr::from_ref::<Opaque>(&callbacks).cast_mut().cast::<c_void>();
         // SAFETY: a fresh configuration object; the callbacks match librdkafka's prototypes and

@@ -51,11 +51,22 @@ pub(super) fn ensure_now(inner: &Inner, spec: &TopicSpec) -> Result<TopicInfo, E
         _ => EnsureError::Log(failed(e)),
     })?;
     inner.admin.await_topic(&spec.name).map_err(failed)?;
-    let found = inner.describe_now(&spec.name)?;
-    let found = found.ok_or_else(|| LogError::Gone(spec.name.clone()))?;
+    let found = await_description(inner, &spec.name)?;
     match is_new {
         true => Ok(found),
         false => compare(spec, found),
+    }
+}
+
+/// A topic that is there for the broker that was asked last: the next one may not know of it yet.
+fn await_description(inner: &Inner, name: &str) -> Result<TopicInfo, LogError> {
+    let deadline = Instant::now() + Duration::from_millis(inner.admin.timeout_ms.max(0) as u64);
+    loop {
+        match inner.admin.describe(name).map_err(|e| e.to_log(name))? {
+            Some((info, settings)) => return Ok(inner.note(info, &settings)),
+            None if Instant::now() > deadline => return Err(LogError::Gone(name.to_owned())),
+            None => std::thread::sleep(TOPIC_POLL),
+        }
     }
 }
 

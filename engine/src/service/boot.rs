@@ -76,6 +76,7 @@ pub(super) fn boot(inner: &Inner) -> Result<()> {
         progress_topic: made.progress.id,
         ownership: Arc::default(),
         processing_log: Tp::new(made.processing_log.id, 0),
+        processing_log_spec: made.processing_log_spec,
     };
     let workers = Workers::start(
         config.workers,

@@ -16,6 +16,8 @@ pub struct ServiceTopics {
     pub command: TopicFacts,
     pub progress: TopicFacts,
     pub processing_log: TopicFacts,
+    /// How the processing log was made.
+    pub processing_log_spec: TopicSpec,
 }
 
 /// Lanes of a service that exists.
@@ -54,5 +56,6 @@ pub fn make(
         command: facts(&ensure(log, &command)?),
         progress: facts(&ensure(log, &progress)?),
         processing_log: facts(&ensure(log, &processing_log)?),
+        processing_log_spec: processing_log,
     })
 }

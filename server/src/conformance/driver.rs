@@ -93,6 +93,7 @@ impl Driver {
         let made = Made { log: &log, names: &names };
         let facts = made.facts(planned).map_err(|e| e.to_string())?;
         let progress = made.topic(names.progress_topic()).map_err(|e| e.to_string())?;
+        let processing_log_spec = one_partition(names.processing_log());
         let processing = made.topic(names.processing_log()).map_err(|e| e.to_string())?;
         let query = Arc::new(definition(planned, planned.topology.clone(), facts));
         let registry = Arc::new(Registry::new());
@@ -113,6 +114,7 @@ impl Driver {
             progress_topic: progress.id,
             ownership: Arc::default(),
             processing_log: Tp::new(processing.id, 0),
+            processing_log_spec,
         };
         let disk = Box::new(MemoryStore::open(&MemoryDisk::default()));
         let lane =
@@ -251,16 +253,20 @@ struct Made<'a> {
     names: &'a Names,
 }
 
+fn one_partition(name: String) -> TopicSpec {
+    TopicSpec {
+        name,
+        partitions: 1,
+        replicas: None,
+        cleanup: Cleanup::Delete,
+        retention_ms: Some(-1),
+        config: Vec::new(),
+    }
+}
+
 impl Made<'_> {
     fn topic(&self, name: String) -> Result<TopicFacts, EngineError> {
-        let spec = TopicSpec {
-            name,
-            partitions: 1,
-            replicas: None,
-            cleanup: Cleanup::Delete,
-            retention_ms: Some(-1),
-            config: Vec::new(),
-        };
+        let spec = one_partition(name);
         let info = ready(self.log.ensure(&spec)).map_err(EngineError::Bug)?;
         let info = info.map_err(|error| match error {
             EnsureError::Log(error) => EngineError::Log(error),

@@ -350,6 +350,7 @@ impl Fleet {
             progress_topic: self.service.progress,
             ownership: Arc::default(),
             processing_log: self.service.processing_log,
+            processing_log_spec: self.service.processing_log_spec(),
         };
         let made = Lane::new(LaneId(lane), world, node.registry.clone(), Box::new(store));
         node.lanes.insert(lane, made.expect("the disk can be read"));

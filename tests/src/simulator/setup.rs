@@ -47,7 +47,7 @@ impl Service {
     pub fn new(log: &dyn Log, lanes: u32, coalesce: bool, statements: &[&str]) -> Self {
         let names = Names::new("sim_");
         let progress = ensure(log, &spec(names.progress_topic(), lanes, Cleanup::Compact));
-        let processing = ensure(log, &spec(names.processing_log(), 1, Cleanup::Delete));
+        let processing = ensure(log, &processing_log_spec(&names));
         let mut service = Service {
             names,
             lanes,
@@ -59,6 +59,10 @@ impl Service {
         };
         statements.iter().for_each(|sql| service.execute(log, sql, coalesce));
         service
+    }
+
+    pub fn processing_log_spec(&self) -> TopicSpec {
+        processing_log_spec(&self.names)
     }
 
     /// A node's own query, which it may pause or fail for itself.
@@ -160,6 +164,10 @@ pub fn ready<T>(poll: Poll<T>) -> T {
 
 fn ensure(log: &dyn Log, spec: &TopicSpec) -> TopicInfo {
     ready(log.ensure(spec)).expect("the topic can be made")
+}
+
+fn processing_log_spec(names: &Names) -> TopicSpec {
+    spec(names.processing_log(), 1, Cleanup::Delete)
 }
 
 fn spec(name: String, partitions: u32, cleanup: Cleanup) -> TopicSpec {

@@ -19,7 +19,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 
-use super::reliability::check_too_large;
+use super::reliability::{check_lost_log, check_too_large};
 
 /// Gives a topic, by name and by id, so many partitions.
 type Grow = Box<dyn Fn(&str, TopicId, u32)>;
@@ -191,6 +191,16 @@ fn records_that_are_too_large_stop_no_lane_on_kafka() {
     let under = on_kafka(&kafka);
     let local = Local::start(under.log.clone(), &Setup::new("large_", dir.path()));
     check_too_large(&local, &*under.log, "large_ksql_processing_log");
+    local.stop();
+}
+
+#[test]
+fn a_processing_log_that_was_deleted_is_made_again_on_kafka() {
+    let kafka = Kafka::start(1).expect("a Kafka");
+    let dir = tempfile::tempdir().expect("a folder");
+    let under = on_kafka(&kafka);
+    let local = Local::start(under.log.clone(), &Setup::new("lost_", dir.path()));
+    check_lost_log(&local, &*under.log, "lost_ksql_processing_log");
     local.stop();
 }
 

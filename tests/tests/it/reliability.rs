@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use millrace_connectors::embedded::{EmbeddedLog, Options};
 use millrace_engine::api::QueryState;
-use millrace_engine::log::{Cleanup, Log, TopicSpec};
-use millrace_tests::local::{Local, Setup, answer, await_some, read};
+use millrace_engine::ids::{Timestamp, Tp};
+use millrace_engine::log::{Cleanup, Log, Record, TopicSpec};
+use millrace_tests::local::{Local, Setup, answer, await_some, describe, read};
 
 const SOURCE: &str = "CREATE STREAM S (K VARCHAR KEY, V VARCHAR) \
                       WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2);";
@@ -171,5 +172,122 @@ fn state_that_breaks_while_it_is_in_use_is_restored() {
     feed(&local, 2);
     await_counts(&local, 5);
     assert!(dir.path().join("lane-0.corrupt-1").exists(), "moved aside");
+    local.stop();
+}
+
+/// Somebody deletes the topic of the processing log: it is made again, and no row is lost.
+pub fn check_lost_log(local: &Local, log: &dyn Log, processing_log: &str) {
+    local.run(SOURCE);
+    local.run("CREATE STREAM COPY AS SELECT K, V FROM S;");
+    let good = |keys: [&'static str; 2]| keys.map(|key| (key, r#"{"V":"x"}"#.to_owned(), 1000));
+    let await_copies = |count: usize| {
+        await_some("all rows", || {
+            let found = read(log, "COPY").len();
+            if found == count { Ok(()) } else { Err(found) }
+        });
+    };
+    local.load("s", good(["a", "b"]));
+    await_copies(2);
+    let id = describe(log, processing_log).id;
+    answer(log, || log.delete(id)).expect("deleted");
+    local.load("s", [("a", "{bad".to_owned(), 1000), ("b", "{bad".to_owned(), 1000)]);
+    local.load("s", good(["a", "b"]));
+    await_copies(4);
+    let entries = read(log, processing_log);
+    assert_eq!(entries.len(), 2, "{:?}", entries.iter().map(|r| r.text()).collect::<Vec<_>>());
+    assert_eq!(local.query("COPY").state, QueryState::Running);
+}
+
+#[test]
+fn a_processing_log_that_was_deleted_is_made_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = embedded(dir.path());
+    let local = Local::start(log.clone(), &Setup::new("lost_", dir.path()));
+    check_lost_log(&local, &*log, "lost_ksql_processing_log");
+    local.stop();
+}
+
+/// A row that belongs to no group is told, whichever way the rows are grouped.
+#[test]
+fn rows_of_no_group_are_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = embedded(dir.path());
+    let local = Local::start(log.clone(), &Setup::new("groups_", dir.path()));
+    local.run(
+        "CREATE STREAM O (K VARCHAR KEY, U VARCHAR, W BIGINT) \
+         WITH (KAFKA_TOPIC='o', VALUE_FORMAT='JSON', PARTITIONS=2);",
+    );
+    let queries = [
+        ("PLAIN", "GROUP BY U", "U"),
+        ("TWO", "GROUP BY U, W", "U"),
+        ("TUMBLING", "WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY U", "U"),
+        ("SESSIONS", "WINDOW SESSION (1 HOUR) GROUP BY U", "U"),
+        ("COMPUTED", "GROUP BY UCASE(U)", "KSQL_COL_0"),
+        ("KEYED", "GROUP BY K", "K"),
+    ];
+    for (name, how, _) in queries {
+        let what = how.rsplit("GROUP BY ").next().unwrap_or_default();
+        local.run(&format!("CREATE TABLE {name} AS SELECT {what}, COUNT(*) AS N FROM O {how};"));
+    }
+    let topic = describe(&*log, "o");
+    let row = |key: Option<&str>, value: &str| {
+        Record::new(Timestamp(1000), key.map(str::as_bytes), Some(value.as_bytes()))
+    };
+    let rows = [
+        row(Some("a"), r#"{"U":"x","W":1}"#),
+        row(Some("a"), r#"{"U":null,"W":1}"#),
+        row(None, r#"{"U":"x","W":2}"#),
+    ];
+    answer(&*log, || log.append(Tp::new(topic.id, 0), &rows)).expect("written");
+    await_some("one entry of each query", || {
+        let entries: Vec<String> =
+            read(&*log, "groups_ksql_processing_log").iter().map(|r| r.text()).collect();
+        let told = |(name, _, column): &(&str, &str, &str)| {
+            let why = format!("grouping column {column} is NULL");
+            let of = |entry: &&String| entry.contains(&format!("_{name}_")) && entry.contains(&why);
+            entries.iter().filter(of).count() == 1
+        };
+        match entries.len() == queries.len() && queries.iter().all(told) {
+            true => Ok(()),
+            false => Err(entries),
+        }
+    });
+    local.await_pull("SELECT N FROM PLAIN WHERE U = 'x';", &["2"]);
+    local.stop();
+}
+
+/// Queries that were paused at many places of a topic go on, though only a few are read at once (R19).
+#[test]
+fn queries_at_many_positions_go_on() {
+    const QUERIES: usize = 8;
+    let dir = tempfile::tempdir().expect("a folder");
+    let log = embedded(dir.path());
+    let local = Local::start(log.clone(), &Setup::new("many_", dir.path()));
+    local.run(SOURCE);
+    let row = |at: usize| (KEYS[at % KEYS.len()], format!(r#"{{"V":"{at}"}}"#), 1000);
+    for at in 0..QUERIES {
+        local.run(&format!("CREATE STREAM C{at} AS SELECT K, V FROM S;"));
+    }
+    let copies = |at: usize| read(&*log, &format!("C{at}"));
+    for at in 0..QUERIES {
+        local.load("s", (at * 10..(at + 1) * 10).map(row));
+        await_some("the rows so far", || {
+            let found = copies(at).len();
+            if found == (at + 1) * 10 { Ok(()) } else { Err(found) }
+        });
+        local.run(&format!("PAUSE {};", local.query(&format!("C{at}")).id));
+    }
+    local.load("s", (QUERIES * 10..2_000).map(row));
+    local.run("RESUME ALL;");
+    for at in 0..QUERIES {
+        await_some("all rows", || {
+            let found = copies(at).len();
+            if found == 2_000 { Ok(()) } else { Err((at, found)) }
+        });
+        let mut seen: Vec<String> = copies(at).iter().map(|row| row.text()).collect();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 2_000, "C{at} has rows twice");
+    }
     local.stop();
 }

@@ -12,6 +12,7 @@ use crate::codec::key::KeyBuffer;
 use crate::error::{EngineError, Result};
 use crate::format::RejectKind;
 use crate::operators::{RowReject, StepContext};
+use crate::repartition::no_group;
 
 /// Rows that belong to a group.
 pub(super) struct Input {
@@ -171,7 +172,7 @@ fn report_null_group(spec: &Spec, batch: &Batch, row: usize, ctx: &mut StepConte
     let name = column.map(|i| batch.rows.schema().field(*i).name().clone()).unwrap_or_default();
     ctx.rejects.push(RowReject {
         kind: RejectKind::Processing,
-        reason: format!("grouping column {name} is NULL: the row belongs to no group"),
+        reason: no_group(&name),
         time_ms: batch.times[row],
         row: Some(batch.rows.slice(row, 1)),
         row_index: None,
