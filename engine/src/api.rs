@@ -25,6 +25,12 @@ pub trait Api: Send + Sync {
     /// The catalog as of the last applied command.
     fn catalog(&self) -> Arc<Catalog>;
 
+    /// Whether the catalog is the service's: not before the log has answered.
+    ///
+    /// # Errors
+    /// `Starting`, with what is waited for.
+    fn ready(&self) -> ApiResult<()>;
+
     /// Validates a distributed statement (CREATE, DROP, INSERT INTO ... SELECT, TERMINATE, PAUSE,
     /// RESUME) against `catalog`, which is updated as if it had run: the sandbox of a request.
     fn validate(&self, catalog: &mut Catalog, sql: &str, properties: &Properties) -> ApiResult<()>;

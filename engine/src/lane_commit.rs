@@ -266,6 +266,14 @@ impl Lane {
         }
     }
 
+    /// True while a transaction is sent and ended.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Sending { .. } | Phase::Committing { .. } | Phase::Aborting { .. }
+        )
+    }
+
     pub(crate) fn await_commit(&mut self, mut ending: Box<dyn Ending>) -> Result<bool> {
         match ending.poll() {
             Poll::Pending => {

@@ -223,6 +223,12 @@ impl Lane {
         Ok(true)
     }
 
+    /// The command that the lane waits for, while it does.
+    pub(crate) fn awaited_command(&self) -> Option<i64> {
+        let Phase::Recovering(recovery) = &self.phase else { return None };
+        matches!(recovery.stage, Stage::AwaitCommands).then_some(self.header.command)
+    }
+
     fn cleanse(&mut self, recovery: &mut Recovery) -> Result<bool> {
         let mut tps = self.written_partitions(&recovery.tasks);
         tps.retain(|tp| !recovery.gone.contains(&tp.topic));

@@ -64,4 +64,36 @@ impl Names {
     pub fn is_internal(topic: &str) -> bool {
         topic.starts_with("_confluent") || topic.starts_with("__")
     }
+
+    /// True for topics that statements may read but neither write nor delete: internal ones, and this
+    /// service's processing log.
+    pub fn is_own(&self, topic: &str) -> bool {
+        Names::is_internal(topic) || topic == self.processing_log()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_the_service_are_its_own() {
+        let names = Names::new("a_");
+        let others = Names::new("b_");
+        let cases = [
+            (names.command_topic(), true),
+            (names.progress_topic(), true),
+            (names.processing_log(), true),
+            (names.changelog_topic("CTAS_T_1", "Aggregate"), true),
+            (names.repartition_topic("CTAS_T_1", "Aggregate"), true),
+            (others.command_topic(), true),
+            ("__consumer_offsets".to_owned(), true),
+            (others.processing_log(), false),
+            ("orders".to_owned(), false),
+            ("a_orders".to_owned(), false),
+        ];
+        for (topic, own) in cases {
+            assert_eq!(names.is_own(&topic), own, "{topic}");
+        }
+    }
 }

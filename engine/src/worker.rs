@@ -64,6 +64,10 @@ pub enum ReadWhat {
 pub struct LaneReport {
     pub running: bool,
     pub command: i64,
+    /// The command that it waits for before it goes on.
+    pub awaits: Option<i64>,
+    /// Since when the transaction that it is ending has not ended.
+    pub ending_since: Option<Duration>,
     /// Clock at the last step.
     pub ticked: Duration,
     pub commits: u64,
@@ -279,11 +283,17 @@ impl Worker {
         let ticked = self.shared.clock.elapsed();
         let mut reports = self.shared.reports.lock();
         for (id, lane) in &self.lanes {
+            let commits = lane.stats().commits;
+            // One that is ending at every look has not been ending all the time.
+            let before = reports.get(id).filter(|before| before.commits == commits);
+            let since = before.and_then(|before| before.ending_since);
             let report = LaneReport {
                 running: lane.is_running(),
                 command: lane.applied_command(),
+                awaits: lane.awaited_command(),
+                ending_since: lane.is_ending().then(|| since.unwrap_or(ticked)),
                 ticked,
-                commits: lane.stats().commits,
+                commits,
                 recoveries: lane.stats().recoveries,
                 failure: lane.stats().failure.clone(),
             };

@@ -60,6 +60,8 @@ pub struct FakeApi {
     /// Push queries that were dropped.
     pub ended: Arc<AtomicI64>,
     pub stopped: AtomicBool,
+    /// The log has not answered.
+    pub starting: AtomicBool,
 }
 
 impl FakeApi {
@@ -76,6 +78,7 @@ impl FakeApi {
             events: Mutex::default(),
             ended: Arc::default(),
             stopped: AtomicBool::new(false),
+            starting: AtomicBool::new(false),
         })
     }
 
@@ -144,6 +147,13 @@ fn columns() -> Vec<ResultColumn> {
 impl Api for FakeApi {
     fn catalog(&self) -> Arc<Catalog> {
         Arc::new(self.catalog.lock().clone())
+    }
+
+    fn ready(&self) -> ApiResult<()> {
+        match self.starting.load(Ordering::Acquire) {
+            true => Err(ApiError::Starting("the log has not answered".to_string())),
+            false => Ok(()),
+        }
     }
 
     fn validate(&self, catalog: &mut Catalog, sql: &str, _: &Properties) -> ApiResult<()> {

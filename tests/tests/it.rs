@@ -36,6 +36,8 @@ mod olap_auth_real;
 mod olap_change;
 #[path = "it/olap_change_real.rs"]
 mod olap_change_real;
+#[path = "it/own_topics.rs"]
+mod own_topics;
 #[path = "it/pulls.rs"]
 mod pulls;
 #[path = "it/registry.rs"]

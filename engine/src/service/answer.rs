@@ -1,6 +1,7 @@
 //! [`Service`] answers the server: each call goes to the file of its noun.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use millrace_sql::catalog::Catalog;
@@ -16,17 +17,20 @@ use crate::log::{Record, TopicInfo};
 use crate::query::QueryDef;
 use crate::schemas::SchemaRegistry;
 use crate::service::command_log::wait;
-use crate::service::{Inner, Service};
+use crate::service::lanes_state::Seen;
+use crate::service::{Inner, Service, command_gap};
 use crate::worker::LaneReport;
 
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
-/// A lane that has not stepped for this long is not running, whatever it says.
-const TICK_MAX: Duration = Duration::from_secs(10);
 const WAIT_PAUSE: Duration = Duration::from_millis(2);
 
 impl Api for Service {
     fn catalog(&self) -> Arc<Catalog> {
         self.inner.catalog()
+    }
+
+    fn ready(&self) -> ApiResult<()> {
+        self.inner.booted().map(|_| ())
     }
 
     fn validate(&self, catalog: &mut Catalog, sql: &str, properties: &Properties) -> ApiResult<()> {
@@ -132,7 +136,7 @@ impl Api for Service {
         Health {
             metastore: well(&["boot"]),
             log: well(&["log", "control", "boot"]),
-            command_runner: well(&["commands"]),
+            command_runner: well(&["commands", command_gap::COMMAND_LOG, command_gap::OWN_TOPICS]),
             schema_registry: registry.map(|_| registry_trouble.is_none()),
             reasons: troubles
                 .values()
@@ -222,29 +226,21 @@ impl Inner {
         }
     }
 
-    /// RUNNING only while the lanes that own its tasks tick.
+    /// RUNNING only while the lanes that own its tasks tick and commit.
     fn true_state(&self, query: &QueryDef) -> QueryState {
         let said = query.status.state();
         if said != QueryState::Running {
             return said;
         }
         let Some(booted) = self.booted.get() else { return QueryState::Restoring };
+        let seen = Seen {
+            now: self.seams.clock.elapsed(),
+            log_answers: !self.has_trouble("log"),
+            expelled: self.expelled.load(Ordering::Acquire),
+        };
         let reports = booted.workers.reports();
-        let now = self.seams.clock.elapsed();
-        let mut state = QueryState::Running;
-        for sub in &query.facts.subs {
-            for partition in 0..sub.partitions {
-                match reports.get(&sub.lane(partition, self.lanes())) {
-                    // Another node's lane; its headers will tell when nodes report to each other.
-                    None => {}
-                    Some(lane) if now.saturating_sub(lane.ticked) > TICK_MAX => {
-                        return QueryState::Unresponsive;
-                    }
-                    Some(lane) if !lane.running => state = QueryState::Restoring,
-                    Some(_) => {}
-                }
-            }
-        }
-        state
+        let subs = query.facts.subs.iter();
+        let lanes = subs.flat_map(|sub| (0..sub.partitions).map(|p| sub.lane(p, self.lanes())));
+        seen.state_of(lanes.map(|lane| reports.get(&lane)))
     }
 }

@@ -12,7 +12,7 @@ use crate::log::LogEvent;
 use crate::service::cleanup::{self, Cleanup};
 use crate::service::command_log::{CommandReader, wait};
 use crate::service::share::Share;
-use crate::service::{Booted, Inner, Service, apply, boot, facts_check};
+use crate::service::{Booted, Inner, Service, apply, boot, command_gap, facts_check};
 
 /// Pause between tries to reach the log at start.
 const BOOT_PAUSE: Duration = Duration::from_secs(2);
@@ -74,10 +74,11 @@ impl Control {
         self.finish_boot(booted)?;
         if !self.inner.has_trouble("boot") {
             self.share.follow(&self.inner, booted)?;
+            command_gap::check(&self.inner, booted, self.reader.position())?;
             self.cleanup.round(&self.inner, booted, &self.share)?;
         }
         self.inner.registry.retry_failed(self.inner.seams.clock.as_ref());
-        self.handle_events();
+        self.handle_events(booted);
         Ok(())
     }
 
@@ -105,7 +106,7 @@ impl Control {
         Ok(())
     }
 
-    fn handle_events(&self) {
+    fn handle_events(&self, booted: &Booted) {
         for event in self.inner.seams.log.events() {
             match event {
                 LogEvent::Down(why) => {
@@ -119,6 +120,7 @@ impl Control {
                 }
                 LogEvent::TopicGone(topic) | LogEvent::TopicReplaced { old: topic, .. } => {
                     facts_check::topic_changed(&self.inner, topic, None);
+                    command_gap::topic_gone(&self.inner, booted, topic);
                 }
                 LogEvent::PartitionsChanged { topic, partitions } => {
                     facts_check::topic_changed(&self.inner, topic, Some(partitions));

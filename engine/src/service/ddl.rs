@@ -24,7 +24,7 @@ use crate::service::kept::is_kept;
 use crate::service::replace::{self, writer_of};
 use crate::service::schemas::{SchemaDesk, Schemas};
 use crate::service::words::{capitalised, source_word};
-use crate::service::{Booted, Inner};
+use crate::service::{Booted, Inner, own_topics};
 use crate::topology::Topology;
 
 /// Tries against other nodes that append at the same time.
@@ -129,6 +129,7 @@ impl Inner {
         let desk = self.schema_desk();
         let checked = analyze_with(sql, catalog, properties, |s, settings| desk.infer(s, settings));
         let checked = checked?;
+        own_topics::check(&self.names, &checked.analyzed)?;
         if let Analyzed::CreateAs(new) = &checked.analyzed {
             desk.check_chosen(&new.source).map_err(refused(sql))?;
         }

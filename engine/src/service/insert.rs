@@ -17,22 +17,12 @@ use crate::error::EngineError;
 use crate::format::{EncodedRows, Formats, partition_for_key};
 use crate::ids::{Timestamp, Tp};
 use crate::log::Record;
-use crate::names::Names;
 use crate::service::command_log::wait;
 use crate::service::control::effective;
 use crate::service::schemas::{self, SchemaDesk};
-use crate::service::{Inner, ddl, facts};
+use crate::service::{Inner, ddl, facts, own_topics};
 
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Topics of the service itself are not written from outside.
-pub(super) fn check_target(row: &InsertRow) -> ApiResult<()> {
-    if Names::is_internal(&row.target.topic) {
-        let message = format!("Cannot insert values into read-only topic: {}", row.target.topic);
-        return Err(ApiError::Engine(EngineError::User(message)));
-    }
-    Ok(())
-}
 
 impl Inner {
     pub(super) fn insert_values(&self, sql: &str, properties: &Properties) -> ApiResult<()> {
@@ -43,7 +33,7 @@ impl Inner {
             let error = SqlError::invalid("expected INSERT INTO ... VALUES");
             return Err(ApiError::Statement { sql: sql.to_owned(), error });
         };
-        check_target(&row)?;
+        own_topics::check_insert(&self.names, &row.target.topic)?;
         let mut row = row;
         row.target = self.with_schemas(sql, &row.target)?;
         let now = self.seams.clock.now();

@@ -14,8 +14,8 @@ use crate::api::{ApiError, ApiResult};
 use crate::error::EngineError;
 use crate::ids::{Offset, Timestamp, TopicId, Tp};
 use crate::log::{RawBatch, RecordRef};
-use crate::service::Inner;
-use crate::service::insert::{check_target, encode};
+use crate::service::insert::encode;
+use crate::service::{Inner, own_topics};
 
 impl Inner {
     /// The source that rows can be inserted into.
@@ -36,6 +36,7 @@ impl Inner {
             let message = format!("Cannot insert into {name} because it has header columns");
             return Err(refuse(message));
         }
+        own_topics::check_insert(&self.names, &target.topic)?;
         Ok(target.clone())
     }
 
@@ -45,7 +46,6 @@ impl Inner {
         let values = self.values(&target, &row)?;
         let target = self.with_schemas("", &target)?;
         let insert = InsertRow { target, values, rowtime: None };
-        check_target(&insert)?;
         let formats = self.seams.formats.as_ref();
         let record = encode(formats, &insert, self.seams.clock.now())?;
         self.write(&insert, record)

@@ -5,6 +5,7 @@ mod answer;
 mod apply;
 mod boot;
 mod cleanup;
+mod command_gap;
 mod command_log;
 mod control;
 mod ddl;
@@ -14,8 +15,10 @@ mod facts_check;
 pub mod insert;
 mod insert_row;
 mod kept;
+mod lanes_state;
 mod meeting;
 mod offsets;
+mod own_topics;
 mod processing_stream;
 mod pull;
 mod push;
@@ -126,8 +129,13 @@ pub(crate) struct Inner {
     pushes: Mutex<BTreeMap<String, Push>>,
     /// Why the node is not healthy.
     troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// The group of nodes has given this one's lanes up, and has not given it any since.
+    expelled: AtomicBool,
     stop: AtomicBool,
 }
+
+/// Troubles with which no statement is taken.
+const HINDRANCES: [&str; 3] = ["boot", command_gap::COMMAND_LOG, command_gap::OWN_TOPICS];
 
 /// A push query as the service knows it.
 struct Push {
@@ -166,6 +174,7 @@ impl Service {
             pushes: Mutex::new(BTreeMap::new()),
             // Not worth a warning: it takes a moment.
             troubles: Mutex::new(BTreeMap::from([("boot", "waiting for the log".to_owned())])),
+            expelled: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             names,
             config,
@@ -195,10 +204,11 @@ impl Service {
 
 impl Inner {
     fn booted(&self) -> Result<&Booted, ApiError> {
-        let booted = self.booted.get().filter(|_| !self.has_trouble("boot"));
+        let troubles = self.troubles.lock();
+        let why = HINDRANCES.iter().find_map(|part| troubles.get(part));
+        let booted = self.booted.get().filter(|_| why.is_none());
         booted.ok_or_else(|| {
-            let troubles = self.troubles.lock();
-            let why = troubles.get("boot").cloned();
+            let why = why.cloned();
             ApiError::Starting(why.unwrap_or_else(|| "the server is starting".to_owned()))
         })
     }

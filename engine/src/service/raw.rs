@@ -7,7 +7,6 @@ use crate::error::EngineError;
 use crate::format::partition_for_key;
 use crate::ids::{Offset, Tp};
 use crate::log::{Cursor, Log, LogError, PollLimits, RawBatch, ReadClass, Record, TopicInfo};
-use crate::names::Names;
 use crate::service::Inner;
 use crate::service::command_log::wait;
 
@@ -39,7 +38,7 @@ impl Inner {
     /// Appends records, each to its key's partition; those without a key go round.
     pub(super) fn load(&self, topic: &str, records: &[Record]) -> ApiResult<()> {
         self.booted()?;
-        if Names::is_internal(topic) {
+        if self.names.is_own(topic) {
             let message = format!("topic {topic} is internal: it cannot be loaded into");
             return Err(ApiError::Engine(EngineError::User(message)));
         }

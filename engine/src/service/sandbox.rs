@@ -54,7 +54,6 @@ impl Inner {
                 catalog.sinks.remove(&drop.sink.name);
                 catalog.queries.remove(&drop.sink.query);
             }
-            Analyzed::InsertValues(row) => super::insert::check_target(&row)?,
             Analyzed::AlterSource(source) => {
                 catalog.sources.insert(source.name.clone(), Arc::new(*source));
             }

@@ -1,6 +1,7 @@
 //! This node's share of the lanes: follows the group, starts lanes and hands them back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::Result;
@@ -33,12 +34,19 @@ impl Share {
         let now = inner.seams.clock.elapsed();
         for event in self.members.poll() {
             match event {
-                SlotEvent::Assigned(lane) => drop(self.given.insert(lane, now)),
-                SlotEvent::Revoked(lane) => self.hand_back(lane, booted)?,
+                SlotEvent::Assigned(lane) => {
+                    inner.expelled.store(false, Ordering::Release);
+                    self.given.insert(lane, now);
+                }
+                SlotEvent::Revoked(lane) => {
+                    inner.expelled.store(false, Ordering::Release);
+                    self.hand_back(lane, "another node runs the lane", booted)?;
+                }
                 SlotEvent::Lost => {
-                    tracing::warn!("this node lost its membership: its lanes are others' now");
+                    inner.expelled.store(true, Ordering::Release);
+                    tracing::warn!("this node lost its membership: its lanes may be others' now");
                     for lane in self.given.keys().copied().collect::<Vec<_>>() {
-                        self.hand_back(lane, booted)?;
+                        self.hand_back(lane, "the lane is given up with the membership", booted)?;
                     }
                 }
             }
@@ -85,10 +93,10 @@ impl Share {
         Ok(())
     }
 
-    fn hand_back(&mut self, lane: LaneId, booted: &Booted) -> Result<()> {
+    fn hand_back(&mut self, lane: LaneId, why: &str, booted: &Booted) -> Result<()> {
         self.given.remove(&lane);
         if self.running.remove(&lane) {
-            tracing::info!(lane = lane.0, "another node runs the lane");
+            tracing::info!(lane = lane.0, "{why}");
             booted.world.ownership.lost(lane);
             booted.workers.send(Request::Remove(lane))?;
         }

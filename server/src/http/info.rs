@@ -27,7 +27,11 @@ pub async fn info(State(server): State<Arc<Server>>) -> Answer {
 
 fn info_body(server: &Server) -> Value {
     let identity = server.api.identity();
-    let status = if server.is_stopping() { "TERMINATING" } else { "RUNNING" };
+    let status = match (server.is_stopping(), server.api.ready()) {
+        (true, _) => "TERMINATING",
+        (false, Ok(())) => "RUNNING",
+        (false, Err(_)) => "INITIALIZING",
+    };
     json!({
         "KsqlServerInfo": {
             "version": identity.version,

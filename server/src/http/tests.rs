@@ -1,5 +1,6 @@
 //! The endpoints over a real socket, in front of a fake engine.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -125,6 +126,25 @@ async fn statements_run_in_order_and_leave_a_status() {
     assert_eq!(rig.get("/status").await.json()["commandStatuses"]["stream/A/drop"], "SUCCESS");
     let unknown = rig.get("/status/stream/B/create").await;
     assert_eq!((unknown.status, &unknown.json()["error_code"]), (404, &json!(40400)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_service_knows_waits_for_the_log() {
+    let rig = Rig::new().await;
+    rig.api.starting.store(true, Ordering::Release);
+    for (sql, status) in [
+        ("SHOW STREAMS;", 503),
+        ("DESCRIBE C1;", 503),
+        ("SHOW QUERIES;", 503),
+        ("SET 'auto.offset.reset'='earliest'; LIST TABLES;", 503),
+        ("SHOW FUNCTIONS; SHOW PROPERTIES; DEFINE a='b';", 200),
+    ] {
+        let answer = rig.ksql(sql).await;
+        assert_eq!(answer.status, status, "{sql}: {}", answer.text);
+        assert_eq!(answer.json()["error_code"] == 50302, status == 503, "{sql}");
+    }
+    let info = rig.get("/info").await.json();
+    assert_eq!(info["KsqlServerInfo"]["serverStatus"], "INITIALIZING");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,9 @@ use crate::http::state::Server;
 /// running carries the entities of those before it.
 pub fn run(server: &Server, sql: &str, session: Session) -> Result<Vec<Value>, HttpError> {
     let parts = split(sql, &session)?;
+    if let Some(part) = parts.iter().find(|part| asks_service(&part.statement)) {
+        server.api.ready().map_err(|e| HttpError::from_api(&part.text, e))?;
+    }
     validate(server, &parts, session.clone())?;
     let mut session = session;
     let mut entities = Vec::new();
@@ -233,6 +236,17 @@ fn is_session(statement: &Statement) -> bool {
             | Statement::Define { .. }
             | Statement::Undefine { .. }
     )
+}
+
+/// Statements whose answer is the service's: before it has read its catalog it has none.
+fn asks_service(statement: &Statement) -> bool {
+    let of_server = matches!(
+        statement,
+        Statement::Show(Show::Functions | Show::Variables | Show::Properties)
+            | Statement::Show(Show::Connectors(_) | Show::ConnectorPlugins)
+            | Statement::Describe(Describe::Function(_) | Describe::Connector(_))
+    );
+    !of_server && !is_session(statement)
 }
 
 fn supported(statement: &Statement, text: &str) -> Result<(), HttpError> {
