@@ -58,6 +58,20 @@ pub enum WindowKind {
     Session { gap_ms: i64 },
 }
 
+/// Hopping windows that one row may be in: each is a row of state, and of the output. Enough for a
+/// day that advances by a minute.
+pub const WINDOWS_PER_ROW_MAX: i64 = 2000;
+
+impl WindowKind {
+    /// How many windows hold a row, at most. Lengths are positive.
+    pub fn windows_per_row(&self) -> i64 {
+        match self {
+            WindowKind::Hopping { size_ms, advance_ms } => (size_ms - 1) / (*advance_ms).max(1) + 1,
+            WindowKind::Tumbling { .. } | WindowKind::Session { .. } => 1,
+        }
+    }
+}
+
 impl Window {
     /// How the window appears in the keys of a sink topic.
     pub fn key_window(&self) -> KeyWindow {

@@ -2,7 +2,7 @@
 
 use crate::ast::{Interval, WindowClause, WindowSpec};
 use crate::error::{Result, SqlError};
-use crate::plan::{Window, WindowKind};
+use crate::plan::{WINDOWS_PER_ROW_MAX, Window, WindowKind};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -25,7 +25,9 @@ pub(super) fn window(clause: &WindowClause, emit_final: bool) -> Result<Window> 
                                window duration";
                 return Err(SqlError::invalid(message).at(advance.loc.0));
             }
-            (WindowKind::Hopping { size_ms, advance_ms }, size_ms)
+            let kind = WindowKind::Hopping { size_ms, advance_ms };
+            check_windows_per_row(&kind, size_ms, advance)?;
+            (kind, size_ms)
         }
         WindowSpec::Session { gap } => {
             let gap_ms = positive(gap, "The gap of a session")?;
@@ -52,6 +54,21 @@ pub(super) fn window(clause: &WindowClause, emit_final: bool) -> Result<Window> 
         }
     };
     Ok(Window { kind, grace_ms, retention_ms })
+}
+
+/// One row must not open any number of windows.
+fn check_windows_per_row(kind: &WindowKind, size_ms: i64, advance: &Interval) -> Result<()> {
+    let windows = kind.windows_per_row();
+    if windows <= WINDOWS_PER_ROW_MAX {
+        return Ok(());
+    }
+    let least_ms = (size_ms - 1) / WINDOWS_PER_ROW_MAX + 1;
+    let message = format!(
+        "Each row would be in {windows} windows, and in each of them take memory and give a result; \
+         at most {WINDOWS_PER_ROW_MAX} are allowed"
+    );
+    let hint = format!("write ADVANCE BY {least_ms} MILLISECONDS or more");
+    Err(SqlError::invalid(message).at(advance.loc.0).hint(hint))
 }
 
 /// # Errors

@@ -1,11 +1,14 @@
 //! Which windows a row belongs to, and which of them are closed.
 
-use millrace_sql::plan::{Window, WindowKind};
+use millrace_sql::plan::{WINDOWS_PER_ROW_MAX, Window, WindowKind};
 
 use crate::error::{EngineError, Result};
 
 /// The stream time of a task that has seen no row.
 pub(super) const NO_TIME: i64 = i64::MIN;
+
+/// Rows in windows that are assigned at a time.
+const ASSIGNED_MAX: i64 = 1 << 16;
 
 /// Tumbling and hopping windows: `[start, start + size)`, starts at multiples of `advance`.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +40,7 @@ impl Assigned {
 
 impl Assigner {
     /// # Errors
-    /// `User` when a length is not positive; `Bug` for sessions, which are not assigned.
+    /// `User` when a length is not positive, or a row would be in too many windows; `Bug` for sessions, which are not assigned.
     pub fn new(window: &Window) -> Result<Self> {
         let (size_ms, advance_ms) = match window.kind {
             WindowKind::Tumbling { size_ms } => (size_ms, size_ms),
@@ -50,8 +53,22 @@ impl Assigner {
             let what = format!("a window of {size_ms} ms cannot advance by {advance_ms} ms");
             return Err(EngineError::User(what));
         }
+        let windows = window.kind.windows_per_row();
+        if windows > WINDOWS_PER_ROW_MAX {
+            let what = format!(
+                "a row is in {windows} windows of {size_ms} ms that advance by {advance_ms} ms; at \
+                 most {WINDOWS_PER_ROW_MAX} are allowed"
+            );
+            return Err(EngineError::User(what));
+        }
         let Window { grace_ms, retention_ms, .. } = *window;
         Ok(Assigner { size_ms, advance_ms, grace_ms, retention_ms })
+    }
+
+    /// How many rows to assign at a time, so that what they take is bounded.
+    pub fn rows_max(self) -> usize {
+        let windows = (self.size_ms - 1) / self.advance_ms + 1;
+        usize::try_from(ASSIGNED_MAX / windows).unwrap_or(usize::MAX).max(1)
     }
 
     /// Puts the open windows of each row into `out`, advancing `stream_time` to `clock` row by row: a
@@ -167,6 +184,20 @@ mod tests {
         check(10, 10, 0, &[9, 10, 9], &[(0, 0), (1, 10)]);
         check(10, 10, 5, &[9, 14, 9, 15, 9], &[(0, 0), (1, 10), (2, 0), (3, 10)]);
         check(10, 5, 0, &[12, 3, 7], &[(0, 5), (0, 10), (2, 5)]);
+    }
+
+    #[test]
+    fn rows_are_taken_so_many_at_a_time() {
+        let cases = [(10, 10, 65_536), (10, 5, 32_768), (10, 3, 16_384), (2000, 1, 32)];
+        for (size_ms, advance_ms, rows) in cases {
+            let kind = WindowKind::Hopping { size_ms, advance_ms };
+            let window = Window { kind, grace_ms: 0, retention_ms: size_ms };
+            assert_eq!(Assigner::new(&window).expect("windows").rows_max(), rows, "{kind:?}");
+        }
+        let kind = WindowKind::Hopping { size_ms: 2001, advance_ms: 1 };
+        let error = Assigner::new(&Window { kind, grace_ms: 0, retention_ms: 2001 });
+        let error = error.expect_err("too many windows").to_string();
+        assert!(error.contains("a row is in 2001 windows"), "{error}");
     }
 
     #[test]

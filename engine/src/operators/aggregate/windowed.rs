@@ -399,10 +399,9 @@ impl TimeAggregate {
         keep.retain(|slot| groups.table.window(*slot) >= evict_to);
         self.complete_from = self.complete_from.max(evict_to);
     }
-}
 
-impl Operator for TimeAggregate {
-    fn push(&mut self, _: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
+    /// Takes rows in, not too many.
+    fn take(&mut self, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
         let keys = std::mem::take(&mut self.keys);
         let Some(mut input) = prepare(&self.spec, batch, keys, ctx)? else { return Ok(()) };
         self.assign(&input, ctx)?;
@@ -412,6 +411,19 @@ impl Operator for TimeAggregate {
         self.keys = input.keys;
         if self.spec.emit_final {
             self.emit_closed(ctx)?;
+        }
+        Ok(())
+    }
+}
+
+impl Operator for TimeAggregate {
+    fn push(&mut self, _: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
+        let rows_max = self.assigner.map_or(usize::MAX, Assigner::rows_max);
+        if batch.len() <= rows_max {
+            return self.take(batch, ctx);
+        }
+        for from in (0..batch.len()).step_by(rows_max) {
+            self.take(batch.slice(from, rows_max.min(batch.len() - from)), ctx)?;
         }
         Ok(())
     }

@@ -72,6 +72,32 @@ fn windows_have_defaults() {
 }
 
 #[test]
+fn one_row_opens_a_bounded_number_of_windows() {
+    // (size, advance, windows of a row that are too many, the least advance)
+    let cases = [
+        ("1 DAY", "1 MINUTE", None),
+        ("2000 MILLISECONDS", "1 MILLISECOND", None),
+        ("2001 MILLISECONDS", "1 MILLISECOND", Some((2001, 2))),
+        ("1 DAY", "1 MILLISECOND", Some((86_400_000, 43_200))),
+        ("1 DAY", "43199 MILLISECONDS", Some((2001, 43_200))),
+        ("1 DAY", "43200 MILLISECONDS", None),
+    ];
+    for (size, advance, refused) in cases {
+        let clause = format!("HOPPING (SIZE {size}, ADVANCE BY {advance})");
+        let sql = |clause: &str| {
+            format!("CREATE TABLE O AS SELECT ID, COUNT(*) FROM S WINDOW {clause} GROUP BY ID;")
+        };
+        let Some((windows, least_ms)) = refused else {
+            window(&clause);
+            continue;
+        };
+        check_err(&sql(&clause), &format!("Each row would be in {windows} windows"));
+        // What the hint says is taken.
+        window(&format!("HOPPING (SIZE {size}, ADVANCE BY {least_ms} MILLISECONDS)"));
+    }
+}
+
+#[test]
 fn windowed_sinks() {
     let new = created(
         "CREATE TABLE O AS SELECT ID, COUNT(*) AS N, WINDOWSTART AS WS, WINDOWEND FROM S \
