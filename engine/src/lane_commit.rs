@@ -176,7 +176,7 @@ impl Lane {
             Sent::Ejected => return self.abort(writer),
         }
         if mutant::active() == Some(Mutant::StateBeforeCommit) {
-            self.state.apply(self.header.commit, self.world.clock.now().0, &[]);
+            self.state.apply(self.header.commit, &[]);
             self.state.flush()?;
             std::thread::sleep(mutant::pause());
         }
@@ -307,7 +307,9 @@ impl Lane {
             .iter()
             .filter_map(|(tp, end)| self.changelogs.get(tp).map(|s| (*s, tp.topic, *end)))
             .collect();
-        self.state.apply(number, self.world.clock.now().0, &ends);
+        self.state.apply(number, &ends);
+        let stores = self.tasks.values().flat_map(|task| task.query.stores_of(&task.key));
+        self.state.are_whole(stores, self.world.clock.now().0);
         debug_assert!(self.state.is_clean(), "I2: nothing uncommitted when idle");
         for task in self.tasks.values_mut() {
             task.committed();

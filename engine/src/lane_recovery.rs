@@ -14,11 +14,12 @@ use crate::log::{Cursor, Ends, LogError, Lost, PollLimits, RawBatch, ReadClass, 
 use crate::mutant::{self, Mutant};
 use crate::progress::{self, LaneHeader, PositionRecord, TaskKey, TaskRecord};
 use crate::query::QueryDef;
+use crate::state::disk::StoreMeta;
 use crate::state::history::window_of;
 use crate::state::{Shape, StoreId};
 use crate::task::{Task, TaskInput};
 
-/// Tombstones of changelogs live 7 days; a disk older than half of that is rebuilt (R15).
+/// Tombstones of changelogs live 7 days; a store older than half of that is rebuilt (R15).
 pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A recovery under way.
@@ -304,12 +305,12 @@ impl Lane {
     /// Where the replay of a changelog begins: behind what the state has of it, unless that cannot
     /// be relied on.
     fn restore_from(&mut self, target: &Target, tp: Tp, ends: &Ends) -> Offset {
-        let age_ms = self.world.clock.now().0 - self.state.commit_time_ms();
-        let too_old = age_ms > TOMBSTONE_LIFE.as_millis() as i64 / 2;
+        let young_ms = self.world.clock.now().0 - TOMBSTONE_LIFE.as_millis() as i64 / 2;
+        let holds = |meta: &&StoreMeta| {
+            meta.changelog == tp.topic && meta.applied >= ends.start && meta.whole_ms >= young_ms
+        };
         match self.state.applied(target.store) {
-            Some(meta) if meta.changelog == tp.topic && meta.applied >= ends.start && !too_old => {
-                meta.applied
-            }
+            Some(meta) if holds(&meta) => meta.applied,
             known => {
                 if known.is_some() {
                     self.state.drop_store(target.store, target.shape);

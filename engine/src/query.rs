@@ -14,10 +14,11 @@ use crate::error::{EngineError, Result};
 use crate::ids::{Timestamp, TopicId};
 use crate::names::Names;
 use crate::pipeline::Aside;
+use crate::progress::TaskKey;
 use crate::repartition::edge_types;
 use crate::schemas::subject;
 use crate::state::StoreId;
-use crate::topology::{Input, Node, Output, SubTopology, Topology};
+use crate::topology::{Input, Node, Output, StoreSpec, SubTopology, Topology};
 
 /// Everything lanes need to know of a query. Immutable but for its status.
 pub struct QueryDef {
@@ -36,6 +37,14 @@ impl QueryDef {
     /// Number of store `index` of the topology, for one partition.
     pub fn store_id(&self, index: usize, partition: u32) -> StoreId {
         StoreId { store: self.facts.store_base + index as u32, partition }
+    }
+
+    /// Stores of a task of this query.
+    pub fn stores_of<'a>(&'a self, task: &'a TaskKey) -> impl Iterator<Item = StoreId> + 'a {
+        let own = move |(index, spec): (usize, &StoreSpec)| {
+            (spec.sub == task.sub as usize).then(|| self.store_id(index, task.partition))
+        };
+        self.topology.stores.iter().enumerate().filter_map(own)
     }
 
     /// The changelog of store `index`.

@@ -322,7 +322,7 @@ impl Runner {
     /// What was computed is state now; there is no transaction to wait for.
     fn settle(&mut self) -> Result<()> {
         self.commit += 1;
-        self.state.apply(self.commit, 0, &[]);
+        self.state.apply(self.commit, &[]);
         self.state.spill()
     }
 

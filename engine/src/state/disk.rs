@@ -68,8 +68,6 @@ pub struct DiskMeta {
     pub format: u32,
     /// Number of the lane's commit that was last applied.
     pub commit: u64,
-    /// Wall clock of that commit, milliseconds: a disk older than tombstones live is rebuilt (R15).
-    pub commit_time_ms: i64,
     /// Per store: the changelog, and a lower bound of what is applied of it (R24).
     pub stores: BTreeMap<String, StoreMeta>,
 }
@@ -80,6 +78,10 @@ pub struct StoreMeta {
     pub changelog: TopicId,
     /// Everything below is applied.
     pub applied: Offset,
+    /// Wall clock, milliseconds, of when that was all that the changelog held; 0: it never was. What
+    /// is older than tombstones live is rebuilt: it may have missed one (R15).
+    #[serde(default)]
+    pub whole_ms: i64,
     /// What of it matters, of a store of windows; `None`: that is not known from its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,

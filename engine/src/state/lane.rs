@@ -85,10 +85,6 @@ impl LaneState {
         self.meta.commit
     }
 
-    pub fn commit_time_ms(&self) -> i64 {
-        self.meta.commit_time_ms
-    }
-
     /// Where a store stands in its changelog, if it ever was applied.
     pub fn applied(&self, store: StoreId) -> Option<&StoreMeta> {
         self.meta.stores.get(&store.to_string())
@@ -126,15 +122,25 @@ impl LaneState {
 
     /// The open transaction has committed: its changes are state now. `ends`: per store, everything
     /// of its changelog below the offset is applied.
-    pub fn apply(&mut self, commit: u64, time_ms: i64, ends: &[(StoreId, TopicId, Offset)]) {
+    pub fn apply(&mut self, commit: u64, ends: &[(StoreId, TopicId, Offset)]) {
         for (store, layer) in std::mem::take(&mut self.open).stores {
             self.note(store, &layer);
             self.committed.merge(store, layer);
         }
         self.meta.commit = commit;
-        self.meta.commit_time_ms = time_ms;
         for (store, changelog, applied) in ends {
             self.advance(*store, *changelog, *applied);
+        }
+    }
+
+    /// Nobody but this lane has written to the changelogs of these stores, and it has all of them:
+    /// they are whole as of now. Stores of queries that do not run here are left out: another node may
+    /// have written to theirs while it had the lane.
+    pub fn are_whole(&mut self, stores: impl Iterator<Item = StoreId>, now_ms: i64) {
+        for store in stores {
+            if let Some(meta) = self.meta.stores.get_mut(&store.to_string()) {
+                meta.whole_ms = now_ms;
+            }
         }
     }
 
@@ -174,7 +180,7 @@ impl LaneState {
     /// Begins to follow a store that has nothing of its changelog yet, from `start` on.
     pub fn begin(&mut self, store: StoreId, shape: Shape, changelog: TopicId, start: Offset) {
         let history = (shape == Shape::WindowFirst).then(History::default);
-        let meta = StoreMeta { changelog, applied: start, history };
+        let meta = StoreMeta { changelog, applied: start, whole_ms: 0, history };
         self.meta.stores.insert(store.to_string(), meta);
     }
 
@@ -186,7 +192,8 @@ impl LaneState {
     /// Everything of the store's changelog below `applied` is in the state.
     pub fn advance(&mut self, store: StoreId, changelog: TopicId, applied: Offset) {
         let meta = self.meta.stores.entry(store.to_string());
-        let meta = meta.or_insert(StoreMeta { changelog, applied, history: None });
+        let new = StoreMeta { changelog, applied, whole_ms: 0, history: None };
+        let meta = meta.or_insert(new);
         (meta.changelog, meta.applied) = (changelog, applied);
     }
 

@@ -87,7 +87,7 @@ impl Run {
     fn commit(&mut self) {
         self.commits += 1;
         let ends = STORES.map(|store| (store, TopicId(9), Offset(self.commits as i64)));
-        self.state.apply(self.commits, 0, &ends);
+        self.state.apply(self.commits, &ends);
         assert!(self.state.is_clean() && self.state.open_bytes() == 0);
         self.committed = self.open.clone();
         self.live[0] = self.live[1];
@@ -167,14 +167,50 @@ fn memory_is_counted_as_it_comes_and_goes() {
     assert_eq!(run.state.open_bytes(), 10 * one);
     run.state.expire(store, &6u64.to_be_bytes()).expect("memory");
     assert_eq!(run.state.open_bytes(), 5 * one, "windows 6 to 10");
-    run.state.apply(1, 0, &[]);
+    run.state.apply(1, &[]);
     // Few changes over many, and many over few.
     for (from, to, all) in [(6, 6, 5), (100, 200, 106), (150, 150, 106), (90, 210, 126)] {
         (from..=to).for_each(|key| put(&mut run, key, b"d"));
-        run.state.apply(2, 0, &[]);
+        run.state.apply(2, &[]);
         assert_eq!((run.state.open_bytes(), run.state.committed_bytes()), (0, all * one));
     }
     run.state.expire(store, &200u64.to_be_bytes()).expect("memory");
-    run.state.apply(3, 0, &[]);
+    run.state.apply(3, &[]);
     assert_eq!(run.state.committed_bytes(), 11 * one, "windows 200 to 210");
+}
+
+/// What is whole goes with each commit, store by store, and stays on the disk.
+#[test]
+fn each_store_has_its_own_time() {
+    let disk = MemoryDisk::default();
+    let mut state = LaneState::new(Box::new(MemoryStore::open(&disk))).expect("an empty disk");
+    let [mine, paused] = STORES;
+    let topic = TopicId(9);
+    for store in STORES {
+        state.begin(store, Shape::KeyValue, topic, Offset(0));
+    }
+    let times = |state: &LaneState| {
+        STORES.map(|store| state.applied(store).map_or(-1, |meta| meta.whole_ms))
+    };
+    assert_eq!(times(&state), [0, 0], "nothing is restored yet");
+    state.advance(mine, topic, Offset(7));
+    assert_eq!(times(&state), [0, 0], "a part of a changelog");
+    // (stores of tasks that run, now, times)
+    let cases: [(&[StoreId], i64, [i64; 2]); 4] = [
+        (&STORES, 100, [100, 100]),
+        (&[mine], 150, [150, 100]),
+        (&[mine], 200, [200, 100]),
+        (&[StoreId { store: 8, partition: 0 }], 300, [200, 100]),
+    ];
+    for (commit, (running, now_ms, want)) in (1..).zip(cases) {
+        state.apply(commit, &[(mine, topic, Offset(now_ms))]);
+        state.are_whole(running.iter().copied(), now_ms);
+        assert_eq!(times(&state), want, "{running:?} at {now_ms}");
+    }
+    state.flush().expect("memory");
+    let mut state = LaneState::new(Box::new(MemoryStore::open(&disk))).expect("the disk");
+    assert_eq!(times(&state), [200, 100], "after a start");
+    state.drop_store(paused, Shape::KeyValue);
+    state.begin(paused, Shape::KeyValue, topic, Offset(0));
+    assert_eq!(times(&state), [200, 0], "it is rebuilt");
 }
