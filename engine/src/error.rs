@@ -30,6 +30,9 @@ pub enum EngineError {
     Disk(String),
     #[error("bug: {0}")]
     Bug(String),
+    /// Something broke off in the midst of its work.
+    #[error("bug: {0}")]
+    Panic(String),
 }
 
 /// What a failure does. One table for the whole engine.
@@ -65,7 +68,7 @@ impl EngineError {
             EngineError::Lost(_) | EngineError::Unexplained(_) => Kind::Retry,
             EngineError::Config(_) => Kind::Config,
             EngineError::State(_) | EngineError::Disk(_) => Kind::State,
-            EngineError::Bug(_) => Kind::Bug,
+            EngineError::Bug(_) | EngineError::Panic(_) => Kind::Bug,
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::names::Names;
 use crate::operators::cache::CacheBudget;
 use crate::outbox::{Outbox, Owner};
 use crate::ownership::Ownership;
+use crate::panics::caught;
 use crate::processing_log::LogEntry;
 use crate::progress::{LaneHeader, TaskKey};
 use crate::query::QueryDef;
@@ -43,6 +44,7 @@ use crate::task::Task;
 
 /// Polls that a mutant lets pass between asking and opening.
 const MUTANT_POLLS: u32 = 12;
+
 /// How long a lane that was fenced waits for word that it is still this node's.
 const OWNERSHIP_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -228,7 +230,7 @@ impl Lane {
     /// Does what can be done now. True: there is more to do at once.
     pub fn step(&mut self) -> bool {
         let (now, entropy) = (self.world.clock.now(), Arc::clone(&self.world.entropy));
-        match with_ambient(now.0, &|| entropy.next_u64(), || self.try_step()) {
+        match with_ambient(now.0, &|| entropy.next_u64(), || caught(|| self.try_step())) {
             Ok(busy) => busy,
             Err(error) => {
                 self.failed(&error);
@@ -443,7 +445,7 @@ impl Lane {
         for task in self.tasks.values_mut().filter(|task| task.has_buffered()) {
             let (records, wait) = (limits.poll_records_max, limits.input_wait_max);
             self.outbox.owned_by(Owner::Task(task.key.clone()));
-            match task.work(&mut self.state, &mut self.outbox, records, now, wait) {
+            match caught(|| task.work(&mut self.state, &mut self.outbox, records, now, wait)) {
                 Ok(worked) => {
                     taken += worked.records;
                     if task.dirty {

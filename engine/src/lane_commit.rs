@@ -11,6 +11,7 @@ use crate::lane_recovery::Recovery;
 use crate::log::{Ending, LogError, Outcome, Record, TxnState, Writer};
 use crate::mutant::{self, Mutant};
 use crate::outbox::{Drained, Owner, Refused};
+use crate::panics::caught;
 use crate::processing_log::LogEntry;
 use crate::progress::{self, LaneHeader};
 use crate::task::Task;
@@ -98,7 +99,7 @@ impl Lane {
         let mut failed = None;
         for task in self.tasks.values_mut().filter(|task| task.dirty) {
             self.outbox.owned_by(Owner::Task(task.key.clone()));
-            match task.flush(&mut self.state, &mut self.outbox) {
+            match caught(|| task.flush(&mut self.state, &mut self.outbox)) {
                 Ok(log) => self.txn.log.extend(log),
                 Err(error) => {
                     failed = Some((task.key.query.clone(), error));

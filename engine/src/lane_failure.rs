@@ -7,9 +7,12 @@ use std::task::Poll;
 use crate::error::{EngineError, Kind, Result};
 use crate::ids::{TopicId, Tp};
 use crate::lane::{Lane, Phase};
+use crate::lane_upkeep::Upkeep;
 use crate::log::{EnsureError, Lost, ReadError};
+use crate::outbox::Outbox;
 use crate::progress::LaneHeader;
 use crate::query::{Counts, QueryDef};
+use crate::reader::Reader;
 
 /// What a transaction did whose end is not known.
 pub(crate) struct Unsettled {
@@ -145,9 +148,25 @@ impl Lane {
         self.suspect(error);
         self.unsettle();
         self.forget();
-        if error.kind() == Kind::State {
-            self.mend_state(error);
+        match error {
+            EngineError::Panic(_) => self.distrust(),
+            error if error.kind() == Kind::State => self.mend_state(error),
+            _ => {}
         }
+    }
+
+    /// A step broke off somewhere: nothing that is in memory is believed. The lane starts as if it
+    /// were new, from its disk and the log.
+    fn distrust(&mut self) {
+        self.reader = Reader::new(self.world.log.clone(), self.world.formats.clone());
+        self.outbox = Outbox::default();
+        self.header = LaneHeader::default();
+        self.progress.clear();
+        self.obsolete.clear();
+        self.changelogs.clear();
+        self.changelog_of.clear();
+        (self.upkeep, self.doubted) = (Upkeep::default(), None);
+        self.give_memory_up(false);
     }
 
     /// Keeps what the transaction that was being ended counts for, if it did commit.
@@ -178,6 +197,12 @@ impl Lane {
         self.state_failures += 1;
         let damaged = !matches!(error, EngineError::Disk(_));
         self.stats.state_rebuilds += u64::from(damaged);
+        self.give_memory_up(damaged);
+    }
+
+    /// What is committed and not on disk comes from the changelogs again, for the queries that run.
+    fn give_memory_up(&mut self, damaged: bool) {
+        self.restored.clear();
         if let Err(error) = self.state.reopen(damaged) {
             // Tried again when the pause is over.
             tracing::error!(lane = self.id.0, %error, "the lane's state cannot be opened");

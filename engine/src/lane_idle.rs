@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::ids::{Offset, Tp};
 use crate::lane::{Lane, World};
 use crate::outbox::Owner;
+use crate::panics::caught;
 use crate::task::{Passing, Worked};
 
 impl Lane {
@@ -22,8 +23,9 @@ impl Lane {
             };
             let mut worked = Worked::default();
             self.outbox.owned_by(Owner::Task(task.key.clone()));
-            let done = passing
-                .and_then(|to| task.pass(to, &mut self.state, &mut self.outbox, &mut worked));
+            let done = passing.and_then(|to| {
+                caught(|| task.pass(to, &mut self.state, &mut self.outbox, &mut worked))
+            });
             if let Err(error) = done {
                 failed = Some((task.key.query.clone(), error));
                 break;

@@ -27,6 +27,7 @@ pub mod operators;
 pub mod outbox;
 pub mod output;
 pub mod ownership;
+mod panics;
 pub mod pipeline;
 pub mod processing_log;
 pub mod progress;

@@ -14,6 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::ids::{LaneId, Offset, Tp};
 use crate::lane::Lane;
 use crate::log::Log;
+use crate::panics::caught;
 use crate::query::QueryDef;
 use crate::state::view::CommittedView;
 use crate::state::{Shape, StoreId};
@@ -186,7 +187,7 @@ impl Worker {
                 }
                 Request::Remove(lane) => self.remove(lane),
                 Request::Read(id, read) => {
-                    let answer = self.read(id, &read);
+                    let answer = caught(|| self.read(id, &read));
                     if let (Err(error), Some(lane)) = (&answer, self.lanes.get_mut(&id)) {
                         lane.read_failed(error);
                     }

@@ -38,6 +38,8 @@ mod olap_change;
 mod olap_change_real;
 #[path = "it/own_topics.rs"]
 mod own_topics;
+#[path = "it/panics.rs"]
+mod panics;
 #[path = "it/pulls.rs"]
 mod pulls;
 #[path = "it/registry.rs"]
