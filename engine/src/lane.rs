@@ -23,7 +23,7 @@ use crate::lane_recovery::Recovery;
 pub use crate::lane_recovery::TOMBSTONE_LIFE;
 use crate::lane_trial::Trials;
 use crate::lane_upkeep::Upkeep;
-use crate::limits::Limits;
+use crate::limits::{Limits, OWNERSHIP_WAIT_MAX};
 use crate::log::{Ending, Log, PollLimits, TopicSpec, Writer};
 use crate::mutant::{self, Mutant};
 use crate::names::Names;
@@ -44,9 +44,6 @@ use crate::task::Task;
 
 /// Polls that a mutant lets pass between asking and opening.
 const MUTANT_POLLS: u32 = 12;
-
-/// How long a lane that was fenced waits for word that it is still this node's.
-const OWNERSHIP_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What all lanes of a node share.
 #[derive(Clone)]

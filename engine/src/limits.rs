@@ -2,10 +2,23 @@
 
 use std::time::Duration;
 
+use millrace_sql::plan::WINDOWS_PER_ROW_MAX;
+
 /// Rows of a batch of a pull query.
 pub const PULL_BATCH_ROWS: usize = 8192;
 /// Rows of the first page that a pull query with a LIMIT reads; later pages are larger.
 pub const PULL_PAGE_ROWS_MIN: usize = 256;
+
+/// Batches that a push query holds for a client that does not take them.
+pub const PUSH_BATCHES_MAX: usize = 16;
+/// How long a lane that was fenced waits for word that it is still this node's.
+pub const OWNERSHIP_WAIT_MAX: Duration = Duration::from_secs(30);
+/// A task that has sent nothing for so long is not waited for. It is longer than another node needs to
+/// take a lane over (at most 15 s): else the rows of the lanes of a node that died would come late.
+pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(20);
+/// Pause of a query that failed, first and last of the doubling series, as ksqlDB's.
+pub const QUERY_RETRY_INITIAL: Duration = Duration::from_secs(15);
+pub const QUERY_RETRY_MAX: Duration = Duration::from_secs(900);
 
 /// Bounds of one running engine. Times and sizes carry their unit in the name.
 #[derive(Debug, Clone)]
@@ -129,6 +142,14 @@ impl Limits {
             ("operator.cache.bytes", self.operator_cache_bytes.to_string()),
             ("rocksdb.cache.bytes", self.rocksdb_cache_bytes.to_string()),
             ("rocksdb.write.buffer.bytes", self.rocksdb_write_buffer_bytes.to_string()),
+            ("pull.batch.rows", PULL_BATCH_ROWS.to_string()),
+            ("pull.page.rows.min", PULL_PAGE_ROWS_MIN.to_string()),
+            ("push.batches.max", PUSH_BATCHES_MAX.to_string()),
+            ("ownership.wait.max.ms", ms(OWNERSHIP_WAIT_MAX)),
+            ("upstream.idle.max.ms", ms(UPSTREAM_IDLE_MAX)),
+            ("query.retry.ms", ms(QUERY_RETRY_INITIAL)),
+            ("query.retry.max.ms", ms(QUERY_RETRY_MAX)),
+            ("windows.per.row.max", WINDOWS_PER_ROW_MAX.to_string()),
         ]
     }
 }

@@ -9,14 +9,10 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use crate::ids::LaneId;
-use crate::limits::Limits;
+use crate::limits::{Limits, QUERY_RETRY_INITIAL, QUERY_RETRY_MAX};
 use crate::query::QueryDef;
 use crate::seams::Clock;
 use crate::state::{Shape, StoreId};
-
-/// First pause of a query that failed; doubles up to [`QUERY_RETRY_MAX`], as ksqlDB's does.
-const QUERY_RETRY_INITIAL: Duration = Duration::from_secs(15);
-const QUERY_RETRY_MAX: Duration = Duration::from_secs(900);
 
 /// Queries by id.
 #[derive(Default)]

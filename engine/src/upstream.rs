@@ -5,16 +5,14 @@
 
 use std::time::Duration;
 
+use crate::limits::UPSTREAM_IDLE_MAX;
+
 /// Which task sent a record, and how far its stream time was (milliseconds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Upstream {
     pub task: u32,
     pub stream_time_ms: i64,
 }
-
-/// A task that has sent nothing for so long is not waited for. It is longer than another node needs to
-/// take a lane over (at most 15 s): else the rows of the lanes of a node that died would come late.
-pub const UPSTREAM_IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// No record of the task has been seen.
 const UNSEEN: i64 = i64::MIN;

@@ -50,16 +50,46 @@ pub fn effective() -> Vec<(&'static str, u64)> {
         ("millrace.limits.body.bytes", BODY_BYTES_MAX as u64),
         ("millrace.limits.load.body.bytes", LOAD_BODY_BYTES_MAX as u64),
         ("millrace.limits.connections", u64::from(CONNECTIONS_MAX)),
+        ("millrace.limits.streams", u64::from(STREAMS_MAX)),
+        ("millrace.limits.header.wait.ms", ms(HEADER_WAIT)),
+        ("millrace.limits.accept.pause.ms", ms(ACCEPT_PAUSE)),
         ("millrace.limits.statements", STATEMENTS_MAX as u64),
         ("millrace.limits.push.queries", PUSH_QUERIES_MAX as u64),
         ("millrace.limits.engine.calls", ENGINE_CALLS_MAX as u64),
         ("millrace.limits.body.chunks", BODY_CHUNKS_MAX as u64),
         ("millrace.limits.chunk.bytes", CHUNK_BYTES as u64),
-        ("millrace.limits.keep.alive.ms", KEEP_ALIVE.as_millis() as u64),
-        ("millrace.limits.command.wait.ms", COMMAND_WAIT.as_millis() as u64),
-        ("millrace.limits.assert.wait.ms", ASSERT_WAIT_MAX.as_millis() as u64),
+        ("millrace.limits.push.wait.ms", ms(PUSH_WAIT)),
+        ("millrace.limits.keep.alive.ms", ms(KEEP_ALIVE)),
+        ("millrace.limits.command.wait.ms", ms(COMMAND_WAIT)),
+        ("millrace.limits.assert.wait.default.ms", ms(ASSERT_WAIT)),
+        ("millrace.limits.assert.wait.ms", ms(ASSERT_WAIT_MAX)),
+        ("millrace.limits.assert.pause.ms", ms(ASSERT_PAUSE)),
         ("millrace.limits.statuses", STATUSES_MAX as u64),
-        ("millrace.limits.shutdown.wait.ms", SHUTDOWN_WAIT.as_millis() as u64),
+        ("millrace.limits.health.age.ms", ms(HEALTH_AGE)),
+        ("millrace.limits.shutdown.wait.ms", ms(SHUTDOWN_WAIT)),
         ("millrace.limits.properties", PROPERTIES_MAX as u64),
     ]
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Each constant of this file is shown, and none twice.
+    #[test]
+    fn all_limits_are_shown() {
+        let shown = effective();
+        let names: BTreeSet<&str> = shown.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), shown.len());
+        let constants = include_str!("limits.rs").lines().filter(|l| l.starts_with("pub const "));
+        // Those of the engine and of Kafka's client have lists of their own.
+        let own = names.iter().filter(|name| name.starts_with("millrace.limits.")).count();
+        assert_eq!(own, constants.count());
+    }
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::endings::Verdict;
 use super::inner::Inner;
+use super::limits::{MESSAGE_BYTES, UNSENT_KIB};
 use super::native::{Callbacks, Client, Kind, NativeError, code};
 use super::producer::Producer;
 use super::txn::{How, TxnWriter};
@@ -61,9 +62,9 @@ impl Appender {
             ("enable.idempotence", "true"),
             ("linger.ms", "1"),
             ("compression.type", "lz4"),
-            ("queue.buffering.max.kbytes", "65536"),
+            ("queue.buffering.max.kbytes", UNSENT_KIB),
             ("message.timeout.ms", &timeout),
-            ("message.max.bytes", "67108864"),
+            ("message.max.bytes", MESSAGE_BYTES),
             ("allow.auto.create.topics", "false"),
         ]);
         let callbacks = Box::new(Delivered(calls.clone()));

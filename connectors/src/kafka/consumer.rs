@@ -13,6 +13,9 @@ use rdkafka_sys as sys;
 
 use super::ids::Known;
 use super::inner::Inner;
+use super::limits::{
+    BUFFER_KIB, BUFFER_MESSAGES, BUFFER_RESTORE_KIB, FETCH_BYTES, FETCH_PARTITION_BYTES,
+};
 use super::native::{Callbacks, Client, Kind, NativeError, c_string, code};
 use super::partitions::Partitions;
 use super::queue::{Message, Queue};
@@ -63,12 +66,6 @@ impl Callbacks for Waker {
     }
 }
 
-/// What a consumer may buffer, in KiB. Small buffers stay in the CPU's cache and are as fast. Each
-/// message takes some 400 bytes more, so their number counts, too: about two polls of a lane.
-const BUFFER_KIB: &str = "2048";
-const BUFFER_RESTORE_KIB: &str = "8192";
-const BUFFER_MESSAGES: &str = "16384";
-
 impl KafkaCursor {
     pub fn new(inner: Arc<Inner>, class: ReadClass) -> Self {
         KafkaCursor {
@@ -104,8 +101,8 @@ impl KafkaCursor {
             // The default stalls a reader for a second whenever its buffer was full.
             ("fetch.queue.backoff.ms", "10"),
             ("fetch.error.backoff.ms", "100"),
-            ("fetch.message.max.bytes", "262144"),
-            ("fetch.max.bytes", "1048576"),
+            ("fetch.message.max.bytes", FETCH_PARTITION_BYTES),
+            ("fetch.max.bytes", FETCH_BYTES),
             ("queued.max.messages.kbytes", buffer_kib),
             ("queued.min.messages", BUFFER_MESSAGES),
         ]);

@@ -21,6 +21,7 @@ mod ids;
 mod inner;
 #[cfg(target_os = "linux")]
 mod leaders;
+mod limits;
 mod members;
 mod native;
 mod partitions;
@@ -44,6 +45,7 @@ use millrace_engine::log::{
 use parking_lot::Mutex;
 
 pub use config::{ConfigError, KafkaConfig};
+pub use limits::limits;
 
 use admin::Admin;
 use consumer::KafkaCursor;

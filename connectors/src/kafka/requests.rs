@@ -11,6 +11,7 @@ use millrace_engine::ids::{Offset, TopicId, Tp};
 use millrace_engine::log::{Record, TopicSpec};
 use parking_lot::{Condvar, Mutex};
 
+use super::limits::{JOBS_MAX, WORKERS_MAX};
 use super::signal::Signal;
 
 /// What a request asks for: the call and its arguments.
@@ -31,8 +32,6 @@ pub(super) enum Key {
     Resolve,
 }
 
-/// Threads that do the blocking, at most.
-const WORKERS_MAX: usize = 6;
 /// An answer or a request that nobody asks for any more is dropped after this time; a later ask
 /// with the same arguments starts anew instead of getting old news.
 const ABANDONED_AFTER: Duration = Duration::from_secs(5);
@@ -79,6 +78,9 @@ impl Requests {
             let answer = answer.downcast::<T>().expect("a key has one type of answer");
             return Poll::Ready(*answer);
         }
+        if self.pool.is_full() {
+            return Poll::Pending;
+        }
         let answer = Arc::new(Mutex::new(None));
         let (key, work) = start();
         slots.push(Slot { key, asked_at: now, answer: answer.clone() });
@@ -92,9 +94,12 @@ impl Requests {
         Poll::Pending
     }
 
-    /// Does `work` some time, for nobody.
+    /// Does `work` some time, for nobody; or never, when there is too much to do.
     pub fn run(&self, work: impl FnOnce() + Send + 'static) {
-        self.pool.run(Box::new(work));
+        match self.pool.is_full() {
+            true => tracing::debug!("too many Kafka requests wait: one is left out"),
+            false => self.pool.run(Box::new(work)),
+        }
     }
 
     /// Forgets requests, so that what was asked before now answers nobody.
@@ -125,6 +130,10 @@ struct PoolState {
 }
 
 impl Pool {
+    fn is_full(&self) -> bool {
+        self.state.lock().jobs.len() >= JOBS_MAX
+    }
+
     fn run(self: &Arc<Self>, job: Job) {
         let mut state = self.state.lock();
         state.jobs.push_back(job);
@@ -198,5 +207,31 @@ mod tests {
         assert!(describe(&r, "a", 1).is_pending());
         r.forget(|k| matches!(k, Key::Describe(_)));
         assert_eq!(wait(|| describe(&r, "a", 2)), 2);
+    }
+
+    /// With all threads busy and the queue full, nothing more is taken; all of it goes on later.
+    #[test]
+    fn what_waits_is_bounded() {
+        let r = requests();
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let done = Arc::new(Mutex::new(0));
+        for _ in 0..WORKERS_MAX + 2 * JOBS_MAX {
+            let (held, done) = (held.clone(), done.clone());
+            r.run(move || {
+                // Until the sender is gone.
+                let _ = held.lock().recv();
+                *done.lock() += 1;
+            });
+            assert!(r.pool.state.lock().jobs.len() <= JOBS_MAX);
+        }
+        for _ in 0..3 {
+            assert!(describe(&r, "a", 1).is_pending());
+        }
+        assert!(r.slots.lock().is_empty(), "it was not begun");
+        drop(hold);
+        assert_eq!(wait(|| describe(&r, "a", 2)), 2);
+        let taken = *done.lock();
+        assert!((JOBS_MAX - WORKERS_MAX..=JOBS_MAX + WORKERS_MAX).contains(&taken), "{taken}");
     }
 }

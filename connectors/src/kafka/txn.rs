@@ -20,6 +20,7 @@ use super::config::KafkaConfig;
 use super::deliveries::{Deliveries, REASON_WAIT, Reports};
 use super::endings::{Enders, Verdict};
 use super::inner::Inner;
+use super::limits::{MESSAGE_BYTES, UNSENT_KIB, UNSENT_MESSAGES};
 use super::native::{Client, Kind, NativeError, code};
 use super::producer::{Producer, Topic};
 
@@ -250,13 +251,12 @@ fn settings(config: &KafkaConfig, id: &str) -> Vec<(String, String)> {
         ("batch.size", "262144"),
         ("batch.num.messages", "50000"),
         ("compression.type", "lz4"),
-        // The defaults are 1 GiB and 100,000; a full queue only makes the lane ask again.
-        ("queue.buffering.max.kbytes", "65536"),
-        ("queue.buffering.max.messages", "50000"),
+        ("queue.buffering.max.kbytes", UNSENT_KIB),
+        ("queue.buffering.max.messages", UNSENT_MESSAGES),
         // The next transaction's first request meets the last one's markers being written; with
         // the default of 100 ms each commit would cost that much.
         ("retry.backoff.ms", "1"),
-        ("message.max.bytes", "67108864"),
+        ("message.max.bytes", MESSAGE_BYTES),
         ("allow.auto.create.topics", "false"),
     ])
 }

@@ -16,7 +16,7 @@ use crate::error::{EngineError, Result};
 use crate::format::{Formats, RowDecoder};
 use crate::held::Held;
 use crate::ids::{Offset, Tp};
-use crate::limits::Limits;
+use crate::limits::{Limits, PUSH_BATCHES_MAX};
 use crate::log::{Cursor, Ends, Log, PollLimits, ReadClass};
 use crate::operators::cache::CacheBudget;
 use crate::pipeline::{Emitted, Pipeline};
@@ -28,8 +28,6 @@ use crate::state::lane::LaneState;
 use crate::state::memory::{MemoryDisk, MemoryStore};
 use crate::topology::{Input, Topology};
 
-/// Batches that wait for the reader.
-const CHANNEL_BATCHES_MAX: usize = 16;
 /// Sleep when nothing came.
 const PARK: Duration = Duration::from_millis(20);
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,7 +75,7 @@ pub fn start(
 ) -> Result<RunningPush> {
     let mut runner = Runner::new(world, plan, options)?;
     let columns = result_columns(plan)?;
-    let (sender, events) = sync_channel(CHANNEL_BATCHES_MAX);
+    let (sender, events) = sync_channel(PUSH_BATCHES_MAX);
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();
     std::thread::Builder::new()

@@ -55,6 +55,10 @@ fn settings(server: &Server) -> Map<String, Value> {
     }
     let push_max = json!(server.config.push_queries_max);
     all.insert("millrace.limits.push.queries".to_string(), push_max);
+    if server.config.bootstrap_servers.is_some() {
+        let kafka = millrace_connectors::kafka::limits();
+        all.extend(kafka.into_iter().map(|(n, v)| (format!("millrace.kafka.{n}"), json!(v))));
+    }
     // The engine's own: limits, and what sessions start with.
     for (name, value) in server.api.settings() {
         all.insert(name, json!(value));
