@@ -121,6 +121,7 @@ fn a_command_log_that_was_lost_is_told() {
         "CREATE STREAM B (A INT) WITH (KAFKA_TOPIC='own_a', VALUE_FORMAT='JSON');",
         &Properties::new(),
     );
-    assert!(matches!(&refused, Err(ApiError::Starting(why)) if *why == reason), "{refused:?}");
+    let told = matches!(&refused, Err(ApiError::Starting(why)) if why.contains(COMMANDS));
+    assert!(told, "{refused:?}");
     local.stop();
 }
