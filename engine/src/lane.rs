@@ -31,7 +31,6 @@ use crate::operators::cache::CacheBudget;
 use crate::outbox::{Outbox, Owner};
 use crate::ownership::Ownership;
 use crate::panics::caught;
-use crate::processing_log::LogEntry;
 use crate::progress::{LaneHeader, TaskKey};
 use crate::query::QueryDef;
 use crate::reader::Reader;
@@ -41,6 +40,7 @@ use crate::state::StoreId;
 use crate::state::disk::DiskStore;
 use crate::state::lane::LaneState;
 use crate::task::Task;
+use crate::txn::Txn;
 
 /// Polls that a mutant lets pass between asking and opening.
 const MUTANT_POLLS: u32 = 12;
@@ -161,22 +161,6 @@ pub(crate) enum Phase {
     /// Between phases; never seen outside of a step.
     Moving,
     Closed,
-}
-
-/// The transaction being filled.
-#[derive(Debug, Default)]
-pub(crate) struct Txn {
-    /// When the first record was taken in.
-    pub(crate) since: Option<Duration>,
-    /// When the first record was taken in that a query of this service wrote.
-    pub(crate) following_since: Option<Duration>,
-    pub(crate) records: usize,
-    pub(crate) bytes: usize,
-    pub(crate) partitions: std::collections::HashSet<Tp>,
-    pub(crate) log: Vec<LogEntry>,
-    /// A header must be written even if nothing else is.
-    pub(crate) header_due: bool,
-    pub(crate) number: u64,
 }
 
 impl Lane {

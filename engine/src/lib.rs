@@ -41,6 +41,7 @@ pub mod service;
 pub mod state;
 pub mod task;
 pub mod topology;
+mod txn;
 pub mod upgrade;
 pub mod upstream;
 pub mod worker;

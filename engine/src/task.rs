@@ -3,8 +3,8 @@
 
 mod expiry;
 mod idle;
+mod input;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +21,11 @@ use crate::query::{Counts, QueryDef};
 use crate::repartition::RepartitionWriter;
 use crate::state::lane::LaneState;
 use crate::task::idle::Idle;
-use crate::topology::Input;
 use crate::upstream::{Upstream, Upstreams};
 
 pub use self::idle::Passing;
+pub use self::input::TaskInput;
+use self::input::is_second_hand;
 
 /// A running task.
 pub struct Task {
@@ -47,29 +48,6 @@ pub struct Task {
     idle: Option<Idle>,
     /// All that the task reads was committed by queries of this service.
     second_hand: bool,
-}
-
-/// One input of a task.
-pub struct TaskInput {
-    pub tp: Tp,
-    /// Inputs before in the task that read the same partition: the other side of a self-join.
-    pub twin: usize,
-    pub topic: String,
-    step: String,
-    /// Everything below is taken in.
-    pub position: Offset,
-    /// `position` as of the last commit.
-    pub committed: Offset,
-    /// Table inputs win a tie of timestamps.
-    table: bool,
-    /// Rows that the query sent to itself, counted where they came from.
-    internal: bool,
-    queue: VecDeque<Pending>,
-    pub buffered: usize,
-    /// The reader has seen the end of what is there to read.
-    pub caught_up: bool,
-    /// Several tasks send to this input.
-    upstreams: Option<Upstreams>,
 }
 
 /// A decoded batch and how far it is taken in.
@@ -426,68 +404,6 @@ impl Task {
             }
         }
         Ok(())
-    }
-}
-
-fn is_second_hand(input: &Input) -> bool {
-    match input {
-        Input::Repartition(_) => true,
-        Input::Scan(scan) => scan.source.query.is_some(),
-    }
-}
-
-impl TaskInput {
-    fn new(query: &QueryDef, key: &TaskKey, at: usize, input: &Input) -> Result<Self> {
-        let sub = key.sub as usize;
-        let facts = query.input_topic(sub, at)?;
-        let mut upstreams = None;
-        let (topic, step, table) = match input {
-            Input::Scan(scan) => {
-                let table = scan.source.kind == millrace_sql::catalog::SourceKind::Table;
-                (scan.source.topic.clone(), scan.step.clone(), table)
-            }
-            Input::Repartition(at) => {
-                let repartition = &query.topology.repartitions[*at];
-                let step = repartition.node.step.clone();
-                let tasks = query.upstream_tasks(*at);
-                upstreams = query.tells_upstream(*at).then(|| Upstreams::new(tasks));
-                let table = repartition.kind == millrace_sql::plan::ResultKind::Table;
-                (query.names.repartition_topic(&query.id, &step), step, table)
-            }
-        };
-        let sub_facts = query.facts.subs.get(sub).ok_or_else(|| {
-            EngineError::Bug(format!("query {} has no facts for sub-topology {sub}", query.id))
-        })?;
-        let starts = sub_facts.starts.get(at);
-        let start = starts.and_then(|s| s.get(key.partition as usize)).copied();
-        let start = start.unwrap_or_default();
-        Ok(TaskInput {
-            tp: Tp::new(facts.id, key.partition),
-            twin: 0,
-            topic,
-            step,
-            position: start,
-            committed: start,
-            table,
-            internal: matches!(input, Input::Repartition(_)),
-            queue: VecDeque::new(),
-            buffered: 0,
-            caught_up: false,
-            upstreams,
-        })
-    }
-
-    /// Head timestamp first; on a tie a table's change comes before a stream's row.
-    fn order(&self) -> (i64, u8) {
-        let time = self.queue.front().map_or(i64::MAX, |pending| {
-            // A batch of rejects only has no time: it passes at once.
-            pending.batch.times.get(pending.taken).copied().unwrap_or(i64::MIN)
-        });
-        (time, self.rank())
-    }
-
-    fn rank(&self) -> u8 {
-        u8::from(!self.table)
     }
 }
 
