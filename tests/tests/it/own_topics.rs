@@ -72,7 +72,7 @@ fn statements_leave_the_services_own_topics_alone() {
         };
         let error = local.service.insert_values(&values, &Properties::new());
         let error = format!("{:?}", error.expect_err(&values));
-        assert!(error.contains("Cannot insert into read-only topic"), "{error}");
+        assert!(error.contains("Cannot insert values into read-only topic"), "{error}");
         let error = local.service.insert_target(target).expect_err(target);
         assert!(format!("{error:?}").contains("read-only"), "{error:?}");
     }
