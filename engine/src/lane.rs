@@ -367,6 +367,7 @@ impl Lane {
         self.tasks.clear();
         self.has_work = false;
         self.reader.clear();
+        self.upkeep.settling.clear();
     }
 
     fn run(&mut self, mut writer: Box<dyn Writer>) -> Result<bool> {

@@ -22,13 +22,26 @@ pub(crate) struct Upkeep {
     told: BTreeMap<(String, Tp), Offset>,
     /// Where changelogs were told to begin.
     purged: BTreeMap<Tp, Offset>,
+    /// What may be purged when the lane has committed once more. A broker says that a transaction is
+    /// committed before it has told its partitions; when it dies in between, and forgets them, the
+    /// transaction is undone by the cleansing abort (R11), and what it had read is needed again. The
+    /// transaction after it begins only when all partitions know.
+    pub(crate) settling: Vec<(Tp, Offset)>,
 }
 
 impl Lane {
     /// Called while the lane runs. Positions are told to groups that nobody recovers from (R37).
     pub(crate) fn keep_up(&mut self) {
         let now = self.world.clock.elapsed();
-        if now < self.upkeep.next || self.upkeep.commits == self.stats.commits {
+        if now < self.upkeep.next {
+            return;
+        }
+        if self.upkeep.commits == self.stats.commits {
+            // Nothing goes on: a header will do.
+            if !self.upkeep.settling.is_empty() {
+                self.upkeep.next = now + self.world.limits.upkeep_interval;
+                self.header_due();
+            }
             return;
         }
         (self.upkeep.next, self.upkeep.commits) =
@@ -52,11 +65,8 @@ impl Lane {
         for (query, at) in moved {
             self.world.log.publish_lag(&self.world.names.application(query), &at);
         }
-        if !read.is_empty() {
-            // Nobody waits for it; what is missed now goes with the next round.
-            let _ = self.world.log.purge(&read);
-        }
-        self.purge_changelogs();
+        self.note_dead(&mut read);
+        self.purge_settled(read);
         let tasks = &self.tasks;
         self.upkeep.told.retain(|(query, _), _| tasks.keys().any(|key| key.query == *query));
     }
@@ -100,25 +110,33 @@ impl Lane {
         all
     }
 
+    /// Drops what was noted in the last round, and notes the rest for the next one.
+    fn purge_settled(&mut self, noted: Vec<(Tp, Offset)>) {
+        let mut topics: BTreeMap<TopicId, Vec<(Tp, Offset)>> = BTreeMap::new();
+        for (tp, below) in std::mem::replace(&mut self.upkeep.settling, noted) {
+            topics.entry(tp.topic).or_default().push((tp, below));
+        }
+        for below in topics.values_mut() {
+            below.sort_unstable();
+            // Nobody waits for it; what is missed now goes with a later round. Topics that an older
+            // version made refuse it, and keep what they have.
+            let _ = self.world.log.purge(below);
+        }
+    }
+
     /// R14: what was written before all that is live. A disk that stands further back is rebuilt.
-    fn purge_changelogs(&mut self) {
+    fn note_dead(&mut self, dead: &mut Vec<(Tp, Offset)>) {
         let mutant = mutant::active() == Some(Mutant::PurgeLive);
-        let mut dead: BTreeMap<TopicId, Vec<(Tp, Offset)>> = BTreeMap::new();
         for (tp, store) in &self.changelogs {
             let needed = self.state.needed_from(*store);
             let applied = self.state.applied(*store).map(|meta| meta.applied);
             let to = if mutant { applied } else { needed };
             let Some(to) = to.filter(|to| *to > Offset(0)) else { continue };
             if self.upkeep.purged.insert(*tp, to) != Some(to) {
-                dead.entry(tp.topic).or_default().push((*tp, to));
+                dead.push((*tp, to));
             }
         }
         self.upkeep.purged.retain(|tp, _| self.changelogs.contains_key(tp));
-        for below in dead.values_mut() {
-            below.sort_unstable();
-            // Topics that an older version made refuse it, and keep what they have.
-            let _ = self.world.log.purge(below);
-        }
     }
 }
 
