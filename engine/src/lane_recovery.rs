@@ -1,7 +1,7 @@
 //! The one path by which a lane starts: at boot, after a takeover, after any loss of its writer, and
 //! for the tasks of a new query (R9). Nothing that was read before the writer was opened counts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -440,50 +440,6 @@ impl Lane {
         };
         task.restore(record);
         Ok(())
-    }
-
-    /// Tasks that this lane should run.
-    fn wanted(&self) -> BTreeMap<TaskKey, Arc<QueryDef>> {
-        let mut wanted = BTreeMap::new();
-        let runnable = self.registry.runnable().into_iter();
-        for query in runnable.filter(|query| self.trials.admits(&query.id)) {
-            for key in self.own_tasks(&query) {
-                wanted.insert(key, query.clone());
-            }
-        }
-        wanted
-    }
-
-    /// A task that cannot be made stops its query only.
-    fn make_tasks(&mut self, wanted: Vec<(TaskKey, Arc<QueryDef>)>) -> Result<Vec<Task>> {
-        let mut tasks = Vec::with_capacity(wanted.len());
-        for (key, query) in wanted {
-            match Task::new(query, key.clone(), self.world.formats.as_ref(), &self.world.caches) {
-                Ok(task) => tasks.push(task),
-                Err(error) => self.eject(&key.query, &error.to_string()),
-            }
-        }
-        Ok(tasks)
-    }
-
-    /// Progress and stores of queries that no longer exist.
-    fn forget_dropped(&mut self) {
-        let exists = |id: &str| self.registry.get(id).is_some();
-        self.restored.retain(|query, _| exists(query));
-        let gone: Vec<String> = self
-            .progress
-            .keys()
-            .filter(|key| progress::query_of(key).is_some_and(|query| !exists(query)))
-            .cloned()
-            .collect();
-        if !gone.is_empty() {
-            self.obsolete = gone;
-            self.header_due();
-        }
-        for (store, shape) in self.registry.take_dropped_stores(self.id) {
-            self.state.drop_store(store, shape);
-            self.remove_changelog(store);
-        }
     }
 
     fn poll_limits(&self) -> PollLimits {

@@ -16,6 +16,7 @@ mod lane_commit;
 mod lane_failure;
 mod lane_idle;
 mod lane_recovery;
+mod lane_tasks;
 mod lane_trial;
 mod lane_upkeep;
 pub mod limits;

@@ -25,7 +25,6 @@ use crate::upstream::{Upstream, Upstreams};
 
 pub use self::idle::Passing;
 pub use self::input::TaskInput;
-use self::input::is_second_hand;
 
 /// A running task.
 pub struct Task {
@@ -46,8 +45,6 @@ pub struct Task {
     waiting_since: Option<Duration>,
     /// The clock goes on with stream time while no record comes.
     idle: Option<Idle>,
-    /// All that the task reads was committed by queries of this service.
-    second_hand: bool,
 }
 
 /// A decoded batch and how far it is taken in.
@@ -122,7 +119,6 @@ impl Task {
             committed: TaskRecord::default(),
             counts: Counts::default(),
             waiting_since: None,
-            second_hand: topology.inputs.iter().all(is_second_hand),
             query,
         })
     }
@@ -209,16 +205,6 @@ impl Task {
 
     pub fn has_buffered(&self) -> bool {
         self.inputs.iter().any(|input| !input.queue.is_empty())
-    }
-
-    /// True where the task took in rows that queries of this service committed, and nothing else.
-    pub fn is_following(&self) -> bool {
-        self.second_hand && self.dirty
-    }
-
-    /// True when all that there was to read is taken in.
-    pub fn is_drained(&self) -> bool {
-        self.inputs.iter().all(|input| input.caught_up && input.queue.is_empty())
     }
 
     /// Takes in up to `records_max` rows, in the order of R20, and sends what comes out.

@@ -18,6 +18,8 @@ mod embedded;
 mod expiring;
 #[path = "it/fuzz.rs"]
 mod fuzz;
+#[path = "it/given_up.rs"]
+mod given_up;
 #[path = "it/idle.rs"]
 mod idle;
 #[path = "it/kafka.rs"]

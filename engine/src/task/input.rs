@@ -34,14 +34,6 @@ pub struct TaskInput {
     pub(super) upstreams: Option<Upstreams>,
 }
 
-/// Whether all that it reads was committed by queries of this service.
-pub(super) fn is_second_hand(input: &Input) -> bool {
-    match input {
-        Input::Repartition(_) => true,
-        Input::Scan(scan) => scan.source.query.is_some(),
-    }
-}
-
 impl TaskInput {
     pub(super) fn new(query: &QueryDef, key: &TaskKey, at: usize, input: &Input) -> Result<Self> {
         let sub = key.sub as usize;

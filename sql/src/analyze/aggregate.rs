@@ -3,6 +3,7 @@
 
 use datafusion::logical_expr::{Expr as DfExpr, LogicalPlan};
 
+use super::aggregate_checks::{check_having, check_items};
 use super::aggregate_state::{has_nested_values, limit_of, takes_back};
 use super::keys::KeyRule;
 use super::names::Generator;
@@ -92,7 +93,7 @@ pub(super) fn has_calls(expr: &Expr) -> bool {
     tree::any(expr, &is_aggregate)
 }
 
-fn is_aggregate(expr: &Expr) -> bool {
+pub(super) fn is_aggregate(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Call { name, .. } | ExprKind::CallStar { name } => {
             functions::kind(&name.value) == Some(FunctionKind::Aggregate)
@@ -154,60 +155,6 @@ fn call_text(call: &Expr, scope: &Scope) -> String {
         ExprKind::CallStar { name } => format!("{}(ROWTIME)", name.value),
         _ => text::internal(call, scope),
     }
-}
-
-/// Columns outside of grouping expressions and aggregate calls.
-fn stray_columns(expr: &Expr, group_by: &[Expr]) -> Vec<Expr> {
-    let mut stray = Vec::new();
-    tree::visit(expr, &mut |e| {
-        if group_by.contains(e) || is_aggregate(e) {
-            return false;
-        }
-        if let ExprKind::Column { source: Some(_), .. } = &e.kind {
-            stray.push(e.clone());
-        }
-        true
-    });
-    stray
-}
-
-fn check_items(clauses: &Clauses, scope: &Scope) -> Result<()> {
-    let mut shown: Vec<String> = Vec::new();
-    let mut span = None;
-    for item in &clauses.items {
-        let stray = stray_columns(&item.expr, &clauses.group_by);
-        if stray.is_empty() {
-            continue;
-        }
-        span.get_or_insert(item.span);
-        if tree::any(&item.expr, &is_aggregate) {
-            shown.extend(stray.iter().map(|e| text::internal(e, scope)));
-        } else {
-            shown.push(text::internal(&item.expr, scope));
-        }
-    }
-    let Some(span) = span else { return Ok(()) };
-    Err(SqlError::invalid(format!(
-        "Non-aggregate SELECT expression(s) not part of GROUP BY: {}\nEither add the column(s) to \
-         the GROUP BY or remove them from the SELECT.",
-        shown.join(", ")
-    ))
-    .at(span))
-}
-
-fn check_having(clauses: &Clauses, scope: &Scope) -> Result<()> {
-    let Some(having) = &clauses.having else { return Ok(()) };
-    let stray = stray_columns(having, &clauses.group_by);
-    if stray.is_empty() {
-        return Ok(());
-    }
-    let shown: Vec<String> = stray.iter().map(|e| text::internal(e, scope)).collect();
-    Err(SqlError::invalid(format!(
-        "Non-aggregate HAVING expression not part of GROUP BY: {}\n\
-         Consider switching the HAVING clause to a WHERE clause before the GROUP BY.",
-        shown.join(", ")
-    ))
-    .at(having.span()))
 }
 
 /// A grouping expression or a call, and the column that holds its value after the aggregation.

@@ -2,6 +2,7 @@
 
 use super::join_on::On;
 use super::join_rest::{self, Of, Place};
+use super::join_words::{is_session, window_name, windowed};
 use super::query::Stage;
 use super::scan::{ScopeNames, Used};
 use super::scope::{Clause, Input, Scope, Synthetic};
@@ -489,20 +490,4 @@ pub(super) fn result_kind(shape: JoinShape) -> ResultKind {
         JoinShape::TableTable => ResultKind::Table,
         JoinShape::StreamStream { .. } | JoinShape::StreamTable => ResultKind::Stream,
     }
-}
-
-fn is_session(window: KeyWindow) -> bool {
-    window == KeyWindow::Session
-}
-
-fn window_name(window: KeyWindow) -> &'static str {
-    match window {
-        KeyWindow::Session => "SESSION",
-        KeyWindow::Time { hopping: true, .. } => "HOPPING",
-        KeyWindow::Time { hopping: false, .. } => "TUMBLING",
-    }
-}
-
-fn windowed(window: Option<KeyWindow>) -> String {
-    window.map_or("not windowed".to_string(), |w| format!("{} windowed", window_name(w)))
 }

@@ -16,6 +16,7 @@ use crate::plan::QueryPlan;
 use crate::types::SqlType;
 
 mod aggregate;
+mod aggregate_checks;
 mod aggregate_state;
 mod alter;
 mod checks;
@@ -31,6 +32,7 @@ mod join;
 mod join_on;
 mod join_plan;
 mod join_rest;
+mod join_words;
 mod keys;
 mod lambdas;
 mod names;

@@ -227,7 +227,10 @@ fn rows_of_no_group_are_told() {
     ];
     for (name, how, _) in queries {
         let what = how.rsplit("GROUP BY ").next().unwrap_or_default();
-        local.run(&format!("CREATE TABLE {name} AS SELECT {what}, COUNT(*) AS N FROM O {how};"));
+        local.run(&format!(
+            "CREATE TABLE {name} WITH (KEY_FORMAT='JSON') AS \
+             SELECT {what}, COUNT(*) AS N FROM O {how};"
+        ));
     }
     let topic = describe(&*log, "o");
     let row = |key: Option<&str>, value: &str| {
