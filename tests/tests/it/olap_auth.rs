@@ -8,7 +8,7 @@ use millrace_connectors::kafka::{KafkaConfig, KafkaLog};
 use millrace_engine::names::Names;
 use millrace_tests::kill9::http::{get, ksql};
 use millrace_tests::kill9::server::binary;
-use millrace_tests::local::read;
+use millrace_tests::local::{await_some, read};
 use millrace_tests::olap_stub::{Authority, Played, Setup, Stub};
 use millrace_tests::rig::Kafka;
 use millrace_tests::rig::process::{Guarded, await_port, free_ports};
@@ -180,8 +180,10 @@ fn credentials_and_tls_of_targets() {
 
     // A password that is changed there is said, and nothing else happens.
     world.boot(&format!("{trust}{wrong}"));
-    let described = world.run("DESCRIBE SINK x_druid;");
-    let sink = &described[0]["sinkDescription"];
-    assert_eq!(sink["state"], "UNREACHABLE", "{sink}");
+    let sink = await_some("a target that refuses", || {
+        let described = world.run("DESCRIBE SINK x_druid;");
+        let sink = described[0]["sinkDescription"].clone();
+        if sink["state"] == "UNREACHABLE" { Ok(sink) } else { Err(sink) }
+    });
     assert!(sink["lastError"].as_str().is_some_and(|why| why.contains("401")), "{sink}");
 }
