@@ -97,9 +97,9 @@ pub struct Lane {
     /// Rows wait in a task's buffer.
     has_work: bool,
     pub(crate) upkeep: Upkeep,
-    /// When another node was found to have the lane.
     /// The processing log's topic was deleted.
     pub(crate) log_is_gone: bool,
+    /// When another node was found to have the lane.
     pub(crate) fenced_at: Option<Duration>,
     /// Failures of the state since the last commit.
     pub(crate) state_failures: u32,

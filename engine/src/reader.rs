@@ -97,22 +97,33 @@ impl Reader {
 
     /// Adds the inputs of `task` at their positions, now or when there is a cursor for each.
     pub fn attach(&mut self, task: &Task) -> Result<()> {
-        if !self.attach_all(task)? {
+        // All inputs or none: a join must not go on with one side.
+        if !self.has_room(task) {
             self.waiting.push(task.key.clone());
+            return Ok(());
+        }
+        for at in 0..task.inputs.len() {
+            self.attach_input(task, at)?;
         }
         Ok(())
     }
 
-    /// False: there are too many positions already. None of the inputs is read then, for a join must not
-    /// go on with one side.
-    fn attach_all(&mut self, task: &Task) -> Result<bool> {
-        for at in 0..task.inputs.len() {
-            if !self.attach_input(task, at)? {
-                self.release(&task.key);
-                return Ok(false);
-            }
+    /// Whether there is, or may be, a cursor for each input. It changes nothing: a cursor that is assigned
+    /// anew fetches again, and tasks wait for many polls.
+    fn has_room(&self, task: &Task) -> bool {
+        let cursors_max = CURSORS_MAX.max(task.inputs.len()).max(self.slots.len());
+        let mut taken: Vec<(usize, Tp, Offset)> = Vec::with_capacity(task.inputs.len());
+        for input in &task.inputs {
+            let next = |at: usize| {
+                let mine = taken.iter().find(|(slot, tp, _)| (*slot, *tp) == (at, input.tp));
+                let feed = || self.slots.get(at)?.feeds.get(&input.tp).map(|feed| feed.next);
+                mine.map(|(_, _, from)| *from).or_else(feed)
+            };
+            let fits = |at: &usize| next(*at).is_none_or(|next| next == input.position);
+            let Some(at) = (0..cursors_max).find(fits) else { return false };
+            taken.push((at, input.tp, input.position));
         }
-        Ok(true)
+        true
     }
 
     /// Cursors may have met, or moved to where somebody waits.
@@ -128,10 +139,6 @@ impl Reader {
     /// Takes the inputs of a task out.
     pub fn detach(&mut self, task: &TaskKey) {
         self.waiting.retain(|key| key != task);
-        self.release(task);
-    }
-
-    fn release(&mut self, task: &TaskKey) {
         for slot in &mut self.slots {
             for feed in slot.feeds.values_mut() {
                 for group in &mut feed.groups {
@@ -201,8 +208,7 @@ impl Reader {
         }
     }
 
-    /// False: there is no cursor for it.
-    fn attach_input(&mut self, task: &Task, at: usize) -> Result<bool> {
+    fn attach_input(&mut self, task: &Task, at: usize) -> Result<()> {
         let input = &task.inputs[at];
         let (tp, from) = (input.tp, input.position);
         let sub = &task.query.topology.subs[task.key.sub as usize];
@@ -212,8 +218,7 @@ impl Reader {
         };
         let listener = (task.key.clone(), at);
         let formats = self.formats.clone();
-        let cursors_max = CURSORS_MAX.max(task.inputs.len());
-        let Some(slot) = self.slot_for(tp, from, cursors_max) else { return Ok(false) };
+        let slot = self.slot_for(tp, from);
         let feed = match slot.feeds.get_mut(&tp) {
             Some(feed) => feed,
             None => {
@@ -226,7 +231,7 @@ impl Reader {
         feed.told = None;
         if let Some(group) = feed.groups.iter_mut().find(|group| group.spec == spec) {
             group.listeners.push(listener);
-            return Ok(true);
+            return Ok(());
         }
         let decoder = match &spec {
             DecodeSpec::Source(source, columns) => {
@@ -237,16 +242,14 @@ impl Reader {
             }
         };
         feed.groups.push(Group { spec, decoder, listeners: vec![listener] });
-        Ok(true)
+        Ok(())
     }
 
-    /// The first cursor that reads `tp` at `from`, or does not read it at all; `None`: there are
-    /// `cursors_max`, and all of them read it elsewhere.
-    fn slot_for(&mut self, tp: Tp, from: Offset, cursors_max: usize) -> Option<&mut Slot> {
+    /// The first cursor that reads `tp` at `from`, or does not read it at all; see [`Self::has_room`].
+    fn slot_for(&mut self, tp: Tp, from: Offset) -> &mut Slot {
         let fits = |slot: &Slot| slot.feeds.get(&tp).is_none_or(|feed| feed.next == from);
         let at = match self.slots.iter().position(fits) {
             Some(at) => at,
-            None if self.slots.len() >= cursors_max => return None,
             None => {
                 let class =
                     if self.slots.is_empty() { ReadClass::Shared } else { ReadClass::CatchUp };
@@ -255,7 +258,7 @@ impl Reader {
                 self.slots.len() - 1
             }
         };
-        self.slots.get_mut(at)
+        &mut self.slots[at]
     }
 
     /// Moves feeds of catch-up cursors that have reached the main cursor's position.
