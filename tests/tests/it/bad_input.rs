@@ -96,7 +96,10 @@ fn what_cannot_work_is_said_at_once() {
 fn another_number_of_lanes_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");
     let launch = launch("", dir.path());
-    launch.start(1).expect("a server").stop();
+    let first = launch.start(1).expect("a server");
+    // It listens before it has made its lanes.
+    await_health(launch.port, true, "");
+    first.stop();
     let config = dir.path().join("lanes.properties");
     let settings = format!("ksql.service.id={}\nmillrace.lanes=5\n", launch.service_id);
     std::fs::write(&config, settings).expect("a file");
