@@ -1,39 +1,29 @@
-//! The cleansing abort (R11). A broker can forget the markers of an aborted transaction of this lane:
-//! the rows stay undecided, hold readers up, and would show with the lane's next commit. So before a
-//! lane relies on a partition that it writes to and that holds something undecided, it writes a probe
-//! there and aborts: that decides whatever its own producer had left open.
+//! What ended transactions have left behind (R11). A broker can forget the markers of a transaction of
+//! this lane, committed or aborted: the rows stay undecided, hold readers up, and would be decided by
+//! whatever the lane does next. So before a lane relies on a partition that it writes to and that
+//! holds something undecided, it lets its writer settle that.
 //!
-//! Other lanes' running transactions look the same; for them the probe is one more aborted record.
-//! What a producer of another identity left open cannot be ended from here: that is told.
+//! Other lanes' running transactions look the same; for them there is nothing to settle. What a
+//! producer of another identity left open cannot be ended from here.
 
 use std::task::Poll;
-use std::time::Duration;
 
 use crate::error::{EngineError, Result};
 use crate::ids::Tp;
 use crate::lane::Lane;
-use crate::log::{Ending, Ends, LogError, Outcome, RecordRef, SendError, TxnState, Writer};
+use crate::log::{Ending, Ends, Outcome, Writer};
 use crate::task::Task;
 
-/// How long probes may take.
-const PROBE_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// A writer that may have to clean up before it is used.
+/// A writer that may have to settle what is left before it is used.
 pub(crate) struct Cleanser {
     state: State,
     /// Partitions that were looked at.
-    pub(crate) done: Vec<Tp>,
+    done: Vec<Tp>,
 }
 
 enum State {
     Clean(Box<dyn Writer>),
-    /// Probes are being sent; the next of them, and since when.
-    Probing {
-        writer: Box<dyn Writer>,
-        probes: Vec<Tp>,
-        since: Duration,
-    },
-    Aborting(Box<dyn Ending>),
+    Settling(Box<dyn Ending>),
     /// Between states; never seen outside of a step.
     Moving,
 }
@@ -43,7 +33,7 @@ impl Cleanser {
         Cleanser { state: State::Clean(writer), done: Vec::new() }
     }
 
-    /// The writer, unless it is cleaning up.
+    /// The writer, unless it is settling something.
     pub fn into_writer(self) -> Result<Box<dyn Writer>> {
         match self.state {
             State::Clean(writer) => Ok(writer),
@@ -51,38 +41,34 @@ impl Cleanser {
         }
     }
 
-    /// Notes what undecided ends call for; true if there is something to do.
-    pub fn look(&mut self, tps: &[Tp], ends: &[Ends], now: Duration) -> bool {
+    /// Starts what undecided ends call for; true if there is something to do.
+    pub fn look(&mut self, tps: &[Tp], ends: &[Ends]) -> bool {
         let new = tps.iter().zip(ends).filter(|(tp, _)| !self.done.contains(tp));
-        let probes: Vec<Tp> = new.filter(|(_, e)| e.lso < e.hw).map(|(tp, _)| *tp).collect();
+        let undecided: Vec<Tp> = new.filter(|(_, e)| e.lso < e.hw).map(|(tp, _)| *tp).collect();
         self.done.extend(tps);
-        if probes.is_empty() {
+        if undecided.is_empty() {
             return false;
         }
-        match std::mem::replace(&mut self.state, State::Moving) {
+        self.state = match std::mem::replace(&mut self.state, State::Moving) {
             State::Clean(writer) => {
-                tracing::info!(partitions = probes.len(), "undecided rows: probing");
-                self.state = State::Probing { writer, probes, since: now };
-                true
+                tracing::info!(partitions = undecided.len(), "undecided rows: settling");
+                State::Settling(writer.settle(&undecided))
             }
-            other => {
-                self.state = other;
-                true
-            }
-        }
+            other => other,
+        };
+        true
     }
 
-    /// Goes on with cleaning up; true when the writer is clean.
-    pub fn step(&mut self, now: Duration) -> Result<bool> {
+    /// Goes on with settling; true when the writer is clean.
+    pub fn step(&mut self) -> Result<bool> {
         match std::mem::replace(&mut self.state, State::Moving) {
             State::Clean(writer) => {
                 self.state = State::Clean(writer);
                 Ok(true)
             }
-            State::Probing { writer, probes, since } => self.probe(writer, probes, since, now),
-            State::Aborting(mut ending) => match ending.poll() {
+            State::Settling(mut ending) => match ending.poll() {
                 Poll::Pending => {
-                    self.state = State::Aborting(ending);
+                    self.state = State::Settling(ending);
                     Ok(false)
                 }
                 Poll::Ready(
@@ -95,42 +81,6 @@ impl Cleanser {
             },
             State::Moving => Err(EngineError::Bug("the writer was lost on the way".to_owned())),
         }
-    }
-
-    /// An abort ends only what has reached the broker: each probe is waited for.
-    fn probe(
-        &mut self,
-        mut writer: Box<dyn Writer>,
-        mut probes: Vec<Tp>,
-        since: Duration,
-        now: Duration,
-    ) -> Result<bool> {
-        while let Some(tp) = probes.last() {
-            // A compacted topic wants a key; a tombstone of no one's key does no harm.
-            let (timestamp, key) = (crate::ids::Timestamp(0), Some(&b"probe"[..]));
-            let record = RecordRef { timestamp, key, value: None, headers: &[] };
-            match writer.send(*tp, &record) {
-                Ok(()) => drop(probes.pop()),
-                Err(SendError::Full) => break,
-                Err(error) => return Err(EngineError::Send(error)),
-            }
-        }
-        let arrived = match writer.poll() {
-            TxnState::Open { unacked } => unacked == 0,
-            TxnState::Idle => true,
-            // It is aborted in any case; a topic that is gone has nothing to be cleaned.
-            TxnState::MustAbort { .. } => true,
-            TxnState::Dead(lost) => return Err(EngineError::Lost(lost)),
-        };
-        if probes.is_empty() && arrived {
-            self.state = State::Aborting(writer.abort());
-        } else if now.saturating_sub(since) > PROBE_TIME_MAX {
-            let why = "undecided rows could not be probed".to_owned();
-            return Err(EngineError::Log(LogError::Unreachable(why)));
-        } else {
-            self.state = State::Probing { writer, probes, since };
-        }
-        Ok(false)
     }
 }
 

@@ -43,7 +43,7 @@ enum Stage {
     },
     /// Waits until this node has applied the commands that the lane's last owner had.
     AwaitCommands,
-    /// Decides what an earlier run left undecided where the tasks write (R11).
+    /// Settles what an earlier run left undecided where the tasks write (R11).
     Cleanse,
     AskChangelogs,
     Replay {
@@ -82,7 +82,7 @@ impl Recovery {
 
 impl Lane {
     pub(crate) fn recover(&mut self, mut recovery: Box<Recovery>) -> Result<bool> {
-        if !recovery.writer.step(self.world.clock.elapsed())? {
+        if !recovery.writer.step()? {
             self.phase = Phase::Recovering(recovery);
             return Ok(false);
         }
@@ -136,7 +136,7 @@ impl Lane {
         let tp = self.progress_tp();
         let Poll::Ready(ends) = self.world.log.ends(&[tp]) else { return Ok(false) };
         let ends = ends?;
-        if recovery.writer.look(&[tp], &ends, self.world.clock.elapsed()) {
+        if recovery.writer.look(&[tp], &ends) {
             // Asked again when all of it is decided.
             return Ok(true);
         }
@@ -237,7 +237,7 @@ impl Lane {
             let Poll::Ready(ends) = self.world.log.ends(&tps) else { return Ok(false) };
             match ends {
                 Ok(ends) => {
-                    recovery.writer.look(&tps, &ends, self.world.clock.elapsed());
+                    recovery.writer.look(&tps, &ends);
                 }
                 // Its query will be told when it writes. The others are asked about again.
                 Err(LogError::Gone(topic)) => {

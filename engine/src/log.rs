@@ -104,6 +104,11 @@ pub trait Writer: Send {
 
     /// Ends the transaction by aborting it.
     fn abort(self: Box<Self>) -> Box<dyn Ending>;
+
+    /// Decides the rows in `at` that transactions of this id have left undecided although they ended:
+    /// a broker may forget to tell a partition how one has. Each is decided as its transaction was; if
+    /// that is not known any more, it is dropped. Called with no transaction open.
+    fn settle(self: Box<Self>, at: &[Tp]) -> Box<dyn Ending>;
 }
 
 /// A transaction being ended. Holding the writer inside keeps it from being used meanwhile.

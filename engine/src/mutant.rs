@@ -17,6 +17,8 @@ pub enum Mutant {
     EndOfPartition,
     /// Changelogs of windows are purged up to where they are applied, live windows and all.
     PurgeLive,
+    /// What a broker forgot to decide is dropped, also that of transactions that were committed.
+    DropForgotten,
 }
 
 /// The mutant that this process runs, if any.
@@ -31,6 +33,7 @@ pub fn active() -> Option<Mutant> {
         Ok("progress-before-init") => Some(Mutant::ProgressBeforeInit),
         Ok("end-of-partition") => Some(Mutant::EndOfPartition),
         Ok("purge-live") => Some(Mutant::PurgeLive),
+        Ok("drop-forgotten") => Some(Mutant::DropForgotten),
         _ => None,
     })
 }

@@ -16,6 +16,8 @@ mod docs;
 mod embedded;
 #[path = "it/expiring.rs"]
 mod expiring;
+#[path = "it/forgotten.rs"]
+mod forgotten;
 #[path = "it/fuzz.rs"]
 mod fuzz;
 #[path = "it/given_up.rs"]

@@ -203,6 +203,13 @@ impl Writer for LocalWriter {
         };
         Box::new(LocalEnding { shared, outcome: Some(outcome), change: 0 })
     }
+
+    /// The end of a transaction is one change here: nothing is left behind.
+    fn settle(self: Box<Self>, _at: &[Tp]) -> Box<dyn Ending> {
+        let shared = self.shared.clone();
+        let outcome = Some(Outcome::Committed { writer: self, ends: Vec::new() });
+        Box::new(LocalEnding { shared, outcome, change: 0 })
+    }
 }
 
 impl Drop for LocalWriter {

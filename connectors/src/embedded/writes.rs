@@ -9,7 +9,7 @@ use millrace_engine::log::{
 
 use super::core::chunk::{CHUNK_BYTES_MAX, ChunkBuilder, record_bytes};
 use super::core::entry::PartPatch;
-use super::core::txn::{CommitFault, Poison};
+use super::core::txn::{CommitFault, Poison, TxnView};
 use super::options::Durability;
 use super::shared::{Shared, State};
 
@@ -56,6 +56,26 @@ impl Shared {
         self.with(|state| {
             state.core.txn_view(id, epoch)?;
             state.abort(id);
+            Ok(())
+        })
+    }
+
+    /// Whether the open transaction of the writer can be committed.
+    pub fn is_sound(&self, id: &str, epoch: u64) -> bool {
+        self.with(|state| state.core.txn_view(id, epoch) == Ok(TxnView::Open))
+    }
+
+    /// See [`crate::embedded::core::Core::forget`].
+    pub fn forget(&self, id: &str, committed: bool, which: impl Fn(usize) -> bool) {
+        self.with(|state| state.core.forget(id, committed, which));
+    }
+
+    /// See [`crate::embedded::core::Core::settle`].
+    pub fn settle(&self, (id, epoch): (&str, u64), tps: &[Tp], drop: bool) -> Result<(), Lost> {
+        let now_ms = self.now_ms();
+        self.with(|state| {
+            state.core.txn_view(id, epoch)?;
+            state.core.settle(id, tps, now_ms, drop);
             Ok(())
         })
     }

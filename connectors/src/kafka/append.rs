@@ -193,6 +193,7 @@ pub(super) fn append_if_now(
     // Asked after the fence: no older writer of the id can move it any more.
     match inner.ends_now(&[tp]) {
         Err(error) => return AppendIf::Failed(error),
+        Ok(ends) if ends[0].lso < ends[0].hw => return settled(inner, writer, tp),
         Ok(ends) if ends[0].hw != end => return AppendIf::Moved(ends[0].hw),
         Ok(_) => {}
     }
@@ -212,6 +213,19 @@ pub(super) fn append_if_now(
         Verdict::Lost(Lost::Unknown(why) | Lost::Fenced(why) | Lost::Fatal(why)) => {
             AppendIf::Unknown(why)
         }
+    }
+}
+
+/// Nobody can read on before what an earlier writer left undecided is settled.
+fn settled(inner: &Inner, mut writer: TxnWriter, tp: Tp) -> AppendIf {
+    match writer.settle_now(&[tp]) {
+        Err(Lost::Unknown(why) | Lost::Fenced(why) | Lost::Fatal(why)) => {
+            AppendIf::Failed(LogError::Unreachable(why))
+        }
+        Ok(()) => match inner.ends_now(&[tp]) {
+            Ok(ends) => AppendIf::Moved(ends[0].hw),
+            Err(error) => AppendIf::Failed(error),
+        },
     }
 }
 

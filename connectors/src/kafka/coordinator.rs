@@ -4,7 +4,7 @@
 //! about, says so by the error `_DESTROY`, and upon this error uses what it has just freed: the process
 //! ends by an assertion, after every outage that is longer than the request's time-out.
 //!
-//! The linker is told (`link.rs`) to send librdkafka's call that makes such notes through here. A note's
+//! The linker is told (`wrapped.txt`) to send librdkafka's call that makes such notes through here. A note's
 //! function for sending is replaced by one that says "sent" where the original says `_DESTROY`: the
 //! note is then thrown away, and that is all that is left to do.
 

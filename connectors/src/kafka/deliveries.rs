@@ -27,8 +27,8 @@ struct State {
     reason: Option<String>,
     /// Records have been purged since then, and nothing has said why.
     unexplained_since: Option<Instant>,
-    /// A connection broke since this was last cleared.
-    shaken: Option<String>,
+    /// A connection broke since this was last cleared: when, and what was said.
+    shaken: Option<(Instant, String)>,
 }
 
 /// The callbacks' end of [`Reports`].
@@ -78,7 +78,8 @@ impl Callbacks for Deliveries {
 
     fn failed(&self, code: i32, text: &str) {
         tracing::debug!(code, text, "a producer's connection");
-        self.0.state.lock().shaken.get_or_insert_with(|| text.to_owned());
+        let broke = || (Instant::now(), text.to_owned());
+        self.0.state.lock().shaken.get_or_insert_with(broke);
     }
 }
 
@@ -108,6 +109,10 @@ const PURGED: [i32; 2] = [code::PURGE_QUEUE, code::PURGE_INFLIGHT];
 
 /// How long the reason of a failed transaction is waited for.
 pub(super) const REASON_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a broker may take to write the markers of a commit that it has confirmed, and a client to
+/// notice that the broker has died.
+const TELLING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// librdkafka's name for the adding of partitions to a transaction.
 const ADDING: &str = "ADDPARTS";
@@ -164,7 +169,19 @@ impl Reports {
 
     /// A connection that broke since the last call.
     pub fn take_shaken(&self) -> Option<String> {
-        self.state.lock().shaken.take()
+        self.state.lock().shaken.take().map(|(_, said)| said)
+    }
+
+    /// A connection that broke so soon after the commit of `committed_at` that a broker may not have told
+    /// all partitions of it. One that broke later is forgotten.
+    pub fn doubt(&self, committed_at: Instant) -> Option<String> {
+        let mut state = self.state.lock();
+        let (broke_at, said) = state.shaken.as_ref()?;
+        if broke_at.saturating_duration_since(committed_at) < TELLING_TIME_MAX {
+            return Some(said.clone());
+        }
+        state.shaken = None;
+        None
     }
 
     /// Forgets the ended transaction; tags stay valid.
@@ -220,6 +237,21 @@ mod tests {
         deliveries.delivered(tag, code::PURGE_INFLIGHT, -1);
         std::thread::sleep(REASON_WAIT);
         assert!(matches!(reports.failure(), Some((culprits, _)) if culprits.is_empty()));
+    }
+
+    #[test]
+    fn a_break_soon_after_a_commit_casts_doubt_on_it() {
+        let reports = Arc::new(Reports::new(Arc::new(Signal::new())));
+        let deliveries = Deliveries(reports.clone());
+        let now = Instant::now();
+        assert_eq!(reports.doubt(now), None, "nothing broke");
+        deliveries.failed(code::TRANSPORT, "gone");
+        deliveries.failed(code::TRANSPORT, "gone again");
+        assert_eq!(reports.doubt(now), Some("gone".to_owned()));
+        assert_eq!(reports.doubt(now), Some("gone".to_owned()), "until it is taken");
+        let Some(long_ago) = now.checked_sub(TELLING_TIME_MAX) else { return };
+        assert_eq!(reports.doubt(long_ago), None);
+        assert_eq!(reports.take_shaken(), None, "it is forgotten");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use millrace_engine::ids::TopicId;
 use millrace_engine::log::{LogError, Lost};
+use parking_lot::Mutex;
 use rdkafka_sys as sys;
 
 use super::config::KafkaConfig;
@@ -36,6 +37,8 @@ pub(super) struct Enders {
     reports: Arc<Reports>,
     ending_timeout: Duration,
     init_timeout: Duration,
+    /// When the last transaction was confirmed as committed.
+    committed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 type NativeCall =
@@ -54,7 +57,13 @@ impl Enders {
             reports,
             ending_timeout: ms(config.ending_timeout_ms),
             init_timeout: ms(config.request_timeout_ms),
+            committed_at: Arc::default(),
         }
+    }
+
+    /// Shared: when the last transaction was confirmed as committed.
+    pub fn committed_at(&self) -> Arc<Mutex<Option<Instant>>> {
+        self.committed_at.clone()
     }
 
     /// Takes the id over: older writers are fenced, their transactions decided.
@@ -84,11 +93,17 @@ impl Enders {
             return self.abort();
         }
         self.serve_all();
-        self.reports.take_shaken();
+        // Doubt about the last commit ends with this one: see [`Reports::doubt`].
+        if self.committed_at.lock().and_then(|at| self.reports.doubt(at)).is_none() {
+            self.reports.take_shaken();
+        }
         let committed = self.resume(sys::rd_kafka_commit_transaction, self.ending_timeout);
         self.serve_all();
         match (committed, self.reports.take_shaken()) {
-            (Ok(()), None) => Verdict::Committed,
+            (Ok(()), None) => {
+                *self.committed_at.lock() = Some(Instant::now());
+                Verdict::Committed
+            }
             // The request may have been sent twice, and its ghost could end a later transaction:
             // librdkafka's epoch does not change between transactions. Only a new producer is safe.
             (Ok(()), Some(broke)) => {

@@ -3,7 +3,7 @@
 //! unwritten: while a broker restarts it then follows leaders of partitions that are stray memory, and
 //! crashes, or asks a partition with an epoch that no broker knows for ever.
 //!
-//! The linker is told (`link.rs`) to send librdkafka's call that hands out those places through here,
+//! The linker is told (`wrapped.txt`) to send librdkafka's call that hands out those places through here,
 //! and here they are first filled with a partition number that no topic has: librdkafka skips it.
 
 use std::ffi::{c_char, c_int, c_void};

@@ -5,7 +5,8 @@
 //! `members` shares out slots, `topics` and `admin` ask and change the cluster, `watch` notices
 //! what others change, `requests` makes blocking requests poll-style, `native`, `queue`,
 //! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `chatter` shortens its log, `leaders`
-//! and `coordinator` mend two of its faults.
+//! and `coordinator` mend two of its faults. `settle` tells partitions how transactions ended that they
+//! were not told of, with `history` and `silent`.
 
 mod admin;
 mod append;
@@ -17,6 +18,7 @@ mod coordinator;
 mod deliveries;
 mod endings;
 mod epoch;
+mod history;
 mod ids;
 mod inner;
 #[cfg(target_os = "linux")]
@@ -28,7 +30,9 @@ mod partitions;
 mod producer;
 mod queue;
 mod requests;
+mod settle;
 mod signal;
+mod silent;
 mod topics;
 mod txn;
 mod watch;

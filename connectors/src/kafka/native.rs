@@ -219,6 +219,7 @@ impl Client {
         {
             super::coordinator::link();
             super::leaders::link();
+            super::silent::link();
         }
         let callbacks = Box::new(Opaque(callbacks));
         let opaque = std::ptr::from_ref::<Opaque>(&callbacks).cast_mut().cast::<c_void>();

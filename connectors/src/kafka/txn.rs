@@ -23,6 +23,7 @@ use super::inner::Inner;
 use super::limits::{MESSAGE_BYTES, UNSENT_KIB, UNSENT_MESSAGES};
 use super::native::{Client, Kind, NativeError, code};
 use super::producer::{Producer, Topic};
+use super::settle::{Place, Settler};
 
 type HashMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -46,6 +47,8 @@ pub(super) struct TxnWriter {
     refused_since: Option<Instant>,
     /// Why the transaction can only be aborted, when reports do not say it.
     doomed: Option<(Vec<TopicId>, String)>,
+    /// When the last transaction was confirmed as committed.
+    committed_at: Arc<Mutex<Option<Instant>>>,
     thread: Sender<Job>,
 }
 
@@ -64,8 +67,14 @@ pub(super) enum How {
 }
 
 struct Job {
-    how: How,
+    work: Work,
     verdict: Arc<Mutex<Option<Verdict>>>,
+}
+
+enum Work {
+    End(How),
+    /// See [`super::settle`].
+    Settle(Vec<Place>),
 }
 
 impl TxnWriter {
@@ -78,10 +87,14 @@ impl TxnWriter {
         let enders = Enders::new(client.clone(), reports.clone(), &inner.config);
         enders.init(id)?;
         let (thread, jobs) = channel();
-        let signal = inner.signal.clone();
+        let (signal, committed_at) = (inner.signal.clone(), enders.committed_at());
+        let (id, served) = (id.to_owned(), client.clone());
+        let name = format!("txn-{id}");
+        let service =
+            Service { enders, client: served, config: inner.config.clone(), id: id.clone() };
         std::thread::Builder::new()
-            .name(format!("txn-{id}"))
-            .spawn(move || serve(&enders, &jobs, || signal.raise()))
+            .name(name)
+            .spawn(move || service.serve(&jobs, || signal.raise()))
             .map_err(|e| LogError::Other(format!("no thread for writer {id}: {e}")))?;
         Ok(TxnWriter {
             inner,
@@ -95,6 +108,7 @@ impl TxnWriter {
             refreshing: None,
             refused_since: None,
             doomed: None,
+            committed_at,
             thread,
         })
     }
@@ -107,6 +121,30 @@ impl TxnWriter {
                 return found;
             }
             self.inner.signal.wait(Duration::from_millis(5));
+        }
+    }
+
+    /// As [`Writer::settle`], and waits for it.
+    ///
+    /// # Errors
+    /// It is not settled; this writer must not be used any more.
+    pub fn settle_now(&mut self, at: &[Tp]) -> Result<(), Lost> {
+        let places = loop {
+            match Settling::places(self, at) {
+                Some(places) => break places,
+                None => self.inner.signal.wait(Duration::from_millis(5)),
+            }
+        };
+        let verdict = self.order(Work::Settle(places));
+        loop {
+            match verdict.lock().take() {
+                Some(Verdict::Lost(lost)) => return Err(lost),
+                Some(Verdict::Committed | Verdict::Aborted { .. }) => {
+                    self.reset();
+                    return Ok(());
+                }
+                None => self.inner.signal.wait(Duration::from_millis(5)),
+            }
         }
     }
 
@@ -123,11 +161,24 @@ impl TxnWriter {
         }
         // An empty transaction ends without a request; aborting it could only go wrong.
         let how = if self.sent == 0 { How::Commit } else { how };
+        Some(self.order(Work::End(how)))
+    }
+
+    /// Lets the thread do it; where its verdict will be.
+    fn order(&self, work: Work) -> Arc<Mutex<Option<Verdict>>> {
         let verdict = Arc::new(Mutex::new(None));
-        if self.thread.send(Job { how, verdict: verdict.clone() }).is_err() {
+        if self.thread.send(Job { work, verdict: verdict.clone() }).is_err() {
             *verdict.lock() = Some(Verdict::Lost(Lost::Fatal("the writer's thread ended".into())));
         }
-        Some(verdict)
+        verdict
+    }
+
+    /// A connection broke right after the last commit: maybe not all partitions were told of it, and a
+    /// transaction that writes to them and is aborted would take what was committed along.
+    fn doubt(&self) -> Option<Lost> {
+        let committed_at = (*self.committed_at.lock())?;
+        let said = self.reports.doubt(committed_at)?;
+        Some(Lost::Unknown(format!("a connection broke right after a commit: {said}")))
     }
 
     /// Ready for the next transaction.
@@ -180,6 +231,9 @@ impl TxnWriter {
     }
 
     fn begin(&mut self) -> Result<(), SendError> {
+        if let Some(doubt) = self.doubt() {
+            return Err(SendError::Dead(doubt));
+        }
         // SAFETY: the client is alive; the error is ours.
         let began = unsafe {
             NativeError::take(sys::rd_kafka_begin_transaction(self.producer.client.ptr()))
@@ -261,11 +315,25 @@ fn settings(config: &KafkaConfig, id: &str) -> Vec<(String, String)> {
     ])
 }
 
-fn serve(enders: &Enders, jobs: &Receiver<Job>, done: impl Fn()) {
-    while let Ok(job) = jobs.recv() {
-        let verdict = enders.end(job.how);
-        *job.verdict.lock() = Some(verdict);
-        done();
+/// What a writer's thread works with.
+struct Service {
+    enders: Enders,
+    client: Arc<Client>,
+    config: KafkaConfig,
+    id: String,
+}
+
+impl Service {
+    fn serve(&self, jobs: &Receiver<Job>, done: impl Fn()) {
+        let Service { enders, client, config, id } = self;
+        while let Ok(job) = jobs.recv() {
+            let verdict = match job.work {
+                Work::End(how) => enders.end(how),
+                Work::Settle(at) => Settler { enders, client, config, id }.settle(&at),
+            };
+            *job.verdict.lock() = Some(verdict);
+            done();
+        }
     }
 }
 
@@ -303,7 +371,7 @@ impl Writer for TxnWriter {
             None if self.open => {
                 TxnState::Open { unacked: self.sent.saturating_sub(self.reports.done()) }
             }
-            None => TxnState::Idle,
+            None => self.doubt().map_or(TxnState::Idle, TxnState::Dead),
         }
     }
 
@@ -313,6 +381,57 @@ impl Writer for TxnWriter {
 
     fn abort(self: Box<Self>) -> Box<dyn Ending> {
         TxnEnding::start(self, How::Abort)
+    }
+
+    fn settle(self: Box<Self>, at: &[Tp]) -> Box<dyn Ending> {
+        Box::new(Settling { writer: Some(self), at: at.to_vec(), verdict: None })
+    }
+}
+
+/// Undecided rows being settled.
+struct Settling {
+    writer: Option<Box<TxnWriter>>,
+    at: Vec<Tp>,
+    /// None until all topics are known.
+    verdict: Option<Arc<Mutex<Option<Verdict>>>>,
+}
+
+impl Settling {
+    /// What librdkafka calls the partitions; `None` while that is not known of all. A topic that is gone
+    /// has nothing to be settled.
+    fn places(writer: &mut TxnWriter, at: &[Tp]) -> Option<Vec<Place>> {
+        let mut places = Vec::with_capacity(at.len());
+        for tp in at {
+            match writer.open_topic(tp.topic) {
+                Some(topic) => places.push((topic, tp.partition.0)),
+                None => drop(writer.doomed.take()?),
+            }
+        }
+        Some(places)
+    }
+}
+
+impl Ending for Settling {
+    fn poll(&mut self) -> Poll<Outcome> {
+        let Some(mut writer) = self.writer.take() else {
+            return Poll::Ready(Outcome::Lost(Lost::Fatal("polled after its end".into())));
+        };
+        if self.verdict.is_none() {
+            self.verdict = Self::places(&mut writer, &self.at)
+                .map(|places| writer.order(Work::Settle(places)));
+        }
+        let found = self.verdict.as_ref().and_then(|verdict| verdict.lock().take());
+        let Some(verdict) = found else {
+            self.writer = Some(writer);
+            return Poll::Pending;
+        };
+        writer.reset();
+        Poll::Ready(match verdict {
+            Verdict::Lost(lost) => Outcome::Lost(lost),
+            Verdict::Committed | Verdict::Aborted { .. } => {
+                Outcome::Committed { writer, ends: Vec::new() }
+            }
+        })
     }
 }
 

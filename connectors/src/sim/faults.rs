@@ -39,6 +39,7 @@ pub enum Op {
     WriterPoll,
     Commit,
     Abort,
+    Settle,
 }
 
 /// What goes wrong. A fault that makes no sense for an operation does nothing to it.
@@ -68,6 +69,13 @@ pub enum Fault {
     Fence,
     /// The transaction times out first.
     TimeOut,
+    /// The broker dies right after it has ended the transaction, and when it is back some partitions
+    /// are not told: those whose bits of `which` are set, by their place in the transaction. The answer
+    /// came before (`told`), and the writer notices only then that its connection broke; or it is lost.
+    Forget {
+        which: u64,
+        told: bool,
+    },
     /// Cannot reach the log; nothing was done.
     Unreachable,
     /// The producer's queue is full.
@@ -129,6 +137,7 @@ pub struct Rates {
     pub unreachable: u32,
     pub full: u32,
     pub few: u32,
+    pub forget: u32,
 }
 
 impl Default for Rates {
@@ -144,6 +153,7 @@ impl Default for Rates {
             unreachable: 20_000,
             full: 10_000,
             few: 300_000,
+            forget: 10_000,
         }
     }
 }
@@ -177,6 +187,7 @@ impl Rates {
         unreachable: 0,
         full: 0,
         few: 0,
+        forget: 0,
     };
 }
 
@@ -208,12 +219,14 @@ fn sensible(op: Op, rates: &Rates, detail: u64) -> Vec<(u32, Fault)> {
     let unknown = (rates.unknown, Fault::Unknown { done: even });
     let (fence, time_out) = ((rates.fence, Fault::Fence), (rates.time_out, Fault::TimeOut));
     let unreachable = (rates.unreachable, Fault::Unreachable);
+    let forget = Fault::Forget { which: detail | 1 << (detail % 4), told: even };
+    let forget = (rates.forget, forget);
     match op {
         Op::Poll => vec![(rates.few, Fault::Few(small + 1)), slow, crash, unreachable],
         Op::Send => vec![(rates.full, Fault::Full), crash, fence, time_out],
         Op::WriterPoll => vec![slow, crash, fence, time_out],
         Op::Commit | Op::Abort => {
-            vec![slow, crash, unknown, (rates.late, Fault::Late), fence, time_out]
+            vec![slow, crash, unknown, (rates.late, Fault::Late), fence, time_out, forget]
         }
         Op::Describe | Op::List | Op::Ends => vec![slow, crash, unreachable],
         _ => vec![slow, crash, unknown, unreachable],

@@ -206,7 +206,8 @@ impl Lane {
     }
 
     fn try_incarnation(&mut self) -> Option<bool> {
-        let mut writer = self.ask(|log| log.writer("lane"))?;
+        let writer = self.ask(|log| log.writer("lane"))?;
+        let mut writer = self.end(writer.settle(&[self.progress, self.output]))?;
         let end = self.ask(|log| log.ends(&[self.progress]))?[0].hw;
         let from = self
             .read(self.progress, Offset(0), end)?
@@ -220,16 +221,20 @@ impl Lane {
             }
             let position = from + (i * 7 + part.len()) as i64;
             self.send(&mut *writer, self.progress, &position.to_string())?;
-            let mut ending = writer.commit();
-            writer = self.ask(|_| {
-                ending.poll().map(|outcome| match outcome {
-                    Outcome::Committed { writer, .. } => Ok(writer),
-                    Outcome::Aborted { .. } => Err("aborted"),
-                    Outcome::Lost(_) => Err("lost"),
-                })
-            })?;
+            writer = self.end(writer.commit())?;
         }
-        Some(true)
+        // A partition may not have been told of the last commit.
+        Some(!matches!(writer.poll(), TxnState::Dead(_)))
+    }
+
+    fn end(&self, mut ending: Box<dyn Ending>) -> Option<Box<dyn Writer>> {
+        self.ask(|_| {
+            ending.poll().map(|outcome| match outcome {
+                Outcome::Committed { writer, .. } => Ok(writer),
+                Outcome::Aborted { .. } => Err("aborted"),
+                Outcome::Lost(_) => Err("lost"),
+            })
+        })
     }
 
     fn send(&self, writer: &mut dyn Writer, tp: Tp, value: &str) -> Option<()> {

@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use millrace_engine::ids::{TopicId, Tp};
 use millrace_engine::log::{Ending, Lost, Outcome, RecordRef, SendError, TxnState, Writer};
+use millrace_engine::mutant::{self, Mutant};
 
 use super::cluster::{LateEnd, Refusal, SimCluster};
 use super::faults::{Fault, Op, Point};
@@ -20,13 +21,15 @@ pub struct SimWriter {
     slow: u32,
     /// The transaction touched a topic that the log refuses.
     refused: Option<Refusal>,
+    /// The connection broke after the last transaction.
+    shaken: bool,
 }
 
 impl SimWriter {
     pub(super) fn new(cluster: &Arc<SimCluster>, node: &Arc<Node>, mut inner: LocalWriter) -> Self {
         inner.abandon();
         let (cluster, node) = (cluster.clone(), node.clone());
-        SimWriter { cluster, node, inner, slow: 0, refused: None }
+        SimWriter { cluster, node, inner, slow: 0, refused: None, shaken: false }
     }
 
     fn fault(&self, op: Op, tp: Option<Tp>) -> Fault {
@@ -53,6 +56,10 @@ impl SimWriter {
     }
 }
 
+fn shaken() -> Lost {
+    Lost::Unknown("the connection broke after the last transaction".to_owned())
+}
+
 fn crashed() -> Lost {
     Lost::Fatal("the node has crashed".to_owned())
 }
@@ -61,6 +68,9 @@ impl Writer for SimWriter {
     fn send(&mut self, to: Tp, record: &RecordRef<'_>) -> Result<(), SendError> {
         if self.node.crashed() {
             return Err(SendError::Dead(crashed()));
+        }
+        if self.shaken {
+            return Err(SendError::Dead(shaken()));
         }
         let fault = self.fault(Op::Send, Some(to));
         match fault {
@@ -84,6 +94,9 @@ impl Writer for SimWriter {
     fn poll(&mut self) -> TxnState {
         if self.node.crashed() {
             return TxnState::Dead(crashed());
+        }
+        if self.shaken {
+            return TxnState::Dead(shaken());
         }
         let fault = match self.slow {
             0 => self.fault(Op::WriterPoll, None),
@@ -121,6 +134,33 @@ impl Writer for SimWriter {
 
     fn abort(self: Box<Self>) -> Box<dyn Ending> {
         self.ending(false)
+    }
+
+    fn settle(mut self: Box<Self>, at: &[Tp]) -> Box<dyn Ending> {
+        let fault = self.fault(Op::Settle, None);
+        let before = match fault {
+            Fault::Slow { before, .. } => before,
+            _ => 0,
+        };
+        let drop = mutant::active() == Some(Mutant::DropForgotten);
+        if fault == Fault::CrashBefore {
+            self.node.crash();
+        }
+        let outcome = match self.node.crashed() {
+            true => Outcome::Lost(crashed()),
+            false => {
+                let (id, epoch) = self.inner.incarnation();
+                match self.cluster.shared.settle((&id, epoch), at, drop) {
+                    Ok(()) => {
+                        self.shaken = false;
+                        Outcome::Committed { writer: self, ends: Vec::new() }
+                    }
+                    Err(lost) => Outcome::Lost(lost),
+                }
+            }
+        };
+        let stage = Stage::After(outcome);
+        Box::new(SimEnding { stage, commit: true, fault: Fault::None, before: 0, after: before })
     }
 }
 
@@ -196,12 +236,30 @@ impl SimEnding {
                 writer.inner.flush();
                 return unknown;
             }
+            Fault::Forget { which, told } => {
+                let outcome = self.forget(writer, which);
+                return if told { Some(outcome) } else { unknown };
+            }
             fault => {
                 writer.strike(fault);
                 return Some(finish(writer, self.commit));
             }
         }
         None
+    }
+
+    /// Ends the transaction, of which not all partitions are told.
+    fn forget(&self, mut writer: Box<SimWriter>, which: u64) -> Outcome {
+        writer.inner.flush();
+        let (id, epoch) = writer.inner.incarnation();
+        let cluster = &writer.cluster;
+        let sound = writer.refused.is_none() && cluster.shared.is_sound(&id, epoch);
+        if sound {
+            let picked = |at: usize| which >> (at % u64::BITS as usize) & 1 == 1;
+            cluster.shared.forget(&id, self.commit, picked);
+            writer.shaken = true;
+        }
+        finish(writer, self.commit)
     }
 
     fn send_late(&self, writer: &mut SimWriter) {

@@ -40,6 +40,10 @@ impl Writer for Slow {
     fn abort(self: Box<Self>) -> Box<dyn Ending> {
         unreachable!("not ended here")
     }
+
+    fn settle(self: Box<Self>, _at: &[Tp]) -> Box<dyn Ending> {
+        unreachable!("nothing is left here")
+    }
 }
 
 fn tp(topic: u128, partition: u32) -> Tp {

@@ -71,5 +71,7 @@ fn kind(fault: Fault) -> &'static str {
         Fault::Unreachable => "Unreachable",
         Fault::Full => "Full",
         Fault::Few(_) => "Few",
+        Fault::Forget { told: true, .. } => "ForgetTold",
+        Fault::Forget { told: false, .. } => "ForgetUntold",
     }
 }

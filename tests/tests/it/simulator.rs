@@ -181,6 +181,8 @@ const KINDS: &[&str] = &[
     "Commit CrashBefore",
     "Commit CrashLate",
     "Commit Fence",
+    "Commit ForgetTold",
+    "Commit ForgetUntold",
     "Commit Late",
     "Commit Slow",
     "Commit TimeOut",
@@ -243,6 +245,9 @@ const POINTS: &[(Op, Fault)] = &[
     (Op::Commit, Fault::Unknown { done: false }),
     (Op::Commit, Fault::Late),
     (Op::Commit, Fault::Fence),
+    (Op::Commit, Fault::Forget { which: 0b1010_1010, told: true }),
+    (Op::Commit, Fault::Forget { which: 0b0101_0101, told: false }),
+    (Op::Commit, Fault::Forget { which: u64::MAX, told: true }),
     (Op::Commit, Fault::TimeOut),
     (Op::Commit, Fault::Slow { before: 3, after: 3 }),
     (Op::OpenWriter, Fault::CrashAfter),
@@ -310,6 +315,7 @@ const MUTANTS: &[&str] = &[
     "progress-before-init",
     "end-of-partition",
     "purge-live",
+    "drop-forgotten",
 ];
 
 #[test]

@@ -10,6 +10,9 @@ use millrace_engine::log::Lost;
 use super::Core;
 use super::chunk::{CHUNK_BYTES_MAX, ChunkBuilder};
 use super::entry::{Entry, PartPatch};
+use forgotten::Left;
+
+mod forgotten;
 
 /// What is known of a writer id.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub struct WriterState {
     /// Only the writer that was opened last may act.
     epoch: u64,
     txn: Option<Txn>,
+    /// What partitions were not told, see [`forgotten`].
+    left: BTreeMap<Tp, Left>,
     /// Why the present epoch is over, when it ended without a newer one.
     lost: Option<Lost>,
 }
@@ -65,6 +70,7 @@ impl Core {
             id: id.into(),
             epoch: 0,
             txn: None,
+            left: BTreeMap::new(),
             lost: None,
         });
         debug_assert!(writer.txn.is_none(), "the caller aborts first");
@@ -98,7 +104,8 @@ impl Core {
     ) -> Result<(), Lost> {
         self.living(id, epoch)?;
         let name = self.writers.get(id).map(|writer| writer.id.clone()).unwrap_or_default();
-        let touched = self.txn_mut(id, now).is_some_and(|txn| txn.parts.contains_key(&tp));
+        let touched = self.txn_mut(id, now).is_some_and(|txn| txn.parts.contains_key(&tp))
+            || self.writers.get(id).is_some_and(|writer| writer.left.contains_key(&tp));
         let base = match self.partition_mut(tp) {
             Some(partition) => {
                 let base = partition.allocate(records.span());
@@ -142,13 +149,14 @@ impl Core {
             return Err(CommitFault::Poisoned(poison));
         }
         let Some(mut entry) = self.abort_entry(id) else { return Ok(None) };
-        let Some(txn) = self.writers.get_mut(id).and_then(|writer| writer.txn.as_mut()) else {
+        let Some(WriterState { txn: Some(txn), left, .. }) = self.writers.get_mut(id) else {
             return Ok(None);
         };
         for patch in &mut entry.parts {
+            let before = left.remove(&patch.tp).map(|left| left.runs).unwrap_or_default();
             let runs = txn.parts.get_mut(&patch.tp).map(std::mem::take).unwrap_or_default();
-            patch.chunks =
-                runs.into_iter().map(|run| run.records.build(run.base, now_ms)).collect();
+            let all = before.into_iter().chain(runs);
+            patch.chunks = all.map(|run| run.records.build(run.base, now_ms)).collect();
         }
         Ok(Some(entry))
     }
@@ -171,6 +179,9 @@ impl Core {
         for tp in txn.parts.keys() {
             if let Some(partition) = self.partition_mut(*tp) {
                 partition.close(id);
+            }
+            if let Some(writer) = self.writers.get_mut(id) {
+                writer.left.remove(tp);
             }
         }
         self.apply(entry);
