@@ -27,6 +27,7 @@ pub(super) fn create_source(
     let with = With::of_source(&create.properties, with::CREATE, settings)?;
     let formats = formats_of(create, &with, settings)?;
     let columns = columns(create, &formats)?;
+    check_headers_enabled(create, settings)?;
     formats::check(&columns, &formats.key, &formats.value)
         .map_err(|error| error.at(create.name.span()))?;
     let topic = with.text("KAFKA_TOPIC")?.filter(|t| !t.is_empty()).ok_or_else(|| {
@@ -182,6 +183,24 @@ fn check_header_type(role: &ColumnRole, ty: &SqlType) -> Result<()> {
         return Ok(());
     }
     Err(SqlError::invalid(format!("Invalid type for {what} column: expected {expected}, got {ty}")))
+}
+
+/// Columns of headers may be switched off for the whole server.
+fn check_headers_enabled(create: &CreateSource, settings: &Settings) -> Result<()> {
+    const SWITCH: &str = "ksql.headers.columns.enabled";
+    let is_headers =
+        |def: &&ColumnDef| matches!(def.marker, ColumnMarker::Headers | ColumnMarker::Header(_));
+    let Some(def) = create.columns.iter().find(is_headers) else { return Ok(()) };
+    if settings.is_on(SWITCH, true) {
+        return Ok(());
+    }
+    let kind = match create.kind {
+        SourceKind::Stream => "Stream",
+        SourceKind::Table => "Table",
+    };
+    let message = format!("Cannot create {kind} because schema with headers columns is disabled.");
+    let hint = format!("set {SWITCH}=true in the configuration of the server, or leave it out");
+    Err(SqlError::invalid(message).at(def.loc.0).hint(hint))
 }
 
 /// All headers, or those of one name, make one column at most.

@@ -210,7 +210,30 @@ fn names_that_are_taken() {
         |not: &str| format!("CREATE STREAM {not} S (A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');");
     check_err_in(&scene, &sql(""), "Cannot add stream 'S': A stream with the same name already");
     let same = scene.one(&sql("IF NOT EXISTS"));
-    assert!(matches!(same, Ok(Analyzed::Nothing(_))), "{same:?}");
+    match same {
+        Ok(Analyzed::Nothing(nothing)) => assert_eq!(
+            nothing.message,
+            "Cannot add stream `S`: A stream with the same name already exists."
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn columns_of_headers_may_be_switched_off() {
+    let mut scene = Scene::new(SCENE);
+    scene.settings = settings(&[("ksql.headers.columns.enabled", "false")]);
+    let sql = |kind: &str, key: &str, column: &str| {
+        format!("CREATE {kind} X (K INT {key}, {column}) WITH (KAFKA_TOPIC='x', FORMAT='JSON');")
+    };
+    let disabled = "because schema with headers columns is disabled.";
+    let all = sql("STREAM", "KEY", "H ARRAY<STRUCT<key STRING, value BYTES>> HEADERS");
+    check_err_in(&scene, &all, &format!("Cannot create Stream {disabled}"));
+    let one = sql("TABLE", "PRIMARY KEY", "V INT, H BYTES HEADER('h')");
+    check_err_in(&scene, &one, &format!("Cannot create Table {disabled}"));
+    assert!(scene.one(&sql("STREAM", "KEY", "H BYTES")).is_ok());
+    scene.settings = settings(&[("ksql.headers.columns.enabled", "true")]);
+    assert!(scene.one(&one).is_ok());
 }
 
 #[test]
@@ -219,10 +242,25 @@ fn drop_needs_the_right_kind_and_no_users() {
     check_err_in(
         &scene,
         "DROP TABLE S;",
-        "data source type is STREAM, but statement was DROP TABLE",
+        "Incompatible data source type is stream, but statement was DROP table",
     );
-    check_err_in(&scene, "DROP STREAM S;", "queries read from this source: [CSAS_O_0]");
-    check_err_in(&scene, "DROP STREAM X;", "Source X does not exist.");
+    check_err_in(
+        &scene,
+        "DROP STREAM S;",
+        "Cannot drop S.\nThe following streams and/or tables read from this source: [O].\nYou need to \
+         drop them before dropping S.",
+    );
+    let inserts = format!(
+        "{SCENE} CREATE STREAM O AS SELECT ID, A FROM S; INSERT INTO O SELECT ID, A FROM S;"
+    );
+    check_err_in(
+        &Scene::new(&inserts),
+        "DROP STREAM S;",
+        "The following queries read from this source: [INSERTQUERY_1].\nThe following queries write \
+         into this source: [].\nYou need to terminate them before dropping S.",
+    );
+    check_err_in(&scene, "DROP STREAM X;", "Stream X does not exist.");
+    check_err_in(&scene, "DROP TABLE X;", "Table X does not exist.");
     assert!(matches!(scene.one("DROP STREAM IF EXISTS X;"), Ok(Analyzed::Nothing(_))));
     match scene.one("DROP STREAM O DELETE TOPIC;") {
         Ok(Analyzed::Drop(drop)) => {
