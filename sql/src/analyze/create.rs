@@ -11,6 +11,7 @@ use crate::catalog::{
     Catalog, Column, ColumnRole, FormatKind, Source, SourceKind, TimestampSpec, pseudo,
 };
 use crate::error::{Result, SqlError};
+use crate::expr::java_time::TimePattern;
 use crate::types::{SqlType, StructField};
 
 /// # Errors
@@ -268,6 +269,15 @@ pub(super) fn timestamp(with: &With<'_>, columns: &[Column]) -> Result<Option<Ti
             }
         };
     };
+    if let Some(pattern) = &pattern {
+        TimePattern::new(pattern).map_err(|reason| {
+            let message = format!(
+                "Failed to prepare statement: Invalid datetime format for config:TIMESTAMP_FORMAT, \
+                 reason:{reason}"
+            );
+            with.located("TIMESTAMP_FORMAT", SqlError::invalid(message))
+        })?;
+    }
     let name = unquote(&name);
     let Some(column) = columns.iter().find(|c| c.name == name) else {
         let message = format!(
@@ -279,18 +289,21 @@ pub(super) fn timestamp(with: &With<'_>, columns: &[Column]) -> Result<Option<Ti
         (SqlType::Bigint | SqlType::Timestamp, None) => true,
         (SqlType::String, Some(_)) => true,
         (SqlType::String, None) => {
-            let message = format!(
-                "A String timestamp field has been specified without also specifying the {}",
-                "TIMESTAMP_FORMAT"
-            );
+            let message = "A String timestamp field has been specified without also specifying the \
+                           timestamp_format";
             return Err(with.located("TIMESTAMP", SqlError::invalid(message)));
+        }
+        (_, Some(_)) => {
+            let message = "'TIMESTAMP_FORMAT' set in the WITH clause can only be used when the \
+                           timestamp column is of type STRING.";
+            return Err(with.located("TIMESTAMP_FORMAT", SqlError::invalid(message)));
         }
         _ => false,
     };
     if !fits {
         let message = format!(
             "Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a \
-             TIMESTAMP_FORMAT specified."
+             timestamp_format specified."
         );
         return Err(with.located("TIMESTAMP", SqlError::invalid(message)));
     }

@@ -94,13 +94,16 @@ fn query_id(wish: &str, with: &With<'_>, catalog: &Catalog) -> Result<String> {
     const TAKEN: [&str; 4] = ["INSERTQUERY_", "CTAS_", "CSAS_", "CST_"];
     let id = wish.to_uppercase();
     let refuse = |message: String| Err(with.located("QUERY_ID", SqlError::invalid(message)));
-    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    if TAKEN.iter().any(|prefix| id.starts_with(prefix)) {
         return refuse(format!(
-            "Query IDs may contain only alphanumeric characters and '_'. Got: '{wish}'"
+            "Query IDs must not start with a reserved query ID prefix ({}). Got '{id}'.",
+            TAKEN.join(", ")
         ));
     }
-    if let Some(prefix) = TAKEN.iter().find(|prefix| id.starts_with(**prefix)) {
-        return refuse(format!("Query ID must not start with '{prefix}'. Got: '{wish}'"));
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return refuse(format!(
+            "Query IDs may contain only alphanumeric characters and '_'. Got: '{id}'"
+        ));
     }
     if catalog.queries.contains_key(&id) {
         return refuse(format!("Query ID '{id}' already exists."));

@@ -2,7 +2,7 @@
 
 use super::join_on::On;
 use super::join_rest::{self, Of, Place};
-use super::join_words::{is_session, window_name, windowed};
+use super::join_words::{is_session, several_keys, window_name, windowed};
 use super::query::Stage;
 use super::scan::{ScopeNames, Used};
 use super::scope::{Clause, Input, Scope, Synthetic};
@@ -397,7 +397,11 @@ impl Resolver<'_> {
         let condition = format!("{} = {}", text::sql(a), text::sql(b));
         let refuse = |what: &str| {
             let message = format!("Invalid join condition: {what}. Got {condition}.");
-            Err(SqlError::invalid(message).at(self.on.equality.span()))
+            let error = SqlError::invalid(message).at(self.on.equality.span());
+            Err(match several_keys(self.right()) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            })
         };
         match shape {
             JoinShape::StreamTable if !right_keyed => {

@@ -36,7 +36,10 @@ fn query_ids_may_be_chosen() {
         Ok(Analyzed::InsertInto(insert)) => assert_eq!(insert.query_id.as_deref(), Some("MINE")),
         other => panic!("{other:?}"),
     }
-    check_err(&sql("CSAS_X"), "Query ID must not start with 'CSAS_'");
+    check_err(
+        &sql("CSAS_X"),
+        "Query IDs must not start with a reserved query ID prefix (INSERTQUERY_, CTAS_, CSAS_, CST_). Got 'CSAS_X'.",
+    );
     check_err(&sql("a-b"), "only alphanumeric");
 }
 
