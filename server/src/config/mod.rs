@@ -312,6 +312,10 @@ pub fn check_session(name: &str, value: &str) -> Result<(String, String), SqlErr
     if matches!(known.reach, Reach::Server | Reach::Fixed) {
         return Err(session_refusal(canonical));
     }
+    if canonical == "auto.offset.reset" && value.trim().eq_ignore_ascii_case("none") {
+        let message = "'none' is not valid for this property within KSQL";
+        return Err(SqlError::invalid(message).hint("expected earliest or latest"));
+    }
     let value = known.ty.check(value).map_err(|expected| {
         let shown = known::shown(name, value);
         SqlError::invalid(format!("Invalid value '{shown}' for property '{name}'."))

@@ -121,6 +121,7 @@ fn properties_of_a_request_are_checked() {
     for (name, value, part) in [
         ("auto.ofset.reset", "x", "hint: did you mean 'auto.offset.reset'?"),
         ("auto.offset.reset", "x", "hint: expected one of earliest, latest, none"),
+        ("auto.offset.reset", "none", "'none' is not valid for this property within KSQL"),
         ("commit.interval.ms", "10", "share a transaction"),
         ("ksql.headers.columns.enabled", "true", "Cannot override property"),
         ("ksql.pull.queries.enable", "true", "set it in the configuration of the server"),
