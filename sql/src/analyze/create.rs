@@ -14,6 +14,9 @@ use crate::error::{Result, SqlError};
 use crate::expr::java_time::TimePattern;
 use crate::types::{SqlType, StructField};
 
+/// Without it there is neither CREATE SOURCE TABLE nor CREATE SOURCE STREAM.
+const KEPT_SOURCES: &str = "ksql.source.table.materialization.enabled";
+
 /// # Errors
 /// Whatever ksqlDB refuses about columns, keys, formats and properties.
 pub(super) fn create_source(
@@ -24,6 +27,11 @@ pub(super) fn create_source(
 ) -> Result<Analyzed> {
     if let Some(same) = exists::check(create, catalog, settings)? {
         return Ok(same);
+    }
+    if create.read_only && !settings.is_on(KEPT_SOURCES, true) {
+        let message = "Cannot execute command because source table materialization is disabled.";
+        let hint = format!("set {KEPT_SOURCES}=true in the configuration of the server");
+        return Err(SqlError::invalid(message).at(create.name.span()).hint(hint));
     }
     let with = With::of_source(&create.properties, with::CREATE, settings)?;
     let formats = formats_of(create, &with, settings)?;

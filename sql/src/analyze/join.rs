@@ -2,7 +2,7 @@
 
 use super::join_on::On;
 use super::join_rest::{self, Of, Place};
-use super::join_words::{is_session, several_keys, window_name, windowed};
+use super::join_words::{is_session, no_window, several_keys, window_name, windowed};
 use super::query::Stage;
 use super::scan::{ScopeNames, Used};
 use super::scope::{Clause, Input, Scope, Synthetic};
@@ -350,11 +350,7 @@ impl Resolver<'_> {
 
     fn no_within(&self, shape: &str) -> Result<()> {
         let Some(within) = &self.join.within else { return Ok(()) };
-        let message = format!(
-            "A window definition was provided for a {shape} join. These joins are not windowed. \
-             Please drop the window definition (ie. the WITHIN clause) and try to execute your \
-             join again."
-        );
+        let message = no_window(shape);
         Err(SqlError::invalid(message).at(within.loc.0))
     }
 

@@ -34,3 +34,17 @@ pub(super) fn several_keys(table: &Input) -> Option<String> {
         )
     })
 }
+
+/// What is said of WITHIN where no streams are joined.
+pub(super) fn no_window(shape: &str) -> String {
+    // ksqlDB's words differ in these, too.
+    let (that_is, join) = match shape {
+        "Table-Table" => ("i.e.", "Table-Table join"),
+        _ => ("ie.", "join"),
+    };
+    format!(
+        "A window definition was provided for a {shape} join. These joins are not windowed. Please \
+         drop the window definition ({that_is} the WITHIN clause) and try to execute your {join} \
+         again."
+    )
+}

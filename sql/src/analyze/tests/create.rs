@@ -364,3 +364,15 @@ fn headers_are_columns() {
     let twice = "H1 BYTES HEADER('a'), H2 BYTES HEADER('a')";
     err(&with(twice), "Schema already contains a HEADER('a') column.");
 }
+
+#[test]
+fn read_only_sources_may_be_switched_off() {
+    let mut scene = Scene::new(SCENE);
+    scene.settings = settings(&[("ksql.source.table.materialization.enabled", "false")]);
+    for sql in [
+        "CREATE SOURCE TABLE X (K INT PRIMARY KEY, A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
+        "CREATE SOURCE STREAM X (K INT KEY, A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
+    ] {
+        check_err_in(&scene, sql, "because source table materialization is disabled.");
+    }
+}
