@@ -339,13 +339,18 @@ impl Resolver<'_> {
     }
 
     fn stream_table(&self) -> Result<JoinShape> {
-        let kind = match self.join.kind {
-            JoinType::Inner | JoinType::Left => return Ok(JoinShape::StreamTable),
-            JoinType::Right => "right-outer",
-            JoinType::Full => "full-outer",
-        };
-        Err(self
-            .got(&format!("Invalid join type: {kind} join not supported for stream-table join.")))
+        match self.join.kind {
+            JoinType::Inner | JoinType::Left => Ok(JoinShape::StreamTable),
+            JoinType::Right => {
+                let message = "Invalid join type encountered: RIGHT [OUTER] JOIN";
+                let error = SqlError::invalid(message).at(self.join.loc.0);
+                Err(error.hint("a stream is joined with a table by INNER or LEFT JOIN"))
+            }
+            JoinType::Full => {
+                Err(self
+                    .got("Invalid join type: full-outer join not supported for stream-table join."))
+            }
+        }
     }
 
     fn no_within(&self, shape: &str) -> Result<()> {

@@ -157,6 +157,10 @@ fn kinds_of_joins_are_checked() {
          OUTER JOIN T.",
     );
     check_err(
+        "SELECT * FROM S RIGHT JOIN T ON S.ID = T.ID EMIT CHANGES;",
+        "Invalid join type encountered: RIGHT [OUTER] JOIN",
+    );
+    check_err(
         "SELECT * FROM T LEFT JOIN S ON S.ID = T.ID EMIT CHANGES;",
         "Invalid join order: table-stream joins are not supported; only stream-table joins. Got T \
          LEFT [OUTER] JOIN S.",
