@@ -298,14 +298,7 @@ impl Inner {
                 }
                 wish.partitions
             }
-            (None, None) => {
-                let error = EngineError::User(format!(
-                    "Kafka topic does not exist: {}. Add PARTITIONS to the WITH clause to have it \
-                     made",
-                    source.topic
-                ));
-                return Err(ApiError::Engine(error));
-            }
+            (None, None) => return Err(no_topic(source)),
         };
         Ok(source)
     }
@@ -478,6 +471,21 @@ fn nothing(message: String) -> Executed {
 fn not_distributed(sql: &str) -> ApiError {
     let error = SqlError::invalid("this statement is not run on all nodes");
     ApiError::Statement { sql: sql.to_owned(), error }
+}
+
+/// A source over a topic that there is not, and that the statement does not have made.
+fn no_topic(source: Source) -> ApiError {
+    let error = SqlError::invalid(format!(
+        "Topic '{}' does not exist. If you want to create a new topic for the stream/table please \
+         re-run the statement providing the required 'PARTITIONS' configuration in the WITH clause \
+         (and optionally 'REPLICAS').",
+        source.topic
+    ));
+    let error = match place_of(&source.sql, "KAFKA_TOPIC") {
+        Some(place) => error.at(place),
+        None => error,
+    };
+    ApiError::Statement { sql: source.sql, error }
 }
 
 /// Where a property stands in the WITH clause of a statement that ends with one.

@@ -111,7 +111,7 @@ impl Shell {
             ("UNSET", _) => self.unset(&literals),
             ("DEFINE", name) => self.define_statement(statement, name, literals.first()),
             ("UNDEFINE", _) => self.undefine(statement),
-            ("SELECT" | "PRINT", _) => self.query(statement, &words),
+            ("SELECT" | "WITH" | "PRINT", _) => self.query(statement, &words),
             _ => self.ksql(statement),
         }
     }
@@ -201,7 +201,7 @@ impl Shell {
         let name = second_word(statement);
         match self.variables.remove(&name) {
             Some(_) => Ended::Fine,
-            None => failed(&format!("variable '{name}' is not defined")),
+            None => failed(&format!("Cannot undefine variable '{name}' which was never defined")),
         }
     }
 

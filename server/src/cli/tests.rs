@@ -24,6 +24,7 @@ async fn outcomes() {
         ("SHOW STREAMS; SHOW TOPICS;", Ended::Fine),
         ("DESCRIBE S EXTENDED", Ended::Fine),
         ("SELECT * FROM T;", Ended::Fine),
+        ("with x AS (SELECT * FROM T) SELECT * FROM x;", Ended::Fine),
         ("PRINT s FROM BEGINNING LIMIT 1;", Ended::Fine),
         ("FOO;", Ended::Failed),
         ("SHOW STREAMS; DESCRIBE NOBODY; SHOW TABLES;", Ended::Failed),

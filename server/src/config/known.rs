@@ -22,8 +22,17 @@ pub enum Reach {
     Server,
     /// Also SET and `streamsProperties`.
     Session,
+    /// Statements depend on it, but only the configuration of the server sets it.
+    Fixed,
     /// ksqlDB knows it; here it has no effect, and the server says so.
     NoEffect,
+}
+
+impl Reach {
+    /// Statements see the server's value.
+    pub fn is_of_statements(self) -> bool {
+        matches!(self, Reach::Session | Reach::Fixed)
+    }
 }
 
 /// A known setting.
@@ -42,6 +51,10 @@ const fn server(name: &'static str, ty: Ty, default: &'static str) -> Known {
 
 const fn session(name: &'static str, ty: Ty, default: &'static str) -> Known {
     Known { name, ty, reach: Reach::Session, default }
+}
+
+const fn fixed(name: &'static str, ty: Ty, default: &'static str) -> Known {
+    Known { name, ty, reach: Reach::Fixed, default }
 }
 
 const fn no_effect(name: &'static str, ty: Ty) -> Known {
@@ -97,11 +110,12 @@ pub const KNOWN: &[Known] = &[
     session("ksql.query.pull.range.scan.enabled", Ty::Bool, "true"),
     session("ksql.query.pull.stream.enabled", Ty::Bool, "true"),
     session("ksql.query.pull.limit.clause.enabled", Ty::Bool, "true"),
-    session("ksql.pull.queries.enable", Ty::Bool, "true"),
+    fixed("ksql.pull.queries.enable", Ty::Bool, "true"),
     session("ksql.query.push.v2.enabled", Ty::Bool, "false"),
     session("ksql.suppress.enabled", Ty::Bool, "true"),
     session("ksql.insert.into.values.enabled", Ty::Bool, "true"),
-    session("ksql.source.table.materialization.enabled", Ty::Bool, "true"),
+    fixed("ksql.source.table.materialization.enabled", Ty::Bool, "true"),
+    fixed("ksql.headers.columns.enabled", Ty::Bool, "true"),
     session("ksql.create.or.replace.enabled", Ty::Bool, "true"),
     session("ksql.variable.substitution.enable", Ty::Bool, "true"),
     session("ksql.persistence.default.format.key", FORMATS, "KAFKA"),
@@ -130,7 +144,6 @@ pub const KNOWN: &[Known] = &[
     no_effect("ksql.udf.enable.security.manager", Ty::Bool),
     no_effect("ksql.udf.collect.metrics", Ty::Bool),
     no_effect("ksql.lambdas.enabled", Ty::Bool),
-    no_effect("ksql.headers.columns.enabled", Ty::Bool),
     no_effect("ksql.fail.on.production.error", Ty::Bool),
     no_effect("ksql.suppress.buffer.size.bytes", Ty::Int(-1)),
     no_effect("ksql.create.topic.inherit.source.replicas.enabled", Ty::Bool),

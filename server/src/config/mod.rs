@@ -241,7 +241,7 @@ impl ConfigBuilder {
         let set = self
             .settings
             .iter()
-            .filter(|(name, _)| known::find(name).is_some_and(|k| k.reach == Reach::Session));
+            .filter(|(name, _)| known::find(name).is_some_and(|k| k.reach.is_of_statements()));
         set.map(|(name, s)| (name.clone(), s.value.clone())).collect()
     }
 
@@ -309,8 +309,12 @@ pub fn check_session(name: &str, value: &str) -> Result<(String, String), SqlErr
         return Err(SqlError::invalid(format!("Unknown property '{name}'."))
             .hint(format!("{hint}SHOW PROPERTIES lists those that can be set")));
     };
-    if known.reach == Reach::Server {
+    if matches!(known.reach, Reach::Server | Reach::Fixed) {
         return Err(session_refusal(canonical));
+    }
+    if canonical == "auto.offset.reset" && value.trim().eq_ignore_ascii_case("none") {
+        let message = "'none' is not valid for this property within KSQL";
+        return Err(SqlError::invalid(message).hint("expected earliest or latest"));
     }
     let value = known.ty.check(value).map_err(|expected| {
         let shown = known::shown(name, value);
@@ -325,14 +329,15 @@ fn session_refusal(name: &str) -> SqlError {
         "commit.interval.ms" => "Property 'commit.interval.ms' cannot be set for one query: all \
                                  queries of a lane share a transaction."
             .to_string(),
-        _ => format!("Property '{name}' belongs to the server and cannot be set by a request."),
+        _ => format!("Cannot override property '{name}'"),
     };
     SqlError::invalid(message).hint("set it in the configuration of the server")
 }
 
 /// True for names that `/is_valid_property` accepts.
 pub fn is_valid_property(name: &str) -> bool {
-    known::find(known::canonical(name)).is_some_and(|k| k.reach != Reach::Server)
+    known::find(known::canonical(name))
+        .is_some_and(|k| matches!(k.reach, Reach::Session | Reach::NoEffect))
 }
 
 /// The type word of SHOW PROPERTIES.

@@ -114,13 +114,18 @@ fn session_and_client_settings_are_told_apart() {
 
 #[test]
 fn properties_of_a_request_are_checked() {
+    let config = build("ksql.headers.columns.enabled=false", &[], &[]).unwrap();
+    assert!(config.session.contains_key("ksql.headers.columns.enabled"));
     let reset = check_session("ksql.streams.auto.offset.reset", "EARLIEST").unwrap();
     assert_eq!(reset, ("auto.offset.reset".to_string(), "earliest".to_string()));
     for (name, value, part) in [
         ("auto.ofset.reset", "x", "hint: did you mean 'auto.offset.reset'?"),
         ("auto.offset.reset", "x", "hint: expected one of earliest, latest, none"),
+        ("auto.offset.reset", "none", "'none' is not valid for this property within KSQL"),
         ("commit.interval.ms", "10", "share a transaction"),
-        ("ksql.service.id", "x", "belongs to the server"),
+        ("ksql.headers.columns.enabled", "true", "Cannot override property"),
+        ("ksql.pull.queries.enable", "true", "set it in the configuration of the server"),
+        ("ksql.service.id", "x", "Cannot override property 'ksql.service.id'"),
     ] {
         let error = check_session(name, value).unwrap_err().render("");
         assert!(error.contains(part), "{error}");

@@ -89,6 +89,10 @@ fn open_push(server: &Arc<Server>, part: &Part, session: &Session) -> Result<Ope
 }
 
 fn open_print(server: &Arc<Server>, part: &Part, print: &Print) -> Result<Opened, HttpError> {
+    if print.interval == Some(0) {
+        let message = "INTERVAL must be greater than one, but was: 0";
+        return Err(HttpError::refused(&part.text, message.to_string()));
+    }
     let mut place = server.pushes.enter()?;
     let reader = server.api.print(&print.topic.value, print.from_beginning);
     let reader = reader.map_err(|e| match e {

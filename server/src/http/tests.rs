@@ -367,6 +367,8 @@ async fn topics_are_printed() {
     assert_eq!(printed.text, expected);
     let missing = rig.query("/query-stream", "*/*", "PRINT nowhere;").await;
     assert_eq!((missing.status, &missing.json()["error_code"]), (400, &json!(40001)));
+    let never = rig.query("/query", "*/*", "PRINT s INTERVAL 0;").await;
+    assert!(never.json()["message"].as_str().is_some_and(|m| m.contains("INTERVAL must be")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

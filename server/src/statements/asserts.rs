@@ -65,8 +65,13 @@ fn mismatch(topic: &str, property: &Property, found: u32) -> Option<String> {
 /// `ASSERT [NOT EXISTS] SCHEMA [SUBJECT s] [ID n] [TIMEOUT ..]`.
 ///
 /// # Errors
-/// 417 when it does not come true in time; 428 without a schema registry.
+/// 417 when it does not come true in time; 428 without a schema registry; 400 when it names nothing.
 pub fn schema(api: &dyn Api, assert: &AssertSchema, text: &str) -> Result<Value, HttpError> {
+    if assert.subject.is_none() && assert.id.is_none() {
+        let message = "Failed to prepare statement: ASSERT SCHEMA statements much include a \
+                       subject name or an id";
+        return Err(HttpError::refused(text, message));
+    }
     let subject = assert.subject.as_ref().map(|s| s.value.as_str());
     let has = || api.has_schema(subject, assert.id).map_err(|e| HttpError::from_api(text, e));
     if has()?.is_none() {

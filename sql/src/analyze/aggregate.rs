@@ -205,8 +205,13 @@ pub(super) fn plan(
     for expr in &group_by {
         builder.group(expr)?;
     }
+    let of_table = stage.kind == ResultKind::Table;
+    if of_table && clauses.window.is_some() {
+        let message = "Windowing not supported for table aggregations.";
+        return Err(SqlError::invalid(message).hint("leave WINDOW out, or group a stream"));
+    }
     for call in &calls.list {
-        builder.call(call, stage.kind == ResultKind::Table, settings)?;
+        builder.call(call, of_table, settings)?;
     }
     builder.check_table()?;
     // What a pull query groups is all in one place.

@@ -11,7 +11,11 @@ use crate::catalog::{
     Catalog, Column, ColumnRole, FormatKind, Source, SourceKind, TimestampSpec, pseudo,
 };
 use crate::error::{Result, SqlError};
+use crate::expr::java_time::TimePattern;
 use crate::types::{SqlType, StructField};
+
+/// Without it there is neither CREATE SOURCE TABLE nor CREATE SOURCE STREAM.
+const KEPT_SOURCES: &str = "ksql.source.table.materialization.enabled";
 
 /// # Errors
 /// Whatever ksqlDB refuses about columns, keys, formats and properties.
@@ -24,9 +28,15 @@ pub(super) fn create_source(
     if let Some(same) = exists::check(create, catalog, settings)? {
         return Ok(same);
     }
+    if create.read_only && !settings.is_on(KEPT_SOURCES, true) {
+        let message = "Cannot execute command because source table materialization is disabled.";
+        let hint = format!("set {KEPT_SOURCES}=true in the configuration of the server");
+        return Err(SqlError::invalid(message).at(create.name.span()).hint(hint));
+    }
     let with = With::of_source(&create.properties, with::CREATE, settings)?;
     let formats = formats_of(create, &with, settings)?;
     let columns = columns(create, &formats)?;
+    check_headers_enabled(create, settings)?;
     formats::check(&columns, &formats.key, &formats.value)
         .map_err(|error| error.at(create.name.span()))?;
     let topic = with.text("KAFKA_TOPIC")?.filter(|t| !t.is_empty()).ok_or_else(|| {
@@ -184,6 +194,24 @@ fn check_header_type(role: &ColumnRole, ty: &SqlType) -> Result<()> {
     Err(SqlError::invalid(format!("Invalid type for {what} column: expected {expected}, got {ty}")))
 }
 
+/// Columns of headers may be switched off for the whole server.
+fn check_headers_enabled(create: &CreateSource, settings: &Settings) -> Result<()> {
+    const SWITCH: &str = "ksql.headers.columns.enabled";
+    let is_headers =
+        |def: &&ColumnDef| matches!(def.marker, ColumnMarker::Headers | ColumnMarker::Header(_));
+    let Some(def) = create.columns.iter().find(is_headers) else { return Ok(()) };
+    if settings.is_on(SWITCH, true) {
+        return Ok(());
+    }
+    let kind = match create.kind {
+        SourceKind::Stream => "Stream",
+        SourceKind::Table => "Table",
+    };
+    let message = format!("Cannot create {kind} because schema with headers columns is disabled.");
+    let hint = format!("set {SWITCH}=true in the configuration of the server, or leave it out");
+    Err(SqlError::invalid(message).at(def.loc.0).hint(hint))
+}
+
 /// All headers, or those of one name, make one column at most.
 fn check_header_columns(columns: &[Column]) -> Result<()> {
     for (at, column) in columns.iter().enumerate() {
@@ -249,6 +277,15 @@ pub(super) fn timestamp(with: &With<'_>, columns: &[Column]) -> Result<Option<Ti
             }
         };
     };
+    if let Some(pattern) = &pattern {
+        TimePattern::new(pattern).map_err(|reason| {
+            let message = format!(
+                "Failed to prepare statement: Invalid datetime format for config:TIMESTAMP_FORMAT, \
+                 reason:{reason}"
+            );
+            with.located("TIMESTAMP_FORMAT", SqlError::invalid(message))
+        })?;
+    }
     let name = unquote(&name);
     let Some(column) = columns.iter().find(|c| c.name == name) else {
         let message = format!(
@@ -260,18 +297,21 @@ pub(super) fn timestamp(with: &With<'_>, columns: &[Column]) -> Result<Option<Ti
         (SqlType::Bigint | SqlType::Timestamp, None) => true,
         (SqlType::String, Some(_)) => true,
         (SqlType::String, None) => {
-            let message = format!(
-                "A String timestamp field has been specified without also specifying the {}",
-                "TIMESTAMP_FORMAT"
-            );
+            let message = "A String timestamp field has been specified without also specifying the \
+                           timestamp_format";
             return Err(with.located("TIMESTAMP", SqlError::invalid(message)));
+        }
+        (_, Some(_)) => {
+            let message = "'TIMESTAMP_FORMAT' set in the WITH clause can only be used when the \
+                           timestamp column is of type STRING.";
+            return Err(with.located("TIMESTAMP_FORMAT", SqlError::invalid(message)));
         }
         _ => false,
     };
     if !fits {
         let message = format!(
             "Timestamp column, `{name}`, should be LONG(INT64), TIMESTAMP, or a String with a \
-             TIMESTAMP_FORMAT specified."
+             timestamp_format specified."
         );
         return Err(with.located("TIMESTAMP", SqlError::invalid(message)));
     }

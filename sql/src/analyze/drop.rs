@@ -1,5 +1,9 @@
 //! DROP STREAM and DROP TABLE.
 
+use std::collections::BTreeSet;
+
+use super::exists::kind_name;
+use super::scope::unknown_source;
 use super::{Analyzed, DropPlan, NothingToDo};
 use crate::ast::DropSource;
 use crate::catalog::{Catalog, SourceKind};
@@ -14,18 +18,18 @@ pub(super) fn drop_source(drop: &DropSource, catalog: &Catalog) -> Result<Analyz
             let message = format!("Source `{name}` does not exist.");
             return Ok(Analyzed::Nothing(NothingToDo { message }));
         }
-        let message = format!("Source {name} does not exist.");
-        return Err(SqlError::invalid(message).at(drop.name.span()));
-    };
-    let word = |kind: SourceKind| match kind {
-        SourceKind::Stream => "STREAM",
-        SourceKind::Table => "TABLE",
+        let kind = match drop.kind {
+            SourceKind::Stream => "Stream",
+            SourceKind::Table => "Table",
+        };
+        let message = format!("{kind} {name} does not exist.");
+        return Err(unknown_source(catalog, &drop.name, message));
     };
     if source.kind != drop.kind {
         let message = format!(
             "Incompatible data source type is {}, but statement was DROP {}",
-            word(source.kind),
-            word(drop.kind)
+            kind_name(source.kind),
+            kind_name(drop.kind)
         );
         return Err(SqlError::invalid(message).at(drop.name.span()));
     }
@@ -46,20 +50,35 @@ pub(super) fn drop_source(drop: &DropSource, catalog: &Catalog) -> Result<Analyz
 
 fn check_users(drop: &DropSource, catalog: &Catalog, own: Option<&str>) -> Result<()> {
     let name = &drop.name.value;
-    let others = || catalog.queries.values().filter(|q| Some(q.id.as_str()) != own);
-    let ids = |list: Vec<&str>| list.join(", ");
+    // A query ends with the source that it made, others are to be terminated.
+    let (makers, others): (Vec<_>, Vec<_>) =
+        catalog.queries.values().filter(|q| Some(q.id.as_str()) != own).partition(|q| {
+            let made = catalog.source(&q.writes).and_then(|source| source.query.as_ref());
+            made == Some(&q.id)
+        });
     let readers: Vec<&str> =
-        others().filter(|q| q.reads.contains(name)).map(|q| q.id.as_str()).collect();
+        others.iter().filter(|q| q.reads.contains(name)).map(|q| q.id.as_str()).collect();
     let writers: Vec<&str> =
-        others().filter(|q| q.writes == *name).map(|q| q.id.as_str()).collect();
-    if readers.is_empty() && writers.is_empty() {
+        others.iter().filter(|q| q.writes == *name).map(|q| q.id.as_str()).collect();
+    if !readers.is_empty() || !writers.is_empty() {
+        let message = format!(
+            "Cannot drop {name}.\nThe following queries read from this source: [{}].\nThe \
+             following queries write into this source: [{}].\nYou need to terminate them before \
+             dropping {name}.",
+            readers.join(", "),
+            writers.join(", ")
+        );
+        return Err(SqlError::invalid(message).at(drop.name.span()));
+    }
+    let made: BTreeSet<&str> =
+        makers.iter().filter(|q| q.reads.contains(name)).map(|q| q.writes.as_str()).collect();
+    if made.is_empty() {
         return Ok(());
     }
     let message = format!(
-        "Cannot drop {name}.\nThe following queries read from this source: [{}].\nThe following \
-         queries write into this source: [{}].\nYou need to terminate them before dropping {name}.",
-        ids(readers),
-        ids(writers)
+        "Cannot drop {name}.\nThe following streams and/or tables read from this source: [{}].\n\
+         You need to drop them before dropping {name}.",
+        made.into_iter().collect::<Vec<_>>().join(", ")
     );
     Err(SqlError::invalid(message).at(drop.name.span()))
 }

@@ -14,10 +14,12 @@ pub(super) trait Named {
     fn or_replace(&self) -> bool;
     /// CREATE SOURCE.
     fn read_only(&self) -> bool;
+    /// CREATE ... AS SELECT.
+    fn is_query(&self) -> bool;
 }
 
 macro_rules! named {
-    ($($ty:ty: $read_only:expr),*) => {$(
+    ($($ty:ty: $read_only:expr, $is_query:expr);*) => {$(
         impl Named for $ty {
             fn name(&self) -> &Ident {
                 &self.name
@@ -34,15 +36,21 @@ macro_rules! named {
             fn read_only(&self) -> bool {
                 $read_only(self)
             }
+            fn is_query(&self) -> bool {
+                $is_query
+            }
         }
     )*};
 }
-named!(CreateSource: |create: &CreateSource| create.read_only, CreateAs: |_: &CreateAs| false);
+named!(
+    CreateSource: |create: &CreateSource| create.read_only, false;
+    CreateAs: |_: &CreateAs| false, true
+);
 
 /// `Some` when the name exists and the statement says that this is fine.
 ///
 /// # Errors
-/// A bad name, OR REPLACE where it is switched off, or a name that is taken.
+/// A bad name, OR REPLACE of a query where that is switched off, or a name that is taken.
 pub(super) fn check(
     create: &dyn Named,
     catalog: &Catalog,
@@ -58,26 +66,48 @@ pub(super) fn check(
         return Err(SqlError::invalid(message).at(name.span()));
     }
     if create.or_replace() {
-        settings.require(
-            "ksql.create.or.replace.enabled",
-            "CREATE OR REPLACE is disabled on this server",
-        )?;
         check_not_read_only(create, catalog)?;
+        check_query_may_be_replaced(create, catalog, settings)?;
         // Whether the one can become the other is known when the new one is.
         return Ok(None);
     }
     let Some(existing) = catalog.source(&name.value) else { return Ok(None) };
     let kind = kind_name(create.kind());
-    let message = format!(
-        "Cannot add {kind} '{}': A {} with the same name already exists",
-        name.value,
-        kind_name(existing.kind)
-    );
     if create.if_not_exists() {
+        let message = format!(
+            "Cannot add {kind} `{}`: A {kind} with the same name already exists.",
+            name.value
+        );
         return Ok(Some(Analyzed::Nothing(NothingToDo { message })));
     }
     let hint = format!("DROP it first, or write CREATE {} IF NOT EXISTS", kind.to_uppercase());
-    Err(SqlError::invalid(message).at(name.span()).hint(hint))
+    Err(taken(kind, name, existing.kind).hint(hint))
+}
+
+fn taken(kind: &str, name: &Ident, existing: SourceKind) -> SqlError {
+    let existing = kind_name(existing);
+    let message = format!(
+        "Cannot add {kind} '{}': A {existing} with the same name already exists",
+        name.value
+    );
+    SqlError::invalid(message).at(name.span())
+}
+
+/// `ksql.create.or.replace.enabled` is about queries: where it is off, a source that a query writes
+/// is not replaced by another query. Sources without one change all the same, as in ksqlDB.
+fn check_query_may_be_replaced(
+    create: &dyn Named,
+    catalog: &Catalog,
+    settings: &Settings,
+) -> Result<()> {
+    const SWITCH: &str = "ksql.create.or.replace.enabled";
+    let name = create.name();
+    let written = catalog.queries.values().any(|query| query.writes == name.value);
+    if !create.is_query() || !written || settings.is_on(SWITCH, true) {
+        return Ok(());
+    }
+    let hint = format!("'{SWITCH}' is false: DROP it first");
+    Err(taken(kind_name(create.kind()), name, create.kind()).hint(hint))
 }
 
 /// Sources that nothing writes to are not replaced, nor by one another.

@@ -14,7 +14,7 @@ use super::with::{self, With};
 use super::{
     Analyzed, InsertQuery, InsertRow, column, formats, internal_error, names, text, union,
 };
-use crate::ast::{Expr, Ident, InsertInto, InsertValues};
+use crate::ast::{Expr, ExprKind, Ident, InsertInto, InsertValues, Literal};
 use crate::catalog::{Catalog, Column, ColumnRole, Source, SourceKind, pseudo};
 use crate::error::{Result, SqlError};
 use crate::expr::{Typed, ops};
@@ -64,9 +64,12 @@ pub(super) fn insert_into(
 /// What one SELECT gives, as the target takes it.
 fn fitted(selected: Selected, target: &Source) -> Result<Selected> {
     if selected.kind == ResultKind::Table {
-        let message = "Incompatible data sink type: the SELECT query produces a TABLE, and a \
-                       table cannot be inserted into a stream.";
-        return Err(SqlError::invalid(message));
+        let message = format!(
+            "Incompatible data sink and query result. Data sink ({}) type is KSTREAM but select \
+             query result is KTABLE.",
+            target.name
+        );
+        return Err(SqlError::invalid(message).hint("a table is not inserted into a stream"));
     }
     if selected.window != target.window {
         let message = format!(
@@ -94,13 +97,16 @@ fn query_id(wish: &str, with: &With<'_>, catalog: &Catalog) -> Result<String> {
     const TAKEN: [&str; 4] = ["INSERTQUERY_", "CTAS_", "CSAS_", "CST_"];
     let id = wish.to_uppercase();
     let refuse = |message: String| Err(with.located("QUERY_ID", SqlError::invalid(message)));
-    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    if TAKEN.iter().any(|prefix| id.starts_with(prefix)) {
         return refuse(format!(
-            "Query IDs may contain only alphanumeric characters and '_'. Got: '{wish}'"
+            "Query IDs must not start with a reserved query ID prefix ({}). Got '{id}'.",
+            TAKEN.join(", ")
         ));
     }
-    if let Some(prefix) = TAKEN.iter().find(|prefix| id.starts_with(**prefix)) {
-        return refuse(format!("Query ID must not start with '{prefix}'. Got: '{wish}'"));
+    if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return refuse(format!(
+            "Query IDs may contain only alphanumeric characters and '_'. Got: '{id}'"
+        ));
     }
     if catalog.queries.contains_key(&id) {
         return refuse(format!("Query ID '{id}' already exists."));
@@ -164,6 +170,7 @@ pub(super) fn insert_values(
          ksqlDB server with 'ksql.insert.into.values.enabled'=true",
     )?;
     let target = values_target(&insert.name, catalog)?;
+    check_headers(insert, &target)?;
     let listed = listed_columns(insert, &target)?;
     let mut rowtime = None;
     let mut values: Vec<Option<DfExpr>> = vec![None; target.columns.len()];
@@ -206,11 +213,24 @@ fn values_target(name: &Ident, catalog: &Catalog) -> Result<Arc<Source>> {
         let message = "Cannot insert values into windowed stream/table!";
         return Err(SqlError::invalid(message).at(name.span()));
     }
-    if has_headers(target) {
-        let message = format!("Cannot insert into {} because it has header columns", target.name);
-        return Err(SqlError::invalid(message).at(name.span()));
-    }
     Ok(target.clone())
+}
+
+/// Headers are not set by INSERT VALUES; a statement that names other columns may leave them out.
+fn check_headers(insert: &InsertValues, target: &Source) -> Result<()> {
+    let listed = |name: &str| insert.columns.iter().any(|column| column.value == name);
+    let headers: Vec<&str> = target
+        .columns
+        .iter()
+        .filter(|column| matches!(column.role, ColumnRole::Headers(_)))
+        .map(|column| column.name.as_str())
+        .filter(|name| insert.columns.is_empty() || listed(name))
+        .collect();
+    if headers.is_empty() {
+        return Ok(());
+    }
+    let message = format!("Cannot insert into HEADER columns: {}", headers.join(", "));
+    Err(SqlError::invalid(message).at(insert.name.span()).hint("name the columns that get values"))
 }
 
 /// A column that INSERT VALUES sets.
@@ -244,9 +264,11 @@ fn listed_columns(insert: &InsertValues, target: &Source) -> Result<Vec<Listed>>
     }
     if listed.len() != insert.values.len() {
         let message = format!(
-            "Expected number columns and values to match: {}, {}",
-            listed.len(),
-            insert.values.len()
+            "Failed to insert values into '{}'. Expected a value for each column. Expected Columns: \
+             [{}]. Got [{}]",
+            target.name,
+            insert.columns.iter().map(|c| format!("`{}`", c.value)).collect::<Vec<_>>().join(", "),
+            insert.values.iter().map(text::sql).collect::<Vec<_>>().join(", ")
         );
         let columns = &target.columns;
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
@@ -260,14 +282,16 @@ fn listed_columns(insert: &InsertValues, target: &Source) -> Result<Vec<Listed>>
 fn coerced(value: &Expr, ty: &SqlType, name: &str, target: &Source) -> Result<DfExpr> {
     let value_typed = typed(value, &Constants)?;
     let got = value_typed.ty.as_ref().map_or("null".to_string(), SqlType::to_string);
+    let shown = match &value.kind {
+        ExprKind::Literal(Literal::String(text)) => text.clone(),
+        _ => text::sql(value),
+    };
     let made: Result<Typed> = ops::lax_coerce(value_typed, ty);
     made.map(|value| value.expr).map_err(|why| {
         let message = format!(
             "Failed to insert values into '{}'. Expected type {ty} for field `{name}` but got \
-             {got}({}). {}",
-            target.name,
-            text::sql(value),
-            why.message
+             {got}({shown}). {}",
+            target.name, why.message
         );
         SqlError::invalid(message).at(value.span())
     })

@@ -2,7 +2,7 @@
 
 use super::join_on::On;
 use super::join_rest::{self, Of, Place};
-use super::join_words::{is_session, window_name, windowed};
+use super::join_words::{is_session, no_window, several_keys, window_name, windowed};
 use super::query::Stage;
 use super::scan::{ScopeNames, Used};
 use super::scope::{Clause, Input, Scope, Synthetic};
@@ -339,22 +339,23 @@ impl Resolver<'_> {
     }
 
     fn stream_table(&self) -> Result<JoinShape> {
-        let kind = match self.join.kind {
-            JoinType::Inner | JoinType::Left => return Ok(JoinShape::StreamTable),
-            JoinType::Right => "right-outer",
-            JoinType::Full => "full-outer",
-        };
-        Err(self
-            .got(&format!("Invalid join type: {kind} join not supported for stream-table join.")))
+        match self.join.kind {
+            JoinType::Inner | JoinType::Left => Ok(JoinShape::StreamTable),
+            JoinType::Right => {
+                let message = "Invalid join type encountered: RIGHT [OUTER] JOIN";
+                let error = SqlError::invalid(message).at(self.join.loc.0);
+                Err(error.hint("a stream is joined with a table by INNER or LEFT JOIN"))
+            }
+            JoinType::Full => {
+                Err(self
+                    .got("Invalid join type: full-outer join not supported for stream-table join."))
+            }
+        }
     }
 
     fn no_within(&self, shape: &str) -> Result<()> {
         let Some(within) = &self.join.within else { return Ok(()) };
-        let message = format!(
-            "A window definition was provided for a {shape} join. These joins are not windowed. \
-             Please drop the window definition (ie. the WITHIN clause) and try to execute your \
-             join again."
-        );
+        let message = no_window(shape);
         Err(SqlError::invalid(message).at(within.loc.0))
     }
 
@@ -397,7 +398,11 @@ impl Resolver<'_> {
         let condition = format!("{} = {}", text::sql(a), text::sql(b));
         let refuse = |what: &str| {
             let message = format!("Invalid join condition: {what}. Got {condition}.");
-            Err(SqlError::invalid(message).at(self.on.equality.span()))
+            let error = SqlError::invalid(message).at(self.on.equality.span());
+            Err(match several_keys(self.right()) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            })
         };
         match shape {
             JoinShape::StreamTable if !right_keyed => {

@@ -61,7 +61,7 @@ impl Names for Inner<'_> {
             return Ok(Some(column(name, ty.clone())));
         }
         let found = self.outer.find(expr)?;
-        if let Some(Typed { expr: DfExpr::Column(column), ty: Some(ty) }) = &found {
+        if let Some(Typed { expr: DfExpr::Column(column), ty: Some(ty), .. }) = &found {
             let capture = (column.clone(), ty.clone());
             let mut captures = self.captures.borrow_mut();
             if !captures.contains(&capture) {

@@ -86,8 +86,8 @@ fn nulls(with: &With<'_>, side: Side, kind: FormatKind) -> Result<ProtobufNulls>
         "OPTIONAL" => Ok(ProtobufNulls::Optional),
         "WRAPPER" => Ok(ProtobufNulls::Wrapper),
         _ => refuse(format!(
-            "Configuration {property} is invalid: Invalid value {text} for configuration \
-             {property}: String must be one of: OPTIONAL, WRAPPER, null"
+            "Failed to prepare statement: Invalid value {text} for property {property}: String \
+             must be one of: OPTIONAL, WRAPPER, null"
         )),
     }
 }

@@ -390,15 +390,18 @@ impl Input {
 /// # Errors
 /// When there is no such source; the hint names the nearest one.
 pub(super) fn find_source<'a>(catalog: &'a Catalog, name: &Ident) -> Result<&'a Arc<Source>> {
-    catalog.source(&name.value).ok_or_else(|| {
-        let message = format!("{} does not exist.", name.value);
-        let error = SqlError::invalid(message).at(name.span());
-        let known = catalog.sources.keys().map(String::as_str);
-        match suggest::closest(&name.value, known) {
-            Some(near) => error.hint(super::names::did_you_mean(name, near)),
-            None => error.hint("SHOW STREAMS and SHOW TABLES list what there is"),
-        }
-    })
+    let unknown = || unknown_source(catalog, name, format!("{} does not exist.", name.value));
+    catalog.source(&name.value).ok_or_else(unknown)
+}
+
+/// The refusal of a name that no source has, with the nearest one as a hint.
+pub(super) fn unknown_source(catalog: &Catalog, name: &Ident, message: String) -> SqlError {
+    let error = SqlError::invalid(message).at(name.span());
+    let known = catalog.sources.keys().map(String::as_str);
+    match suggest::closest(&name.value, known) {
+        Some(near) => error.hint(super::names::did_you_mean(name, near)),
+        None => error.hint("SHOW STREAMS and SHOW TABLES list what there is"),
+    }
 }
 
 pub(super) fn window_bounds_misplaced(name: &str) -> SqlError {

@@ -35,7 +35,23 @@ pub(crate) fn typed(expr: &Expr, names: &dyn Names) -> Result<Typed> {
     if let Some(found) = names.find(expr)? {
         return Ok(found);
     }
-    build(expr, names).map_err(|e| e.at(expr.span()))
+    let value = build(expr, names).map_err(|e| e.at(expr.span()))?;
+    Ok(match value.as_literal() {
+        Some(_) if may_be_computed(expr) => value.written_as(text::sql(expr)),
+        _ => value,
+    })
+}
+
+/// Literals stand for themselves. Long expressions are shown by their value.
+fn may_be_computed(expr: &Expr) -> bool {
+    const SHOWN_BYTES_MAX: usize = 500;
+    let (span, literal) = (expr.span(), |e: &Expr| matches!(e.kind, ExprKind::Literal(_)));
+    let plain = match &expr.kind {
+        ExprKind::Unary { op: UnaryOp::Minus | UnaryOp::Plus, expr } => literal(expr),
+        ExprKind::Unit(_) => true,
+        _ => literal(expr),
+    };
+    !plain && span.end.saturating_sub(span.start) <= SHOWN_BYTES_MAX
 }
 
 fn build(expr: &Expr, names: &dyn Names) -> Result<Typed> {

@@ -3,6 +3,7 @@
 use crate::ast::{Literal, Properties, Property};
 use crate::catalog::{FormatKind, FormatSpec, KeyWindow, SchemaSpec};
 use crate::error::{Result, SqlError};
+use crate::expr::double_text;
 
 use super::settings::Settings;
 
@@ -29,6 +30,9 @@ pub(super) const CREATE: &[&str] = &[
     "TIMESTAMP_FORMAT",
     "WINDOW_TYPE",
     "WINDOW_SIZE",
+    // Where rows come from, for whoever reads the statement: nothing depends on them.
+    "SOURCED_BY_CONNECTOR",
+    "SOURCE_CONNECTOR",
 ];
 
 /// Properties of CREATE ... AS SELECT.
@@ -60,9 +64,6 @@ pub(super) const ROW_TTL: &str = "ROW_TTL";
 /// Properties of INSERT INTO ... SELECT.
 pub(super) const INSERT_INTO: &[&str] = &["QUERY_ID"];
 
-/// ksqlDB knows these; this version does not.
-const LATER: &[&str] = &["SOURCED_BY_CONNECTOR", "SOURCE_CONNECTOR"];
-
 /// The WITH clause of a statement, checked for unknown names.
 pub(super) struct With<'a>(&'a Properties);
 
@@ -75,13 +76,15 @@ impl<'a> With<'a> {
             if allowed.contains(&name.as_str()) {
                 continue;
             }
-            let error = if LATER.contains(&name.as_str()) {
-                SqlError::not_supported(format!("The property {name}"))
-            } else {
-                let message = format!("Invalid config variable(s) in the WITH clause: {name}");
-                SqlError::invalid(message)
+            let message = match name.as_str() {
+                "CLEANUP_POLICY" => "Invalid config variable in the WITH clause: CLEANUP_POLICY.\n\
+                     The CLEANUP_POLICY config is automatically inferred based on the type of \
+                     source (STREAM or TABLE).\n\
+                     Users can't set the CLEANUP_POLICY config manually."
+                    .to_string(),
+                _ => prepare(&format!("Invalid config variable(s) in the WITH clause: {name}")),
             };
-            return Err(error.at(property.name.span()));
+            return Err(SqlError::invalid(message).at(property.name.span()));
         }
         Ok(With(properties))
     }
@@ -102,19 +105,30 @@ impl<'a> With<'a> {
     }
 
     pub fn text(&self, name: &str) -> Result<Option<String>> {
-        self.value(name, "STRING", |value| match value {
-            Literal::String(text) => Some(text.clone()),
-            _ => None,
+        self.value(name, |value| match value {
+            Literal::String(text) => Ok(text.clone()),
+            other => {
+                Err(format!("Expected value to be a string, but it was a {}", java_class(other)))
+            }
         })
     }
 
     /// A number that is at least `min`; text is read as a number, as ksqlDB does.
     pub fn number(&self, name: &str, min: i64) -> Result<Option<i64>> {
-        let number = self.value(name, "number", |value| match value {
-            Literal::Integer(n) => Some(i64::from(*n)),
-            Literal::Bigint(n) => Some(*n),
-            Literal::String(text) => text.trim().parse().ok(),
-            _ => None,
+        let (ty, wanted) = match name {
+            "REPLICAS" => ("SHORT", "16-bit integer (i.e. short)"),
+            "RETENTION_MS" => ("LONG", "64-bit integer (i.e. long)"),
+            _ => ("INT", "32-bit integer"),
+        };
+        let number = self.value(name, |value| match value {
+            Literal::Integer(n) => Ok(i64::from(*n)),
+            Literal::Bigint(n) => Ok(*n),
+            Literal::String(text) => {
+                text.trim().parse().map_err(|_| format!("Not a number of type {ty}"))
+            }
+            other => {
+                Err(format!("Expected value to be a {wanted}, but it was a {}", java_class(other)))
+            }
         })?;
         match number {
             Some(n) if n < min => {
@@ -126,28 +140,25 @@ impl<'a> With<'a> {
     }
 
     pub fn switch(&self, name: &str) -> Result<Option<bool>> {
-        self.value(name, "BOOLEAN", |value| match value {
-            Literal::Boolean(b) => Some(*b),
-            Literal::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
-            Literal::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
-            _ => None,
+        self.value(name, |value| match value {
+            Literal::Boolean(b) => Ok(*b),
+            Literal::String(text) if text.trim().eq_ignore_ascii_case("true") => Ok(true),
+            Literal::String(text) if text.trim().eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err("Expected value to be either true or false".to_string()),
         })
     }
 
     fn value<T>(
         &self,
         name: &str,
-        wanted: &str,
-        read: impl Fn(&Literal) -> Option<T>,
+        read: impl Fn(&Literal) -> Result<T, String>,
     ) -> Result<Option<T>> {
         let Some(Property { value, value_loc, .. }) = self.0.get(name) else { return Ok(None) };
-        match read(value) {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let message = format!("Invalid value for property {name}: expected a {wanted}");
-                Err(SqlError::invalid(message).at(value_loc.0))
-            }
-        }
+        read(value).map(Some).map_err(|why| {
+            let message =
+                prepare(&format!("Invalid value {} for property {name}: {why}", shown(value)));
+            SqlError::invalid(message).at(value_loc.0)
+        })
     }
 
     /// Puts an error under the value of a property.
@@ -200,8 +211,9 @@ impl<'a> With<'a> {
             return match size {
                 None => Ok(None),
                 Some(_) => {
-                    let message = "'WINDOW_SIZE' is given without 'WINDOW_TYPE'.";
-                    Err(self.located("WINDOW_SIZE", SqlError::invalid(message)))
+                    let message = prepare(NO_SIZE);
+                    let error = SqlError::invalid(message).hint("give a WINDOW_TYPE, too");
+                    Err(self.located("WINDOW_SIZE", error))
                 }
             };
         };
@@ -209,6 +221,36 @@ impl<'a> With<'a> {
         let size_ms = size_ms.map_err(|e| self.located("WINDOW_SIZE", e))?;
         let window = key_window(&kind.to_uppercase(), size_ms);
         window.map(Some).map_err(|e| self.located("WINDOW_TYPE", e))
+    }
+}
+
+const NO_SIZE: &str = "'WINDOW_SIZE' should not be set for SESSION windows.";
+
+/// ksqlDB finds what is wrong with a WITH clause before it looks at the rest of a statement.
+fn prepare(message: &str) -> String {
+    format!("Failed to prepare statement: {message}")
+}
+
+fn shown(literal: &Literal) -> String {
+    match literal {
+        Literal::Null => "null".to_string(),
+        Literal::Boolean(value) => value.to_string(),
+        Literal::Integer(value) => value.to_string(),
+        Literal::Bigint(value) => value.to_string(),
+        Literal::Double(value) => double_text(*value),
+        Literal::Decimal(text) | Literal::String(text) => text.clone(),
+    }
+}
+
+/// What Java calls the type of a literal.
+fn java_class(literal: &Literal) -> &'static str {
+    match literal {
+        Literal::Integer(_) => "java.lang.Integer",
+        Literal::Bigint(_) => "java.lang.Long",
+        Literal::Double(_) => "java.lang.Double",
+        Literal::Decimal(_) => "java.math.BigDecimal",
+        Literal::Boolean(_) => "java.lang.Boolean",
+        Literal::String(_) | Literal::Null => "java.lang.String",
     }
 }
 
@@ -257,20 +299,17 @@ fn delimiter(name: &str, text: &str, kind: FormatKind) -> Result<char> {
 fn key_window(kind: &str, size_ms: Option<i64>) -> Result<KeyWindow> {
     match (kind, size_ms) {
         ("SESSION", None) => Ok(KeyWindow::Session),
-        ("SESSION", Some(_)) => {
-            let message = "'WINDOW_SIZE' should not be set for SESSION windows.";
-            Err(SqlError::invalid(message))
-        }
+        ("SESSION", Some(_)) => Err(SqlError::invalid(prepare(NO_SIZE))),
         ("TUMBLING", Some(size_ms)) => Ok(KeyWindow::Time { size_ms, hopping: false }),
         ("HOPPING", Some(size_ms)) => Ok(KeyWindow::Time { size_ms, hopping: true }),
-        ("TUMBLING" | "HOPPING", None) => Err(SqlError::invalid(format!(
+        ("TUMBLING" | "HOPPING", None) => Err(SqlError::invalid(prepare(&format!(
             "{kind} windows require 'WINDOW_SIZE' to be provided in the WITH clause. For example: \
              'WINDOW_SIZE'='10 SECONDS'"
-        ))),
-        _ => Err(SqlError::invalid(format!(
-            "Failed to prepare statement: Configuration WINDOW_TYPE is invalid: Invalid value {kind} for configuration \
-             WINDOW_TYPE: String must be one of: SESSION, HOPPING, TUMBLING, null"
-        ))),
+        )))),
+        _ => Err(SqlError::invalid(prepare(&format!(
+            "Invalid value {kind} for property WINDOW_TYPE: String must be one of: SESSION, \
+             HOPPING, TUMBLING, null"
+        )))),
     }
 }
 
@@ -284,10 +323,10 @@ fn duration_ms(name: &str, text: &str) -> Result<i64> {
     };
     let mut words = text.split_whitespace();
     let (Some(number), Some(unit), None) = (words.next(), words.next(), words.next()) else {
-        return invalid("Expected 2 tokens".to_string());
+        return invalid(format!("Expected 2 tokens, got: {}", text.split_whitespace().count()));
     };
     let Ok(number) = number.parse::<i64>() else {
-        return invalid(format!("Size must be numeric, got '{number}'"));
+        return invalid(format!("Not numeric: '{number}'"));
     };
     let unit = unit.to_uppercase();
     match crate::ast::IntervalUnit::from_word(&unit) {

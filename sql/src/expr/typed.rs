@@ -11,17 +11,25 @@ use crate::error::{Result, SqlError};
 use crate::types::{DECIMAL_PRECISION_MAX, SqlType};
 
 /// A DataFusion expression of exactly the Arrow type of `ty`, in terms of a schema's columns.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Typed {
     pub expr: Expr,
     /// `None` for the literal NULL, which takes any type.
     pub ty: Option<SqlType>,
+    /// What was written, where the expression is the value that it came to.
+    written: Option<String>,
+}
+
+impl PartialEq for Typed {
+    fn eq(&self, other: &Self) -> bool {
+        self.expr == other.expr && self.ty == other.ty
+    }
 }
 
 impl Typed {
     /// An expression that is known to be of type `ty`.
     pub fn new(expr: Expr, ty: SqlType) -> Self {
-        Typed { expr, ty: Some(ty) }
+        Typed { expr, ty: Some(ty), written: None }
     }
 
     /// A column of the input.
@@ -31,7 +39,7 @@ impl Typed {
 
     /// The literal NULL.
     pub fn null() -> Self {
-        Typed { expr: Expr::Literal(ScalarValue::Null, None), ty: None }
+        Typed { expr: Expr::Literal(ScalarValue::Null, None), ty: None, written: None }
     }
 
     /// TRUE or FALSE.
@@ -131,6 +139,12 @@ impl Typed {
         Typed::literal(null, ty.clone())
     }
 
+    /// The same, which messages show as `text`.
+    pub(crate) fn written_as(mut self, text: String) -> Self {
+        self.written = Some(text);
+        self
+    }
+
     /// True for the literal NULL.
     pub fn is_null(&self) -> bool {
         self.ty.is_none()
@@ -149,6 +163,9 @@ pub(crate) fn type_name(ty: &Option<SqlType>) -> String {
 /// The expression as messages show it.
 impl fmt::Display for Typed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sql_text(&self.expr))
+        match &self.written {
+            Some(text) => f.write_str(text),
+            None => f.write_str(&sql_text(&self.expr)),
+        }
     }
 }

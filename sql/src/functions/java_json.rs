@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::expr::double_text;
+
 /// How an exact decimal is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Numbers {
@@ -9,6 +11,8 @@ pub(super) enum Numbers {
     Plain,
     /// As Java's `BigDecimal.toString`: an exponent where digits would be missing or many zeros.
     Shortest,
+    /// Exact decimals have no exponent here, so what has one is a double, as Java writes it.
+    Double,
 }
 
 /// Longest number that is written without an exponent.
@@ -53,6 +57,10 @@ fn write(value: &Value, numbers: Numbers, out: &mut String) {
 fn number_text(text: &str, numbers: Numbers) -> Option<String> {
     if !text.contains(['.', 'e', 'E']) {
         return None;
+    }
+    if numbers == Numbers::Double {
+        let double = text.contains(['e', 'E']).then(|| text.parse().ok()).flatten();
+        return double.map(double_text);
     }
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),

@@ -80,7 +80,7 @@ fn to_json(args: &Args<'_>, _: &mut Frame) -> Result<ArrayRef, ArrowError> {
     let values = args.array(0)?;
     let mut out = StringBuilder::with_capacity(args.rows, args.rows * 16);
     for row in 0..args.rows {
-        out.append_value(json_of(values.as_ref(), row)?.to_string());
+        out.append_value(java_text(&json_of(values.as_ref(), row)?, Numbers::Double));
     }
     Ok(Arc::new(out.finish()))
 }

@@ -170,6 +170,34 @@ impl Pattern {
         })
     }
 
+    /// As [`Pattern::resolve`], where letters that stand for nothing stand for STRING.
+    pub(super) fn resolve_or_text(&self, bindings: &Bindings) -> Option<SqlType> {
+        let mut all = bindings.clone();
+        self.letters(&mut |letter| {
+            if all.get(letter).is_none() {
+                all.0.push((letter, SqlType::String));
+            }
+        });
+        self.resolve(&all)
+    }
+
+    fn letters(&self, found: &mut dyn FnMut(char)) {
+        match self {
+            Pattern::Letter(letter) => found(*letter),
+            Pattern::Array(item) => item.letters(found),
+            Pattern::Map(key, value) => {
+                key.letters(found);
+                value.letters(found);
+            }
+            Pattern::Struct(fields) => fields.iter().for_each(|(_, field)| field.letters(found)),
+            Pattern::Type(_)
+            | Pattern::Decimal
+            | Pattern::Any
+            | Pattern::Unit
+            | Pattern::Lambda(..) => (),
+        }
+    }
+
     pub(super) fn has_letters(&self) -> bool {
         match self {
             Pattern::Letter(_) | Pattern::Any => true,

@@ -92,6 +92,8 @@ impl Signature {
             let ty = match &self.param(at, args.len())?.pattern {
                 // Nothing is cast, and a bare NULL has no type.
                 Pattern::Any => arg.ty.clone().unwrap_or(SqlType::String),
+                // A bare NULL is of any type; what its letters stand for matters to nobody.
+                pattern if arg.ty.is_none() => pattern.resolve_or_text(&bindings)?,
                 pattern => pattern.resolve(&bindings)?,
             };
             let fits = arg.ty.as_ref().is_none_or(|from| can_implicitly_cast(from, &ty));

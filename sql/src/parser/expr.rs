@@ -163,8 +163,7 @@ impl Parser<'_> {
         let at = self.loc();
         let text = self.string()?;
         if text.chars().count() != 1 {
-            let message =
-                format!("Expected exactly one character in the ESCAPE clause, but got: '{text}'");
+            let message = format!("Expected single character escape but got: {text}");
             return Err(self.prepare_error(&message, at.0));
         }
         Ok(text)

@@ -158,7 +158,8 @@ impl Parser<'_> {
     fn check_parameters(&self, params: &[Ident]) -> Result<()> {
         for (i, param) in params.iter().enumerate() {
             if params[..i].contains(param) {
-                let message = format!("Lambda argument {} is given twice", param.value);
+                let names: Vec<&str> = params.iter().map(|param| param.value.as_str()).collect();
+                let message = format!("Lambda arguments have duplicates: [{}]", names.join(", "));
                 return Err(SqlError::invalid(message).at(param.span()));
             }
         }

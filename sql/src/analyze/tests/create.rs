@@ -210,7 +210,30 @@ fn names_that_are_taken() {
         |not: &str| format!("CREATE STREAM {not} S (A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');");
     check_err_in(&scene, &sql(""), "Cannot add stream 'S': A stream with the same name already");
     let same = scene.one(&sql("IF NOT EXISTS"));
-    assert!(matches!(same, Ok(Analyzed::Nothing(_))), "{same:?}");
+    match same {
+        Ok(Analyzed::Nothing(nothing)) => assert_eq!(
+            nothing.message,
+            "Cannot add stream `S`: A stream with the same name already exists."
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn columns_of_headers_may_be_switched_off() {
+    let mut scene = Scene::new(SCENE);
+    scene.settings = settings(&[("ksql.headers.columns.enabled", "false")]);
+    let sql = |kind: &str, key: &str, column: &str| {
+        format!("CREATE {kind} X (K INT {key}, {column}) WITH (KAFKA_TOPIC='x', FORMAT='JSON');")
+    };
+    let disabled = "because schema with headers columns is disabled.";
+    let all = sql("STREAM", "KEY", "H ARRAY<STRUCT<key STRING, value BYTES>> HEADERS");
+    check_err_in(&scene, &all, &format!("Cannot create Stream {disabled}"));
+    let one = sql("TABLE", "PRIMARY KEY", "V INT, H BYTES HEADER('h')");
+    check_err_in(&scene, &one, &format!("Cannot create Table {disabled}"));
+    assert!(scene.one(&sql("STREAM", "KEY", "H BYTES")).is_ok());
+    scene.settings = settings(&[("ksql.headers.columns.enabled", "true")]);
+    assert!(scene.one(&one).is_ok());
 }
 
 #[test]
@@ -219,10 +242,25 @@ fn drop_needs_the_right_kind_and_no_users() {
     check_err_in(
         &scene,
         "DROP TABLE S;",
-        "data source type is STREAM, but statement was DROP TABLE",
+        "Incompatible data source type is stream, but statement was DROP table",
     );
-    check_err_in(&scene, "DROP STREAM S;", "queries read from this source: [CSAS_O_0]");
-    check_err_in(&scene, "DROP STREAM X;", "Source X does not exist.");
+    check_err_in(
+        &scene,
+        "DROP STREAM S;",
+        "Cannot drop S.\nThe following streams and/or tables read from this source: [O].\nYou need to \
+         drop them before dropping S.",
+    );
+    let inserts = format!(
+        "{SCENE} CREATE STREAM O AS SELECT ID, A FROM S; INSERT INTO O SELECT ID, A FROM S;"
+    );
+    check_err_in(
+        &Scene::new(&inserts),
+        "DROP STREAM S;",
+        "The following queries read from this source: [INSERTQUERY_1].\nThe following queries write \
+         into this source: [].\nYou need to terminate them before dropping S.",
+    );
+    check_err_in(&scene, "DROP STREAM X;", "Stream X does not exist.");
+    check_err_in(&scene, "DROP TABLE X;", "Table X does not exist.");
     assert!(matches!(scene.one("DROP STREAM IF EXISTS X;"), Ok(Analyzed::Nothing(_))));
     match scene.one("DROP STREAM O DELETE TOPIC;") {
         Ok(Analyzed::Drop(drop)) => {
@@ -284,4 +322,61 @@ fn headers_are_columns() {
     err(&with(&format!("{all}, G{}", &all[1..])), "Schema already contains a HEADERS column.");
     let twice = "H1 BYTES HEADER('a'), H2 BYTES HEADER('a')";
     err(&with(twice), "Schema already contains a HEADER('a') column.");
+}
+
+#[test]
+fn read_only_sources_may_be_switched_off() {
+    let mut scene = Scene::new(SCENE);
+    scene.settings = settings(&[("ksql.source.table.materialization.enabled", "false")]);
+    for sql in [
+        "CREATE SOURCE TABLE X (K INT PRIMARY KEY, A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
+        "CREATE SOURCE STREAM X (K INT KEY, A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON');",
+    ] {
+        check_err_in(&scene, sql, "because source table materialization is disabled.");
+    }
+}
+
+#[test]
+fn values_of_properties_are_checked_as_in_ksqldb() {
+    for (with, message) in [
+        ("WINDOW_TYPE='TUMBLING', WINDOW_SIZE='30'", "Expected 2 tokens, got: 1"),
+        ("WINDOW_TYPE='TUMBLING', WINDOW_SIZE='x seconds'", "Not numeric: 'x'"),
+        ("WINDOW_SIZE='3 seconds'", "'WINDOW_SIZE' should not be set for SESSION windows."),
+        ("WINDOW_TYPE='x'", "Invalid value X for property WINDOW_TYPE: String must be one of"),
+        (
+            "TIMESTAMP='S', TIMESTAMP_FORMAT='foo'",
+            "Invalid datetime format for config:TIMESTAMP_FORMAT, reason:",
+        ),
+        ("TIMESTAMP='S'", "has been specified without also specifying the timestamp_format"),
+        (
+            "TIMESTAMP='A', TIMESTAMP_FORMAT='yyyy'",
+            "can only be used when the timestamp column is of type STRING.",
+        ),
+        (
+            "TIMESTAMP='A'",
+            "Timestamp column, `A`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified.",
+        ),
+        ("PARTITIONS='x'", "Invalid value x for property PARTITIONS: Not a number of type INT"),
+        (
+            "REPLICAS=true",
+            "Expected value to be a 16-bit integer (i.e. short), but it was a java.lang.Boolean",
+        ),
+        (
+            "WRAP_SINGLE_VALUE='x'",
+            "Invalid value x for property WRAP_SINGLE_VALUE: Expected value to be either true or false",
+        ),
+        (
+            "TIMESTAMP=1.5",
+            "Invalid value 1.5 for property TIMESTAMP: Expected value to be a string, but it was a java.math.BigDecimal",
+        ),
+        ("CLEANUP_POLICY='delete'", "Users can't set the CLEANUP_POLICY config manually."),
+    ] {
+        let sql = format!(
+            "CREATE STREAM X (K INT KEY, A INT, S STRING) WITH (KAFKA_TOPIC='x', FORMAT='JSON', {with});"
+        );
+        check_err(&sql, message);
+    }
+    let connector =
+        "CREATE STREAM X (A INT) WITH (KAFKA_TOPIC='x', FORMAT='JSON', SOURCED_BY_CONNECTOR='c');";
+    assert!(Scene::new(SCENE).one(connector).is_ok());
 }

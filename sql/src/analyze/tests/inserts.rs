@@ -36,7 +36,10 @@ fn query_ids_may_be_chosen() {
         Ok(Analyzed::InsertInto(insert)) => assert_eq!(insert.query_id.as_deref(), Some("MINE")),
         other => panic!("{other:?}"),
     }
-    check_err(&sql("CSAS_X"), "Query ID must not start with 'CSAS_'");
+    check_err(
+        &sql("CSAS_X"),
+        "Query IDs must not start with a reserved query ID prefix (INSERTQUERY_, CTAS_, CSAS_, CST_). Got 'CSAS_X'.",
+    );
     check_err(&sql("a-b"), "only alphanumeric");
 }
 
@@ -76,7 +79,7 @@ fn rows_of_values_are_checked() {
     );
     check_err(
         "INSERT INTO S (ID, A) VALUES (1, 'x');",
-        "Failed to insert values into 'S'. Expected type INTEGER for field `A` but got STRING('x')",
+        "Failed to insert values into 'S'. Expected type INTEGER for field `A` but got STRING(x)",
     );
     check_err(
         "INSERT INTO s3 VALUES (1);",
@@ -87,4 +90,19 @@ fn rows_of_values_are_checked() {
         "INSERT INTO `s` VALUES (1);",
         "Did you mean S? Hint: try removing double quotes from the source name.",
     );
+}
+
+#[test]
+fn headers_are_left_out_of_rows_of_values() {
+    let scene = Scene::new(
+        "CREATE STREAM H (K INT KEY, A INT, HS BYTES HEADER('x'))
+             WITH (KAFKA_TOPIC='h', VALUE_FORMAT='JSON');",
+    );
+    let refused = "Cannot insert into HEADER columns: HS";
+    check_err_in(&scene, "INSERT INTO H VALUES (1, 2, 'YQ==');", refused);
+    check_err_in(&scene, "INSERT INTO H (K, HS) VALUES (1, 'YQ==');", refused);
+    match scene.one("INSERT INTO H (K, A) VALUES (1, 2);") {
+        Ok(Analyzed::InsertValues(row)) => assert!(row.values.len() == 3),
+        other => panic!("{other:?}"),
+    }
 }

@@ -135,11 +135,30 @@ fn conditions_are_checked() {
 }
 
 #[test]
+fn a_table_of_several_keys_is_refused_with_a_way_out() {
+    let scene = Scene::new(&format!(
+        "{SCENE} CREATE TABLE MT (K1 INT PRIMARY KEY, K2 STRING PRIMARY KEY, V INT) \
+         WITH (KAFKA_TOPIC='mt', FORMAT='JSON');"
+    ));
+    for on in ["MK.K1 = MT.K1 AND MK.K2 = MT.K2", "MK.K1 = MT.K1"] {
+        let sql = format!("SELECT MK.K1 FROM MK JOIN MT ON {on} EMIT CHANGES;");
+        let error = refused(&scene, &sql);
+        assert!(error.message.contains("join on the table's primary key. Got MK.K1 = MT.K1."));
+        let hint = error.hint.as_deref().unwrap_or_default();
+        assert!(hint.contains("the key of MT is K1, K2: keep a table with one key"), "{hint}");
+    }
+}
+
+#[test]
 fn kinds_of_joins_are_checked() {
     check_err(
         "SELECT * FROM S FULL OUTER JOIN T ON S.ID = T.ID EMIT CHANGES;",
         "Invalid join type: full-outer join not supported for stream-table join. Got S [FULL] \
          OUTER JOIN T.",
+    );
+    check_err(
+        "SELECT * FROM S RIGHT JOIN T ON S.ID = T.ID EMIT CHANGES;",
+        "Invalid join type encountered: RIGHT [OUTER] JOIN",
     );
     check_err(
         "SELECT * FROM T LEFT JOIN S ON S.ID = T.ID EMIT CHANGES;",

@@ -59,3 +59,22 @@ fn the_rest_stays() {
         "Cannot replace `S`: the query reads from it.",
     );
 }
+
+#[test]
+fn it_may_be_switched_off_for_queries() {
+    let mut scene = scene();
+    scene.settings = settings(&[("ksql.create.or.replace.enabled", "false")]);
+    check_err_in(
+        &scene,
+        "CREATE OR REPLACE STREAM O AS SELECT ID, A, B FROM S;",
+        "Cannot add stream 'O': A stream with the same name already exists",
+    );
+    // What no query writes may change: ksqlDB's switch is not about that.
+    for sql in [
+        "CREATE OR REPLACE STREAM N AS SELECT ID, A, B FROM S;",
+        "CREATE OR REPLACE STREAM X (K INT KEY, A INT, B STRING, C DOUBLE) \
+         WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');",
+    ] {
+        assert!(scene.one(sql).is_ok(), "{sql}");
+    }
+}

@@ -31,27 +31,32 @@ pub(super) fn column(
             Ok(Arc::new(out.finish()))
         }
         DataType::Int32 => Ok(numbers::<Int32Type>(texts, frame, |text| {
-            text.trim().parse().map_err(|_| bad("INTEGER", text))
+            trimmed(text).parse().map_err(|_| bad("INTEGER", text))
         })),
         DataType::Int64 => Ok(numbers::<Int64Type>(texts, frame, |text| {
-            text.trim().parse().map_err(|_| bad("BIGINT", text))
+            trimmed(text).parse().map_err(|_| bad("BIGINT", text))
         })),
         DataType::Float64 => Ok(numbers::<Float64Type>(texts, frame, parse_double)),
         DataType::Decimal128(p, s) => {
-            let parsed =
-                numbers::<Decimal128Type>(texts, frame, |text| decimal::parse(text.trim(), *p, *s));
+            let parsed = numbers::<Decimal128Type>(texts, frame, |text| {
+                decimal::parse(trimmed(text), *p, *s)
+            });
             let parsed = parsed.as_primitive::<Decimal128Type>().clone();
             Ok(Arc::new(parsed.with_precision_and_scale(*p, *s)?))
         }
-        DataType::Date32 => Ok(numbers::<Date32Type>(texts, frame, parse_date_text)),
-        DataType::Time32(_) => Ok(numbers::<Time32MillisecondType>(texts, frame, parse_time_text)),
-        DataType::Timestamp(..) => {
-            Ok(numbers::<TimestampMillisecondType>(texts, frame, parse_timestamp_text))
+        DataType::Date32 => {
+            Ok(numbers::<Date32Type>(texts, frame, |text| parse_date_text(trimmed(text))))
         }
+        DataType::Time32(_) => Ok(numbers::<Time32MillisecondType>(texts, frame, |text| {
+            parse_time_text(trimmed(text))
+        })),
+        DataType::Timestamp(..) => Ok(numbers::<TimestampMillisecondType>(texts, frame, |text| {
+            parse_timestamp_text(trimmed(text))
+        })),
         DataType::Binary => {
             let mut out = BinaryBuilder::with_capacity(texts.len(), texts.value_data().len());
             for (row, text) in texts.iter().enumerate() {
-                match text.map(base64::decode) {
+                match text.map(|text| base64::decode(trimmed(text))) {
                     None => out.append_null(),
                     Some(Some(bytes)) => out.append_value(bytes),
                     Some(None) => {
@@ -89,21 +94,14 @@ fn bad(ty: &str, text: &str) -> Fault {
     Fault::Owned(format!("invalid input syntax for type {ty}: \"{text}\"."))
 }
 
-/// Java's grammar of doubles, without hexadecimals.
+/// Java's grammar of doubles, without hexadecimals. What is not finite is no number of SQL.
 fn parse_double(text: &str) -> Result<f64, Fault> {
-    let trimmed = text.trim();
-    let unsigned = trimmed.trim_start_matches(['+', '-']);
-    match unsigned {
-        "NaN" => return Ok(f64::NAN),
-        "Infinity" => {
-            let negative = trimmed.starts_with('-');
-            return Ok(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
-        }
-        _ => {}
-    }
+    let trimmed = trimmed(text);
+    let unsigned = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
     let number = trimmed.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(trimmed);
     let plain = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    number.parse().ok().filter(|_| plain).ok_or_else(|| bad("DOUBLE", text))
+    let parsed = number.parse().ok().filter(|value: &f64| plain && value.is_finite());
+    parsed.ok_or_else(|| bad("DOUBLE", text))
 }
 
 /// A prefix of `true` or `yes`, in any case.
@@ -112,7 +110,7 @@ fn is_true(text: &str) -> bool {
 }
 
 fn is_prefix(text: &str, word: &str) -> bool {
-    let text = text.trim();
+    let text = trimmed(text);
     !text.is_empty() && word.get(..text.len()).is_some_and(|head| head.eq_ignore_ascii_case(text))
 }
 
@@ -136,9 +134,14 @@ pub(super) fn check_boolean(array: &ArrayRef, to: &DataType) -> Result<(), Strin
 /// # Errors
 /// When the text is no such time.
 pub fn parse_timestamp_text(text: &str) -> Result<i64, Fault> {
-    iso::timestamp(text.trim()).ok_or_else(|| {
-        let want = "yyyy-MM-dd'T'HH:mm:ss[.SSS], partial is fine";
-        Fault::Owned(format!("Failed to parse timestamp '{text}': expected {want}"))
+    iso::timestamp(text).map_err(|reason| {
+        Fault::Owned(format!(
+            "Failed to parse timestamp '{text}': {reason}\n\
+             Required format is: \"yyyy-MM-dd'T'HH:mm:ss.SSS\", with an optional numeric 4-digit \
+             timezone, for example: '2020-05-26T23:59:58.000' or with tz: \
+             '2020-05-26T23:59:58.000+0200'. A trailing 'Z' instead of tz indicates the zero UTC \
+             offset. Partials are also supported, for example \"2020-05-26\""
+        ))
     })
 }
 
@@ -147,8 +150,13 @@ pub fn parse_timestamp_text(text: &str) -> Result<i64, Fault> {
 /// # Errors
 /// When the text is no date.
 pub fn parse_date_text(text: &str) -> Result<i32, Fault> {
-    iso::date(text.trim())
-        .ok_or_else(|| Fault::Owned(format!("Failed to parse date '{text}': expected yyyy-MM-dd")))
+    iso::date(text).ok_or_else(|| {
+        Fault::Owned(format!(
+            "Failed to parse date '{text}'\n\
+             Required format is: \"yyyy-MM-dd\", for example '2020-05-26'. \
+             Partials are also supported, for example '2020-05'"
+        ))
+    })
 }
 
 /// Milliseconds of the day of `HH:mm[:ss[.SSS]]`.
@@ -156,7 +164,16 @@ pub fn parse_date_text(text: &str) -> Result<i32, Fault> {
 /// # Errors
 /// When the text is no time of day.
 pub fn parse_time_text(text: &str) -> Result<i32, Fault> {
-    iso::time(text.trim()).ok_or_else(|| {
-        Fault::Owned(format!("Failed to parse time '{text}': expected HH:mm:ss[.SSS]"))
+    iso::time(text).ok_or_else(|| {
+        Fault::Owned(format!(
+            "Failed to parse time '{text}'\n\
+             Required format is: \"HH:mm:ss.SSS\", for example: '01:34:20.123' or '01:34:20'. \
+             Partials are also supported, for example '01:34'"
+        ))
     })
+}
+
+/// Without what Java's `trim` takes away: blanks and control characters at both ends.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c <= ' ')
 }

@@ -69,12 +69,19 @@ fn write_item(item: &Item, moment: &Moment, out: &mut String) -> Result<(), Stri
             let value = field_value(*field, moment)?;
             write!(out, "{value:0width$}", width = *width)
         }
-        Item::Year { width } => {
+        Item::Year { width, of_era } => {
             let (year, ..) = date_of(days()?);
-            match *width >= 4 && year >= 10i64.saturating_pow(*width as u32) {
-                true => write!(out, "+{year}"),
-                false => write!(out, "{year:0width$}", width = *width),
-            }
+            // The year before 1 is the first of the era before.
+            let year = if *of_era && year < 1 { 1 - year } else { year };
+            let wide = *width >= 4 && year >= 10i64.saturating_pow(*width as u32);
+            let sign = if year < 0 {
+                "-"
+            } else if wide {
+                "+"
+            } else {
+                ""
+            };
+            write!(out, "{sign}{:0width$}", year.abs(), width = *width)
         }
         Item::ShortYear => write!(out, "{:02}", date_of(days()?).0.rem_euclid(100)),
         Item::Fraction { width } => {

@@ -1,12 +1,12 @@
 //! The ISO texts of DATE, TIME and TIMESTAMP.
 
+use std::borrow::Cow;
 use std::fmt::{Result as FmtResult, Write};
+use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
 use super::civil::{date_of, days_in_month, days_of};
-use super::{DAY_MS, Zone};
-
-/// Years with more digits are refused: nobody means them, and they overflow.
-const YEAR_MAX: i64 = 999_999;
+use super::{DAY_MS, TimePattern, Zone};
 
 /// `yyyy-MM-dd`
 pub(crate) fn write_date(out: &mut impl Write, days: i32) -> FmtResult {
@@ -42,36 +42,48 @@ pub(crate) fn write_timestamp(out: &mut impl Write, ms: i64) -> FmtResult {
     write!(out, "T{hour:02}:{minute:02}:{second:02}.{millis:03}")
 }
 
-/// Days since the epoch of `yyyy[-MM[-dd]]`.
+/// Days since the epoch of `yyyy[-MM[-dd]]`, in Java's strict form: a year has four digits, or a
+/// sign and more of them.
 pub(crate) fn date(text: &str) -> Option<i32> {
-    i32::try_from(day(text)?).ok()
-}
-
-fn day(text: &str) -> Option<i64> {
-    let (sign, unsigned) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    let text = complete_date(text);
+    let (signed, unsigned) = match text.strip_prefix(['+', '-']) {
+        Some(rest) => (true, rest),
+        None => (false, text.as_ref()),
     };
     let mut parts = unsigned.split('-');
-    let year = digits(parts.next()?, 6)?;
-    let month = parts.next().map_or(Some(1), |part| digits(part, 2))?;
-    let day = parts.next().map_or(Some(1), |part| digits(part, 2))?;
-    let year = sign * year;
-    let sane = parts.next().is_none() && year.abs() <= YEAR_MAX && (1..=12).contains(&month);
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let negative = text.starts_with('-');
+    let wide = match (signed, negative) {
+        (true, false) => year.len() > 4,
+        (true, true) => year.len() >= 4 && !year.bytes().all(|digit| digit == b'0'),
+        (false, _) => year.len() == 4,
+    };
+    let (year, month, day) = (digits(year, 4..=10)?, digits(month, 2..=2)?, digits(day, 2..=2)?);
+    let year = if negative { -year } else { year };
+    let sane = parts.next().is_none() && wide && (1..=12).contains(&month);
     let fits = sane && (1..=i64::from(days_in_month(year, month as u32))).contains(&day);
-    fits.then(|| days_of(year, month as u32, day as u32))
+    fits.then(|| i32::try_from(days_of(year, month as u32, day as u32)).ok()).flatten()
 }
 
-/// Milliseconds of the day of `HH[:mm[:ss[.fraction]]]`.
+/// A date of which month and day may have been left out.
+fn complete_date(date: &str) -> Cow<'_, str> {
+    // As Java splits: empty parts at the end do not count.
+    match date.trim_end_matches('-').split('-').count() {
+        1 => Cow::Owned(format!("{date}-01-01")),
+        2 => Cow::Owned(format!("{date}-01")),
+        _ => Cow::Borrowed(date),
+    }
+}
+
+/// Milliseconds of the day of `HH:mm[:ss[.fraction]]`.
 pub(crate) fn time(text: &str) -> Option<i32> {
     let mut parts = text.split(':');
-    let hour = digits(parts.next()?, 2)?;
-    let minute = parts.next().map_or(Some(0), |part| digits(part, 2))?;
+    let (hour, minute) = (digits(parts.next()?, 2..=2)?, digits(parts.next()?, 2..=2)?);
     let (second, millis) = match parts.next() {
         None => (0, 0),
         Some(part) => match part.split_once('.') {
-            None => (digits(part, 2)?, 0),
-            Some((second, fraction)) => (digits(second, 2)?, millis(fraction)?),
+            None => (digits(part, 2..=2)?, 0),
+            Some((second, fraction)) => (digits(second, 2..=2)?, millis(fraction)?),
         },
     };
     let fits = parts.next().is_none() && hour < 24 && minute < 60 && second < 60;
@@ -79,32 +91,44 @@ pub(crate) fn time(text: &str) -> Option<i32> {
 }
 
 fn millis(fraction: &str) -> Option<i64> {
-    digits(fraction, 9)?;
-    let first: String = fraction.chars().chain("00".chars()).take(3).collect();
-    digits(&first, 3)
+    digits(fraction, 0..=9)?;
+    let first: String = fraction.chars().chain("000".chars()).take(3).collect();
+    digits(&first, 3..=3)
 }
 
-fn digits(text: &str, most: usize) -> Option<i64> {
-    let fits = !text.is_empty() && text.len() <= most && text.bytes().all(|b| b.is_ascii_digit());
-    fits.then(|| text.parse().ok()).flatten()
+fn digits(text: &str, count: RangeInclusive<usize>) -> Option<i64> {
+    let fits = count.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| text.bytes().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
-/// Milliseconds since the epoch of a date, and as much of a time and a zone as there is.
-pub(crate) fn timestamp(text: &str) -> Option<i64> {
-    let Some(split) = text.find(['T', 't', ' ']) else {
-        let (date, zone) = match text.strip_suffix(['Z', 'z']) {
-            Some(date) => (date, Zone::UTC),
-            None => (text, Zone::UTC),
-        };
-        return Some(zone.to_utc_ms(day(date)? * DAY_MS));
+/// A whole time of day, of which a text may leave out the end.
+const MIDNIGHT: &str = "00:00:00.000";
+
+/// Milliseconds since the epoch of `yyyy[-MM[-dd]]`, or of a whole date, `T`, as much as there is
+/// of `HH:mm:ss.SSS`, and a zone (UTC if there is none). What is left out is what ksqlDB takes for
+/// it: the text is completed first, and then read by the pattern.
+///
+/// # Errors
+/// What Java says of the completed text.
+pub(crate) fn timestamp(text: &str) -> Result<i64, String> {
+    static PATTERN: LazyLock<Result<TimePattern, String>> =
+        LazyLock::new(|| TimePattern::new("yyyy-MM-dd'T'HH:mm:ss.SSS"));
+    let (date, time, zone) = match text.split_once('T') {
+        None => (complete_date(text), "", ""),
+        Some((date, rest)) => {
+            let zone_at = rest.find('+').or_else(|| rest.find('-')).unwrap_or(rest.len());
+            let (time, zone) = rest.split_at(zone_at);
+            (Cow::Borrowed(date), time.strip_suffix('Z').unwrap_or(time), zone)
+        }
     };
-    let (date, rest) = (&text[..split], &text[split + 1..]);
-    let zone_at = rest.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.');
-    let (time_text, zone_text) = rest.split_at(zone_at.unwrap_or(rest.len()));
-    let zone = match zone_text {
+    let zone = match zone {
         "" => Zone::UTC,
-        text => Zone::parse(text.trim())?,
+        id => Zone::parse(id).ok_or_else(|| format!("Failed to parse timezone '{id}'"))?,
     };
-    let of_day = if time_text.is_empty() { 0 } else { i64::from(time(time_text)?) };
-    Some(zone.to_utc_ms(day(date)? * DAY_MS + of_day))
+    let missing = MIDNIGHT.get(time.chars().count()..).unwrap_or_default();
+    PATTERN
+        .as_ref()
+        .map_err(String::clone)?
+        .parse(&format!("{date}T{time}{missing}"))?
+        .timestamp(zone)
 }

@@ -39,9 +39,9 @@ impl Moment {
         }
     }
 
-    /// Days since the epoch, at midnight UTC.
+    /// Days since the epoch, without a time of day.
     pub fn date(days: i32) -> Self {
-        Moment::at(i64::from(days) * DAY_MS, Zone::UTC)
+        Moment { days: Some(i64::from(days)), nanos: None, zone: None }
     }
 
     /// Milliseconds of the day, without a date.

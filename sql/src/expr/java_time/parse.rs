@@ -1,10 +1,13 @@
 //! Parses text by a pattern.
 
-use super::civil::{days_in_month, days_of};
+use super::civil::{day_of_week, days_in_month, days_of};
 use super::format::{MONTHS, WEEKDAYS};
 use super::pattern::{Field, Item, TimePattern};
 use super::zone::parse_offset;
 use super::{DAY_MS, Zone};
+
+/// Years with more digits are refused: nobody means them, and they overflow.
+const YEAR_MAX: i64 = 999_999;
 
 /// The fields that a text had.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -13,6 +16,8 @@ pub struct Parsed {
     month: Option<u32>,
     day: Option<u32>,
     day_of_year: Option<u32>,
+    /// 1 for Monday; it must be that of the date.
+    weekday: Option<u32>,
     hour: Option<i64>,
     half_hour: Option<i64>,
     afternoon: Option<bool>,
@@ -62,7 +67,13 @@ impl Parsed {
         if !(1..=31).contains(&day) {
             return Err(range("DayOfMonth", i64::from(day)));
         }
-        Ok(days_of(year, month, day.min(days_in_month(year, month))))
+        let days = days_of(year, month, day.min(days_in_month(year, month)));
+        match self.weekday {
+            Some(weekday) if self.is_full_date() && weekday != day_of_week(days) => {
+                Err(format!("Conflict found: DayOfWeek {weekday} is not that of the date"))
+            }
+            _ => Ok(days),
+        }
     }
 
     /// Milliseconds of the day; fields that are missing are 0.
@@ -80,6 +91,9 @@ impl Parsed {
         let half = |hour: i64| hour % 12 + if self.afternoon == Some(true) { 12 } else { 0 };
         let hour = self.hour.or(self.half_hour.map(half)).unwrap_or(0);
         let (minute, second) = (self.minute.unwrap_or(0), self.second.unwrap_or(0));
+        if self.ends_the_day() {
+            return Ok(0);
+        }
         for (name, value, end) in
             [("HourOfDay", hour, 24), ("MinuteOfHour", minute, 60), ("SecondOfMinute", second, 60)]
         {
@@ -90,12 +104,19 @@ impl Parsed {
         Ok(((hour * 60 + minute) * 60 + second) * 1000 + self.nano.unwrap_or(0) / 1_000_000)
     }
 
+    /// `24:00` is the start of the next day.
+    fn ends_the_day(&self) -> bool {
+        let rest = [self.minute, self.second, self.nano];
+        self.hour == Some(24) && rest.iter().all(|part| part.unwrap_or(0) == 0)
+    }
+
     /// Milliseconds since the epoch; `zone` is that of texts without one.
     ///
     /// # Errors
     /// When a field is out of range.
     pub fn timestamp(&self, zone: Zone) -> Result<i64, String> {
-        let local = self.days()?.saturating_mul(DAY_MS).saturating_add(self.time_ms()?);
+        let days = self.days()? + i64::from(self.ends_the_day());
+        let local = days.saturating_mul(DAY_MS).saturating_add(self.time_ms()?);
         Ok(self.zone.unwrap_or(zone).to_utc_ms(local))
     }
 }
@@ -163,15 +184,14 @@ impl TimePattern {
                 let value = number(&mut state.rest, least, wide)?;
                 set(parsed, *field, value)?;
             }
-            Item::Year { width } => {
-                let negative = state.rest.starts_with('-');
-                if state.rest.starts_with(['-', '+']) {
-                    state.rest = &state.rest[1..];
-                }
-                let least = if self.lenient { 1 } else { *width };
-                let wide = self.room(at, state.rest);
-                let year = number(&mut state.rest, least, wide).filter(|year| *year <= 999_999)?;
-                parsed.year = Some(if negative { -year } else { year });
+            Item::Year { width, of_era } => {
+                let room = |rest: &str| self.room(at, rest);
+                let year = match self.lenient {
+                    true => signed(&mut state.rest, 1, room)?.0,
+                    false => strict_year(&mut state.rest, *width, room)?,
+                };
+                (self.lenient || !of_era || year >= 1).then_some(())?;
+                parsed.year = Some(year);
             }
             Item::ShortYear => parsed.year = Some(2000 + number(&mut state.rest, 2, 2)?),
             Item::Fraction { width } => {
@@ -185,7 +205,8 @@ impl TimePattern {
                 parsed.month = Some(name(&mut state.rest, &MONTHS, *full || self.lenient)?);
             }
             Item::Weekday { full } => {
-                name(&mut state.rest, &WEEKDAYS, *full || self.lenient)?;
+                let weekday = name(&mut state.rest, &WEEKDAYS, *full || self.lenient)?;
+                parsed.weekday = Some(weekday).filter(|_| !self.lenient);
             }
             Item::AmPm => {
                 let head = state.rest.get(..2)?;
@@ -232,8 +253,38 @@ fn number(rest: &mut &str, least: usize, most: usize) -> Option<i64> {
     Some(value)
 }
 
+/// A number that may have a sign, and how many digits it has; `room` is for how many at most.
+fn signed(rest: &mut &str, least: usize, room: impl Fn(&str) -> usize) -> Option<(i64, usize)> {
+    let negative = rest.starts_with('-');
+    *rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
+    let before = rest.len();
+    let most = room(rest);
+    let value = number(rest, least, most).filter(|value| *value <= YEAR_MAX)?;
+    Some((if negative { -value } else { value }, before - rest.len()))
+}
+
+/// Years of four letters and more have a plus exactly when they are wider than that; others none.
+fn strict_year(rest: &mut &str, width: usize, room: impl Fn(&str) -> usize) -> Option<i64> {
+    let sign = rest.chars().next().filter(|c| ['+', '-'].contains(c));
+    let (year, digits) = signed(rest, width, room)?;
+    let wider = digits > width;
+    let fits = match sign {
+        Some('-') => year != 0,
+        Some(_) => width >= 4 && wider,
+        None => width < 4 || !wider,
+    };
+    fits.then_some(year)
+}
+
 fn set(parsed: &mut Parsed, field: Field, value: i64) -> Option<()> {
     use Field::*;
+    let range = match field {
+        ClockHour => 1..=24,
+        HalfHour => 0..=11,
+        HalfClockHour => 1..=12,
+        _ => 0..=i64::MAX,
+    };
+    range.contains(&value).then_some(())?;
     match field {
         Month => parsed.month = Some(u32::try_from(value).ok()?),
         Day => parsed.day = Some(u32::try_from(value).ok()?),

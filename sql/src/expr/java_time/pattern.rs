@@ -19,9 +19,10 @@ pub(super) enum Item {
         field: Field,
         width: usize,
     },
-    /// `yyyy`: at least this wide.
+    /// `yyyy`: at least this wide. A year of an era (`y`, not `u`) is 1 at least.
     Year {
         width: usize,
+        of_era: bool,
     },
     /// `yy`: the year in 2000..=2099.
     ShortYear,
@@ -180,7 +181,10 @@ fn letter(c: char, count: usize, lenient: bool) -> Result<Item, String> {
     match (c, count) {
         ('u', _) if lenient => number(DayOfWeek, 2),
         ('u' | 'y', 2) => Ok(Item::ShortYear),
-        ('u' | 'y', n) if n <= 19 => Ok(Item::Year { width: if lenient { n.min(4) } else { n } }),
+        ('u' | 'y', n) if n <= 19 => {
+            let width = if lenient { n.min(4) } else { n };
+            Ok(Item::Year { width, of_era: c == 'y' })
+        }
         ('M' | 'L', 1 | 2) => number(Month, 2),
         ('M' | 'L', 3) => Ok(Item::Month { full: false }),
         ('M' | 'L', 4) => Ok(Item::Month { full: true }),

@@ -28,7 +28,7 @@ fn formats_as_java_does() {
     ] {
         assert_eq!(format(pattern, MS, zone), want, "{pattern}");
     }
-    assert_eq!(format("uuuu-MM-dd", -62_167_219_200_000 - DAY_MS, "UTC"), "-001-12-31");
+    assert_eq!(format("uuuu-MM-dd", -62_167_219_200_000 - DAY_MS, "UTC"), "-0001-12-31");
 }
 
 #[test]
@@ -55,6 +55,18 @@ fn parses_as_java_does() {
     check("yyyy-MM-dd", "2021-12-31x", None);
     check("yyyy-MM-dd", "21-12-31", None);
     check("yyyy-MM-dd", "ü", None);
+    check("yyyy-MM-dd", "12345-01-01", None);
+    check("yyyy-MM-dd", "+2021-05-03", None);
+    check("yyyy-MM-dd", "+12021-05-03", Some(3_671_175 * DAY_MS));
+    check("yyyy-MM-dd", "0000-05-03", None);
+    check("uuuu-MM-dd", "0000-01-01", Some(-719_528 * DAY_MS));
+    check("EEE, d MMM yyyy", "Mon, 3 May 2021", Some(18_750 * DAY_MS));
+    check("EEE, d MMM yyyy", "Tue, 3 May 2021", None);
+    check("yyyy-MM-dd HH:mm", "2021-05-02 24:00", Some(18_750 * DAY_MS));
+    check("yyyy-MM-dd HH:mm", "2021-05-02 24:01", None);
+    check("hh:mm a", "13:30 pm", None);
+    check("kk:mm", "24:30", Some(1_800_000));
+    check("kk:mm", "25:30", None);
 }
 
 #[test]
@@ -77,7 +89,8 @@ fn days_and_dates_are_inverse() {
 
 #[test]
 fn iso_texts_may_be_partial() {
-    let check = |text: &str, want: Option<i64>| assert_eq!(iso::timestamp(text), want, "{text}");
+    let check =
+        |text: &str, want: Option<i64>| assert_eq!(iso::timestamp(text).ok(), want, "{text}");
     check("2020", Some(1_577_836_800_000));
     check("2020-02-03", Some(1_580_688_000_000));
     check("2020-02-03T12", Some(1_580_731_200_000));
@@ -87,9 +100,64 @@ fn iso_texts_may_be_partial() {
     check("2020-02-03T14:00:00+02:00", Some(1_580_731_200_000));
     check("2020-02-03T14:00:00+0200", Some(1_580_731_200_000));
     check("2020-13", None);
-    check("2020-02-30", None);
+    // The pattern takes the last day of the month for a day that it does not have.
+    check("2020-02-30", Some(1_582_934_400_000));
+    check("2020-02-32", None);
+    // The text is completed as ksqlDB does it, whatever comes out.
+    check("2020-02-03T1", Some(1_580_724_000_000));
+    check("2020-02-03T12:5", Some(1_580_734_200_000));
+    check("2020-02-03T24", Some(1_580_774_400_000));
+    check("2017-12-31T24", Some(1_514_764_800_000));
+    check("2020-02-10T08:31:44.001+0000", Some(1_581_323_504_001));
+    check("2020-02-10T10:31:44.001+02:00", Some(1_581_323_504_001));
+    check("2018-01-01T1:2:3:4", None);
+    check("2018-01-01-01", None);
+    check("2020-02-03T12:00:00.1234", None);
+    check("2020T12:00", None);
+    check("2020-02-03 12:00", None);
+    check("2020-02-03t12:00", None);
+    check("2020-02-03Z", None);
+    check("2020-02-03T12:00z", None);
+    check("2020-02-03T12:00+123", None);
+    check("42", None);
     check("soon", None);
     check("", None);
-    assert_eq!(iso::time("10:20:30.123"), Some(37_230_123));
-    assert_eq!(iso::time("25:00"), None);
+}
+
+#[test]
+fn dates_and_times_of_day_are_strict() {
+    let date = |text: &str, want: Option<i32>| assert_eq!(iso::date(text), want, "{text}");
+    date("2021-05-03", Some(18_750));
+    date("2021-05", Some(18_748));
+    date("2021", Some(18_628));
+    date("0000-01-01", Some(-719_528));
+    date("-0001-01-01", Some(-719_893));
+    date("+12021-05-03", Some(3_671_175));
+    for text in [
+        "42",
+        "",
+        "-",
+        "2021-",
+        "2021-5",
+        "2021-5-3",
+        "2021-02-29",
+        "12021-05-03",
+        "+2021-05-03",
+        "-0000-01-01",
+        "2021-05-03T00:00",
+        "2021-05-03-01",
+        "999999999-01-01",
+        "ü",
+    ] {
+        date(text, None);
+    }
+    let time = |text: &str, want: Option<i32>| assert_eq!(iso::time(text), want, "{text}");
+    time("10:20:30.123", Some(37_230_123));
+    time("10:20:30.1239", Some(37_230_123));
+    time("10:20:30.", Some(37_230_000));
+    time("10:20:30", Some(37_230_000));
+    time("10:20", Some(37_200_000));
+    for text in ["10", "1:20", "10:2", "25:00", "24:00", "10:60", "10:20:30,1", "", "10:20Z"] {
+        time(text, None);
+    }
 }

@@ -122,18 +122,21 @@ fn local_offset(tz: Tz, local: NaiveDateTime) -> i32 {
     }
 }
 
-/// `+02`, `+0200`, `+02:00`, `+2`, with optional seconds; in seconds.
+/// `+2`, `+02`, `+0200` or `+02:00`, the two last with optional seconds; in seconds.
 pub(super) fn parse_offset(text: &str) -> Option<i32> {
     let (sign, rest) = match text.split_at_checked(1)? {
         ("+", rest) => (1, rest),
         ("-", rest) => (-1, rest),
         _ => return None,
     };
-    let digits: String = rest.chars().filter(|c| *c != ':').collect();
-    if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+    let digits = match rest.contains(':') {
+        true if rest.split(':').all(|part| part.len() == 2) => rest.replace(':', ""),
+        true => return None,
+        false if rest.len() == 1 => format!("0{rest}"),
+        false => rest.to_string(),
+    };
+    let fits = [2, 4, 6].contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    fits.then_some(())?;
     let part = |at: usize| digits.get(at..at + 2).map_or(Some(0), |two| two.parse::<i32>().ok());
     let (hours, minutes, seconds) = (part(0)?, part(2)?, part(4)?);
     let total = (hours * 60 + minutes) * 60 + seconds;

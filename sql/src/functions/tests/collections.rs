@@ -40,6 +40,8 @@ fn collections() {
         ("IS_JSON_STRING(CAST(NULL AS STRING))", "false"),
         ("JSON_ARRAY_CONTAINS('[1, \"a\", 2.0]', 'a')", "true"),
         ("JSON_ARRAY_CONTAINS('[2.0]', 2)", "false"),
+        ("JSON_ARRAY_CONTAINS('[1, null]', NULL)", "true"),
+        ("JSON_ARRAY_CONTAINS('[1]', NULL)", "false"),
         ("JSON_ARRAY_LENGTH('{}')", "null"),
         ("JSON_CONCAT('[1]', '2', '{\"a\": 3}')", "[1,2,{\"a\":3}]"),
         ("JSON_KEYS('[]')", "null"),
@@ -47,6 +49,7 @@ fn collections() {
             "TO_JSON_STRING(STRUCT(B := 1.50, A := MAP('x' := 1e0)))",
             "{\"A\":{\"x\":1.0},\"B\":1.50}",
         ),
+        ("TO_JSON_STRING(ARRAY[1e10, -2.5e-7, 1.5e0])", "[1.0E10,-2.5E-7,1.5]"),
         ("TO_JSON_STRING(CAST(NULL AS INT))", "null"),
         ("TO_JSON_STRING('a')", "\"a\""),
     ]);
