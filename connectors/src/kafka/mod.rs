@@ -4,8 +4,8 @@
 //! ends of a transaction, `deliveries` what was acknowledged), `append` writes outside of lanes,
 //! `members` shares out slots, `topics` and `admin` ask and change the cluster, `watch` notices
 //! what others change, `requests` makes blocking requests poll-style, `native`, `queue`,
-//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `chatter` shortens its log, `leaders`
-//! and `coordinator` mend two of its faults.
+//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `chatter` shortens its log, `leaders`,
+//! `coordinator` and `lookups` mend three of its faults.
 
 mod admin;
 mod append;
@@ -22,6 +22,8 @@ mod inner;
 #[cfg(target_os = "linux")]
 mod leaders;
 mod limits;
+#[cfg(target_os = "linux")]
+mod lookups;
 mod members;
 mod native;
 mod partitions;
