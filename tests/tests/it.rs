@@ -38,6 +38,8 @@ mod olap_auth_real;
 mod olap_change;
 #[path = "it/olap_change_real.rs"]
 mod olap_change_real;
+#[path = "it/olap_failing.rs"]
+mod olap_failing;
 #[path = "it/own_topics.rs"]
 mod own_topics;
 #[path = "it/panics.rs"]
