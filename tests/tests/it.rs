@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "it/both_logs.rs"]
 mod both_logs;
+#[path = "it/brokers.rs"]
+mod brokers;
 #[path = "it/closed_output.rs"]
 mod closed_output;
 #[path = "it/cluster.rs"]
