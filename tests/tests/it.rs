@@ -52,6 +52,8 @@ mod pulls;
 mod registry;
 #[path = "it/registry_client.rs"]
 mod registry_client;
+#[path = "it/rejected_rows.rs"]
+mod rejected_rows;
 #[path = "it/reliability.rs"]
 mod reliability;
 #[path = "it/simulator.rs"]
