@@ -1,5 +1,5 @@
 //! Build script of every package that links librdkafka: its calls that are named in `wrapped.txt` go
-//! through functions of `src/kafka` (`leaders`, `coordinator`, `silent`). The names are read when the script
+//! through functions of `src/kafka` (`leaders`, `coordinator`, `lookups`, `silent`). The names are read when the script
 //! runs: a build that another checkout left in a shared target directory must not go by that checkout's.
 
 const NAMES: &str = "../connectors/wrapped.txt";

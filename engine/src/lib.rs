@@ -20,6 +20,7 @@ mod lane_tasks;
 mod lane_trial;
 mod lane_upkeep;
 pub mod limits;
+pub mod lineage;
 pub mod log;
 pub mod mutant;
 pub mod names;

@@ -1,7 +1,7 @@
 //! The seam to Apache Pinot and Apache Druid: makes their tables, asks how they are. `connectors`
 //! implements it. Rows never pass here: they go through a topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_sql::olap::OlapTable;
 use serde_json::Value;
@@ -54,9 +54,66 @@ pub trait OlapTargets: Send + Sync {
 /// How a table is doing, as its system tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OlapState {
-    /// `RUNNING`, `UNREACHABLE`, or the system's word.
+    /// `RUNNING`, `FAILING`, `UNREACHABLE`, or the system's word.
     pub state: String,
+    /// The partitions of the topic that somebody reads, where the system tells.
+    pub read: Option<BTreeSet<u32>>,
     /// The offset after the last record read, by partition of the topic, where it is known.
     pub next: BTreeMap<u32, i64>,
     pub last_error: Option<String>,
+}
+
+impl OlapState {
+    /// All is well.
+    pub const RUNNING: &str = "RUNNING";
+    /// Rows are not taken in, or not all of them.
+    pub const FAILING: &str = "FAILING";
+
+    /// A table that leaves out partitions of its topic is not well, whatever its system says of the
+    /// others.
+    #[must_use]
+    pub fn reading_all(mut self, partitions: u32) -> Self {
+        let Some(read) = self.read.as_ref().filter(|_| self.state == Self::RUNNING) else {
+            return self;
+        };
+        let left_out = (0..partitions).filter(|partition| !read.contains(partition));
+        let left_out: Vec<String> = left_out.map(|partition| partition.to_string()).collect();
+        if !left_out.is_empty() {
+            self.state = Self::FAILING.to_owned();
+            let why = format!("nobody reads partition {} of the topic", left_out.join(", "));
+            self.last_error = Some(match self.last_error {
+                Some(error) => format!("{why}; {error}"),
+                None => why,
+            });
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_leaves_partitions_out_fails() {
+        let check = |state: &str, read: Option<&[u32]>, expected: (&str, Option<&str>)| {
+            let read = read.map(|read| read.iter().copied().collect());
+            let error = Some("it burns".to_owned()).filter(|_| state == "PAUSED");
+            let told = OlapState {
+                state: state.to_owned(),
+                read,
+                last_error: error,
+                ..Default::default()
+            };
+            let judged = told.reading_all(3);
+            assert_eq!((judged.state.as_str(), judged.last_error.as_deref()), expected);
+        };
+        check("RUNNING", None, ("RUNNING", None));
+        check("RUNNING", Some(&[0, 1, 2]), ("RUNNING", None));
+        let why = Some("nobody reads partition 1 of the topic");
+        check("RUNNING", Some(&[0, 2]), ("FAILING", why));
+        let why = Some("nobody reads partition 0, 1, 2 of the topic");
+        check("RUNNING", Some(&[]), ("FAILING", why));
+        check("PAUSED", Some(&[]), ("PAUSED", Some("it burns")));
+    }
 }

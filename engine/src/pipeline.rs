@@ -3,6 +3,7 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
+use crate::lineage::Lineage;
 use crate::operators::expiry::Expiry;
 use crate::operators::{Operator, RowReject, StepContext};
 use crate::state::StateView;
@@ -40,6 +41,8 @@ pub enum Aside {
 #[derive(Default)]
 pub struct Emitted {
     pub batches: Vec<Batch>,
+    /// Of each of the batches, where it is known.
+    pub lineages: Vec<Option<Lineage>>,
     /// For repartition topics beside the output.
     pub aside: Vec<(usize, Batch)>,
     pub rejects: Vec<RowReject>,
@@ -198,7 +201,8 @@ impl Pipeline {
         {
             self.advance(now, usize::MAX, state, coalesce, out)?;
         }
-        self.run(vec![(entry, 0, batch)], state, coalesce, out)
+        let lineage = Some(Lineage::default());
+        self.run(vec![Work { at: entry, port: 0, batch, lineage }], state, coalesce, out)
     }
 
     /// Hands out what operators held back, before a commit.
@@ -248,31 +252,33 @@ impl Pipeline {
     /// Depth first, so that output keeps the order of input; the last of `work` is next.
     fn run(
         &mut self,
-        mut work: Vec<(usize, usize, Batch)>,
+        mut work: Vec<Work>,
         state: &mut dyn StateView,
         coalesce: bool,
         out: &mut Emitted,
     ) -> Result<()> {
-        while let Some((at, port, batch)) = work.pop() {
+        while let Some(Work { at, port, batch, lineage }) = work.pop() {
             if batch.is_empty() {
                 continue;
             }
+            let told = out.rejects.len();
             let mut made = Made::default();
             let mut ctx = context(state, &mut made, coalesce, out);
-            self.nodes[at].operator.push(port, batch, &mut ctx)?;
+            let operator = &mut self.nodes[at].operator;
+            operator.push(port, batch, &mut ctx)?;
+            if let Some(lineage) = lineage {
+                for reject in &mut out.rejects[told..] {
+                    reject.origin = reject.row_index.and_then(|row| lineage.origin(row));
+                }
+                made.lineage = lineage.then(operator.passed());
+            }
             self.hand_on(at, made, &mut work, out);
         }
         Ok(())
     }
 
     /// Puts what node `at` made on the stack of work, or out of the pipeline.
-    fn hand_on(
-        &self,
-        at: usize,
-        made: Made,
-        work: &mut Vec<(usize, usize, Batch)>,
-        out: &mut Emitted,
-    ) {
+    fn hand_on(&self, at: usize, made: Made, work: &mut Vec<Work>, out: &mut Emitted) {
         let Step { next, aside, .. } = &self.nodes[at];
         let kept = |batch: &Batch| !batch.is_empty();
         match *aside {
@@ -282,16 +288,31 @@ impl Pipeline {
                 out.aside.extend(batches.map(|batch| (topic, batch)));
             }
             Some(Aside::Node(node, port)) => {
-                work.extend(made.aside.into_iter().rev().map(|batch| (node, port, batch)));
+                let aside = made.aside.into_iter().rev();
+                work.extend(aside.map(|batch| Work { at: node, port, batch, lineage: None }));
             }
         }
         match *next {
-            None => out.batches.extend(made.out.into_iter().filter(kept)),
+            None => {
+                for batch in made.out.into_iter().filter(kept) {
+                    out.batches.push(batch);
+                    out.lineages.push(made.lineage.clone());
+                }
+            }
             Some((node, port)) => {
-                work.extend(made.out.into_iter().rev().map(|batch| (node, port, batch)));
+                let work_of = |batch| Work { at: node, port, batch, lineage: made.lineage.clone() };
+                work.extend(made.out.into_iter().rev().map(work_of));
             }
         }
     }
+}
+
+/// A batch for an operator.
+struct Work {
+    at: usize,
+    port: usize,
+    batch: Batch,
+    lineage: Option<Lineage>,
 }
 
 /// What one call of an operator made.
@@ -299,6 +320,8 @@ impl Pipeline {
 struct Made {
     out: Vec<Batch>,
     aside: Vec<Batch>,
+    /// Of the only batch of `out`.
+    lineage: Option<Lineage>,
 }
 
 fn context<'a>(

@@ -25,7 +25,7 @@ pub struct Origin {
     pub topic: String,
     pub tp: Tp,
     pub offset: i64,
-    /// Key or value as it was, whichever is at fault.
+    /// Key or value as it was, whichever is at fault; of a record that was read, its row is told instead.
     pub bytes: Option<Vec<u8>>,
 }
 

@@ -35,6 +35,8 @@ pub struct Task {
     output: OutputWriter,
     /// Repartition topics beside the output, by their index in the topology.
     aside: Vec<(usize, RepartitionWriter)>,
+    /// Offsets of the rows that were taken last.
+    taken: Vec<i64>,
     /// Something was taken in since the last commit.
     pub dirty: bool,
     /// Progress of the operators as of the last commit.
@@ -115,6 +117,7 @@ impl Task {
             inputs,
             pipeline,
             output,
+            taken: Vec::new(),
             dirty: false,
             committed: TaskRecord::default(),
             counts: Counts::default(),
@@ -236,7 +239,7 @@ impl Task {
             }
             let mut emitted = Emitted::default();
             self.pipeline.push(at, batch, state, coalesce, &mut emitted)?;
-            self.emit(emitted, outbox, &mut worked.log)?;
+            self.emit(emitted, Some(at), outbox, &mut worked.log)?;
         }
         self.counts.rejects += worked.log.len() as u64;
         Ok(worked)
@@ -251,7 +254,7 @@ impl Task {
         let mut emitted = Emitted::default();
         self.pipeline.flush(state, self.query.facts.coalesce, &mut emitted)?;
         let mut log = Vec::new();
-        self.emit(emitted, outbox, &mut log)?;
+        self.emit(emitted, None, outbox, &mut log)?;
         self.counts.rejects += log.len() as u64;
         Ok(log)
     }
@@ -320,6 +323,8 @@ impl Task {
         };
         let run = run.max(1).min(rest.len());
         pending.taken += run;
+        self.taken.clear();
+        self.taken.extend_from_slice(&pending.offsets[from..from + run]);
         input.buffered -= run;
         let done = pending.taken == pending.batch.len();
         input.position = match done {
@@ -346,20 +351,28 @@ impl Task {
         batch
     }
 
+    /// `at`: the input whose rows, the last that were taken, brought it about.
     fn emit(
         &mut self,
         emitted: Emitted,
+        at: Option<usize>,
         outbox: &mut crate::outbox::Outbox,
         log: &mut Vec<LogEntry>,
     ) -> Result<()> {
         self.counts.late_records += emitted.late_records;
+        let (inputs, taken) = (&self.inputs, &self.taken);
+        // A row that several records made is nobody's.
+        let origin = |row: Option<usize>| {
+            let (input, offset) = (&inputs[at?], *taken.get(row?)?);
+            Some(Origin { topic: input.topic.clone(), tp: input.tp, offset, bytes: None })
+        };
         for reject in emitted.rejects {
             log.push(LogEntry {
                 query: self.query.id.clone(),
                 step: "Processing".to_owned(),
                 kind: reject.kind,
                 reason: reject.reason,
-                origin: None,
+                origin: origin(reject.origin),
                 row: reject.row.as_ref().map(row_text),
             });
         }
@@ -370,7 +383,8 @@ impl Task {
             };
             writer.write(&batch, outbox)?;
         }
-        for batch in emitted.batches {
+        let lineages = emitted.lineages.into_iter().chain(std::iter::repeat(None));
+        for (batch, lineage) in emitted.batches.into_iter().zip(lineages) {
             if !self.output.is_internal() {
                 self.counts.records_out += batch.len() as u64;
             }
@@ -384,7 +398,7 @@ impl Task {
                     step: step.to_owned(),
                     kind: RejectKind::Processing,
                     reason,
-                    origin: None,
+                    origin: origin(lineage.as_ref().and_then(|lineage| lineage.origin(row))),
                     row: Some(row_text(&batch.rows.slice(row, 1))),
                 });
             }

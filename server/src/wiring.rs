@@ -53,7 +53,7 @@ pub fn start_engine(config: &Config) -> Result<Arc<dyn Api>, String> {
         cluster_id,
         limits,
         properties: config.session.clone(),
-        internal_replicas: (!embedded).then_some(config.replicas),
+        internal_replicas: config.replicas.filter(|_| !embedded),
         open_disk,
     };
     let seams = Seams {

@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "it/both_logs.rs"]
 mod both_logs;
+#[path = "it/brokers.rs"]
+mod brokers;
 #[path = "it/closed_output.rs"]
 mod closed_output;
 #[path = "it/cluster.rs"]
@@ -40,6 +42,8 @@ mod olap_auth_real;
 mod olap_change;
 #[path = "it/olap_change_real.rs"]
 mod olap_change_real;
+#[path = "it/olap_failing.rs"]
+mod olap_failing;
 #[path = "it/own_topics.rs"]
 mod own_topics;
 #[path = "it/panics.rs"]
@@ -50,6 +54,8 @@ mod pulls;
 mod registry;
 #[path = "it/registry_client.rs"]
 mod registry_client;
+#[path = "it/rejected_rows.rs"]
+mod rejected_rows;
 #[path = "it/reliability.rs"]
 mod reliability;
 #[path = "it/simulator.rs"]

@@ -64,6 +64,8 @@ impl Pending {
         };
         match found {
             code::NONE => Ok(event),
+            // Said of partitions none of which has a leader: one is being chosen.
+            code::NO_ENTRY => Err(NativeError::new(code::NO_LEADER, reason)),
             found => Err(NativeError::new(found, reason)),
         }
     }
@@ -203,18 +205,49 @@ impl EndsAsked {
                 all.push(filled(sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info)));
             }
         }
-        match all.iter().find(|p| p.error != code::NONE) {
-            Some(p) => {
-                let error = NativeError::of(p.error);
-                let text = format!("{}-{}: {}", p.topic, p.partition, error.text);
-                Err(NativeError::new(p.error, text))
+        match all.iter().find_map(|p| unanswered(p).map(|error| (p, error))) {
+            Some((p, error)) => {
+                let reason = NativeError::of(error).text;
+                Err(NativeError::new(error, format!("{}-{}: {reason}", p.topic, p.partition)))
             }
             None => Ok(all),
         }
     }
 }
 
+/// Why there is no offset. When one of the brokers did not answer, librdkafka (2.12) drops the reason,
+/// and leaves an offset that is none.
+fn unanswered(p: &Filled) -> Option<i32> {
+    match (p.error, p.offset) {
+        (code::NONE, 0..) => None,
+        (code::NONE, _) => Some(code::TIMED_OUT),
+        (error, _) => Some(error),
+    }
+}
+
 pub(super) fn c_strings(names: &[&str]) -> Found<Vec<std::ffi::CString>> {
     let bad = |e: LogError| NativeError::new(code::FATAL, e.to_string());
     names.iter().map(|n| c_string(n).map_err(bad)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_that_is_none_is_no_answer() {
+        const INVALID: i64 = -1001;
+        let check = |error: i32, offset: i64, want: Option<i32>| {
+            let filled = Filled { topic: "t".to_owned(), partition: 0, offset, error };
+            assert_eq!(unanswered(&filled), want, "error {error}, offset {offset}");
+        };
+        check(code::NONE, 0, None);
+        check(code::NONE, 7, None);
+        check(code::NONE, INVALID, Some(code::TIMED_OUT));
+        check(code::NONE, -1, Some(code::TIMED_OUT));
+        check(code::NO_LEADER, INVALID, Some(code::NO_LEADER));
+        for error in [code::TIMED_OUT, code::NO_LEADER] {
+            assert!(NativeError::of(error).is_transient(), "asked again: {error}");
+        }
+    }
 }

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// Where an answer goes: `rd_kafka_replyq_t`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct ReplyQueue {
-    queue: *mut c_void,
+pub(super) struct ReplyQueue {
+    pub queue: *mut c_void,
     version: i32,
 }
 

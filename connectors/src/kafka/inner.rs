@@ -16,7 +16,7 @@ use super::native::Client;
 use super::partitions::Filled;
 use super::requests::{Key, Requests};
 use super::signal::Signal;
-use super::topics::Settings;
+use super::topics::{self, Settings};
 
 pub(super) struct Inner {
     pub config: KafkaConfig,
@@ -82,11 +82,11 @@ impl Inner {
 
     /// Blocks.
     pub fn describe_now(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
-        let found = self.admin.describe(name).map_err(|e| e.to_log(name))?;
+        let found = topics::find_now(self, name)?;
         if found.is_none() {
             self.tell(self.ids.missed(name));
         }
-        Ok(found.map(|(info, settings)| self.note(info, &settings)))
+        Ok(found)
     }
 
     /// Blocks.
@@ -107,7 +107,7 @@ impl Inner {
             tps.iter().map(|tp| self.topic_now(tp.topic)).collect::<Result<_, _>>()?;
         let at: Vec<(&str, u32)> =
             topics.iter().zip(tps).map(|(t, tp)| (&*t.name, tp.partition.0)).collect();
-        let [starts, stable, high] = self.all_ends(&at)?;
+        let [starts, stable, high] = self.all_ends(tps, &at)?;
         at.iter()
             .map(|at| {
                 let (start, lso, hw) = (find(&starts, at)?, find(&stable, at)?, find(&high, at)?);
@@ -117,13 +117,19 @@ impl Inner {
             .collect()
     }
 
-    /// Asks again while leaders are moving.
-    fn all_ends(&self, at: &[(&str, u32)]) -> Result<[Vec<Filled>; 3], LogError> {
-        let timeout = Duration::from_millis(u64::from(self.config.request_timeout_ms));
-        let deadline = Instant::now() + timeout;
+    /// Asks again while leaders are moving. What was sent to a broker that has just died waits for it
+    /// until the request's time is over, so the first ones get little.
+    fn all_ends(&self, tps: &[Tp], at: &[(&str, u32)]) -> Result<[Vec<Filled>; 3], LogError> {
+        let timeout_ms = self.admin.timeout_ms;
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms.max(0) as u64);
+        let mut patience_ms = ENDS_PATIENCE_MS;
         loop {
-            match self.admin.all_ends(at) {
+            let client = self.admin.client.clone();
+            let admin = Admin { client, timeout_ms: patience_ms.min(timeout_ms) };
+            match admin.all_ends(at) {
                 Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    self.check_alive(tps)?;
+                    patience_ms = patience_ms.saturating_mul(2);
                     std::thread::sleep(TRANSIENT_PAUSE);
                 }
                 done => {
@@ -132,6 +138,14 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// A topic that was deleted meanwhile has no leaders either.
+    fn check_alive(&self, tps: &[Tp]) -> Result<(), LogError> {
+        tps.iter().try_for_each(|tp| match self.ids.get(tp.topic) {
+            Known::Gone(name) => Err(LogError::Gone(name.to_string())),
+            Known::Alive(_) | Known::Unknown => Ok(()),
+        })
     }
 
     /// Remembers a topic as it is now.
@@ -155,6 +169,8 @@ impl Inner {
 }
 
 const TRANSIENT_PAUSE: Duration = Duration::from_millis(50);
+/// The first request's time; each further one gets twice as much.
+const ENDS_PATIENCE_MS: i32 = 2_000;
 
 fn find(all: &[Filled], at: &(&str, u32)) -> Result<Offset, LogError> {
     all.iter()

@@ -4,9 +4,9 @@
 //! ends of a transaction, `deliveries` what was acknowledged), `append` writes outside of lanes,
 //! `members` shares out slots, `topics` and `admin` ask and change the cluster, `watch` notices
 //! what others change, `requests` makes blocking requests poll-style, `native`, `queue`,
-//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `chatter` shortens its log, `leaders`
-//! and `coordinator` mend two of its faults. `settle` tells partitions how transactions ended that they
-//! were not told of, with `history` and `silent`.
+//! `partitions`, `producer` and `epoch` wrap librdkafka's objects, `chatter` shortens its log, `leaders`,
+//! `coordinator` and `lookups` mend three of its faults. `settle` tells partitions how transactions ended
+//! that they were not told of, with `history` and `silent`.
 
 mod admin;
 mod append;
@@ -18,20 +18,26 @@ mod coordinator;
 mod deliveries;
 mod endings;
 mod epoch;
+#[cfg(target_os = "linux")]
 mod history;
 mod ids;
 mod inner;
 #[cfg(target_os = "linux")]
 mod leaders;
 mod limits;
+#[cfg(target_os = "linux")]
+mod lookups;
 mod members;
 mod native;
 mod partitions;
 mod producer;
 mod queue;
 mod requests;
+#[cfg(target_os = "linux")]
 mod settle;
+mod settling;
 mod signal;
+#[cfg(target_os = "linux")]
 mod silent;
 mod topics;
 mod txn;

@@ -50,6 +50,8 @@ pub(super) mod code {
     pub const BAD_COMPRESSION: i32 = Resp::RD_KAFKA_RESP_ERR__BAD_COMPRESSION as i32;
     pub const CORRUPT: i32 = Resp::RD_KAFKA_RESP_ERR_INVALID_MSG as i32;
     pub const TRANSPORT: i32 = Resp::RD_KAFKA_RESP_ERR__TRANSPORT as i32;
+    pub const NO_ENTRY: i32 = Resp::RD_KAFKA_RESP_ERR__NOENT as i32;
+    pub const NO_LEADER: i32 = Resp::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE as i32;
     pub const ALL_DOWN: i32 = Resp::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as i32;
     pub const RESOLVE: i32 = Resp::RD_KAFKA_RESP_ERR__RESOLVE as i32;
     pub const ASSIGN: i32 = Resp::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS as i32;
@@ -219,6 +221,7 @@ impl Client {
         {
             super::coordinator::link();
             super::leaders::link();
+            super::lookups::link();
             super::silent::link();
         }
         let callbacks = Box::new(Opaque(callbacks));

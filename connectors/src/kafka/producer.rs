@@ -27,6 +27,9 @@ pub(super) struct Topic {
     client: Arc<Client>,
 }
 
+/// A partition by what librdkafka calls it.
+pub(super) type Place = (Arc<Topic>, u32);
+
 // SAFETY: topic handles are thread-safe.
 unsafe impl Send for Topic {}
 // SAFETY: as above.

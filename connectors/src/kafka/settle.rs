@@ -15,15 +15,12 @@ use super::config::KafkaConfig;
 use super::endings::{Enders, Verdict};
 use super::history::{self, History};
 use super::native::{Client, NativeError};
-use super::producer::Topic;
+use super::producer::{Place, Topic};
 use super::silent::{self, Adding};
 use super::txn::{How, lost};
 
 /// How long a broker may take to add partitions to a transaction.
 const ADDING_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// A partition by what librdkafka calls it.
-pub(super) type Place = (Arc<Topic>, u32);
 
 /// Settles what is left of the transactions of one writer. Blocks; no transaction may be open.
 pub(super) struct Settler<'a> {

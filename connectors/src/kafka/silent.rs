@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::coordinator::ReplyQueue;
 use super::native::{Client, NativeError, code};
 use super::producer::Topic;
 
@@ -128,14 +129,6 @@ type Answered =
 struct Pid {
     id: i64,
     epoch: i16,
-}
-
-/// `rd_kafka_replyq_t`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct ReplyQueue {
-    queue: *mut c_void,
-    version: i32,
 }
 
 unsafe extern "C" {

@@ -41,8 +41,9 @@ impl Settings {
 /// Makes a topic unless it exists, and compares it if it does.
 pub(super) fn ensure_now(inner: &Inner, spec: &TopicSpec) -> Result<TopicInfo, EnsureError> {
     let failed = |e: NativeError| e.to_log(&spec.name);
-    if let Some(found) = inner.describe_now(&spec.name)? {
-        return compare(spec, found);
+    // What a broker has not heard of yet shows when it is made.
+    if let Some((info, settings)) = inner.admin.describe(&spec.name).map_err(failed)? {
+        return compare(spec, inner.note(info, &settings));
     }
     let refused =
         |e: &NativeError| EnsureError::Refused { topic: spec.name.clone(), reason: e.text.clone() };
@@ -55,6 +56,25 @@ pub(super) fn ensure_now(inner: &Inner, spec: &TopicSpec) -> Result<TopicInfo, E
     match is_new {
         true => Ok(found),
         false => compare(spec, found),
+    }
+}
+
+/// A topic as it is now. A broker that has not heard of it does not prove that there is none: new topics
+/// are told to brokers one after the other. The cluster's controller knows; who may not ask it asks the
+/// brokers for a while.
+pub(super) fn find_now(inner: &Inner, name: &str) -> Result<Option<TopicInfo>, LogError> {
+    let failed = |e: NativeError| e.to_log(name);
+    let until = Instant::now() + UNHEARD_MAX;
+    loop {
+        if let Some((info, settings)) = inner.admin.describe(name).map_err(failed)? {
+            return Ok(Some(inner.note(info, &settings)));
+        }
+        match inner.admin.is_there(name).map_err(failed)? {
+            Some(true) => return await_description(inner, name).map(Some),
+            Some(false) => return Ok(None),
+            None if Instant::now() > until => return Ok(None),
+            None => std::thread::sleep(TOPIC_POLL),
+        }
     }
 }
 
@@ -230,6 +250,31 @@ impl Admin {
 
     /// Makes a topic; whether it is new.
     pub fn create(&self, spec: &TopicSpec) -> Found<bool> {
+        self.create_or_check(spec, false)
+    }
+
+    /// Whether the controller knows a topic of that name, by asking it whether one could be made. `None`:
+    /// we may not ask.
+    fn is_there(&self, name: &str) -> Found<Option<bool>> {
+        let spec = TopicSpec {
+            name: name.to_owned(),
+            partitions: 1,
+            replicas: None,
+            cleanup: Cleanup::Delete,
+            retention_ms: None,
+            config: Vec::new(),
+        };
+        match self.create_or_check(&spec, true) {
+            Ok(could_be_made) => Ok(Some(!could_be_made)),
+            Err(e) if [code::TOPIC_DENIED, code::CLUSTER_DENIED].contains(&e.code) => Ok(None),
+            Err(e) if e.is_transient() => Err(e),
+            // One that cannot be made is not there: the name is looked at first.
+            Err(_) => Ok(Some(false)),
+        }
+    }
+
+    /// `only_check`: nothing is made.
+    fn create_or_check(&self, spec: &TopicSpec, only_check: bool) -> Found<bool> {
         let bad = |e: LogError| NativeError::new(code::FATAL, e.to_string());
         let name = c_string(&spec.name).map_err(bad)?;
         let mut config = vec![("cleanup.policy".to_owned(), cleanup_text(spec.cleanup).to_owned())];
@@ -252,6 +297,8 @@ impl Admin {
             }
             let mut topics = [topic];
             let pending = self.send(Op::RD_KAFKA_ADMIN_OP_CREATETOPICS, None, |o, q| {
+                let check = i32::from(only_check);
+                sys::rd_kafka_AdminOptions_set_validate_only(o, check, b, n);
                 sys::rd_kafka_CreateTopics(self.client.ptr(), topics.as_mut_ptr(), 1, o, q);
             });
             sys::rd_kafka_NewTopic_destroy(topic);
@@ -337,6 +384,8 @@ impl Admin {
 }
 
 const TOPIC_POLL: Duration = Duration::from_millis(20);
+/// How long brokers may not have heard of a topic, for those who may not ask the controller.
+const UNHEARD_MAX: Duration = Duration::from_secs(1);
 /// Kafka's own topics.
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 

@@ -22,14 +22,14 @@ use super::endings::{Enders, Verdict};
 use super::inner::Inner;
 use super::limits::{MESSAGE_BYTES, UNSENT_KIB, UNSENT_MESSAGES};
 use super::native::{Client, Kind, NativeError, code};
-use super::producer::{Producer, Topic};
-use super::settle::{Place, Settler};
+use super::producer::{Place, Producer, Topic};
+use super::settling::Settling;
 
 type HashMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// A transactional producer. See the module.
 pub(super) struct TxnWriter {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     producer: Producer,
     reports: Arc<Reports>,
     /// Where records go; emptied when a topic went away.
@@ -46,7 +46,7 @@ pub(super) struct TxnWriter {
     /// When librdkafka first refused a record because the transaction has failed.
     refused_since: Option<Instant>,
     /// Why the transaction can only be aborted, when reports do not say it.
-    doomed: Option<(Vec<TopicId>, String)>,
+    pub(super) doomed: Option<(Vec<TopicId>, String)>,
     /// When the last transaction was confirmed as committed.
     committed_at: Arc<Mutex<Option<Instant>>>,
     thread: Sender<Job>,
@@ -71,7 +71,7 @@ struct Job {
     verdict: Arc<Mutex<Option<Verdict>>>,
 }
 
-enum Work {
+pub(super) enum Work {
     End(How),
     /// See [`super::settle`].
     Settle(Vec<Place>),
@@ -124,30 +124,6 @@ impl TxnWriter {
         }
     }
 
-    /// As [`Writer::settle`], and waits for it.
-    ///
-    /// # Errors
-    /// It is not settled; this writer must not be used any more.
-    pub fn settle_now(&mut self, at: &[Tp]) -> Result<(), Lost> {
-        let places = loop {
-            match Settling::places(self, at) {
-                Some(places) => break places,
-                None => self.inner.signal.wait(Duration::from_millis(5)),
-            }
-        };
-        let verdict = self.order(Work::Settle(places));
-        loop {
-            match verdict.lock().take() {
-                Some(Verdict::Lost(lost)) => return Err(lost),
-                Some(Verdict::Committed | Verdict::Aborted { .. }) => {
-                    self.reset();
-                    return Ok(());
-                }
-                None => self.inner.signal.wait(Duration::from_millis(5)),
-            }
-        }
-    }
-
     /// Offset of the last record that this transaction wrote to a partition.
     pub fn last_of(&self, tp: Tp) -> Option<Offset> {
         let ends = self.reports.ends();
@@ -165,7 +141,7 @@ impl TxnWriter {
     }
 
     /// Lets the thread do it; where its verdict will be.
-    fn order(&self, work: Work) -> Arc<Mutex<Option<Verdict>>> {
+    pub(super) fn order(&self, work: Work) -> Arc<Mutex<Option<Verdict>>> {
         let verdict = Arc::new(Mutex::new(None));
         if self.thread.send(Job { work, verdict: verdict.clone() }).is_err() {
             *verdict.lock() = Some(Verdict::Lost(Lost::Fatal("the writer's thread ended".into())));
@@ -182,7 +158,7 @@ impl TxnWriter {
     }
 
     /// Ready for the next transaction.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.open = false;
         self.sent = 0;
         self.doomed = None;
@@ -208,7 +184,7 @@ impl TxnWriter {
         self.targets.get(&to)
     }
 
-    fn open_topic(&mut self, topic: TopicId) -> Option<Arc<Topic>> {
+    pub(super) fn open_topic(&mut self, topic: TopicId) -> Option<Arc<Topic>> {
         if let Some(open) = self.producer.topic(topic) {
             return Some(open.clone());
         }
@@ -325,15 +301,35 @@ struct Service {
 
 impl Service {
     fn serve(&self, jobs: &Receiver<Job>, done: impl Fn()) {
-        let Service { enders, client, config, id } = self;
         while let Ok(job) = jobs.recv() {
             let verdict = match job.work {
-                Work::End(how) => enders.end(how),
-                Work::Settle(at) => Settler { enders, client, config, id }.settle(&at),
+                Work::End(how) => self.enders.end(how),
+                Work::Settle(at) => self.settle(&at),
             };
             *job.verdict.lock() = Some(verdict);
             done();
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn settle(&self, at: &[Place]) -> Verdict {
+        let Service { enders, client, config, id } = self;
+        super::settle::Settler { enders, client, config, id }.settle(at)
+    }
+
+    /// It needs a linker that redirects calls.
+    #[cfg(not(target_os = "linux"))]
+    fn settle(&self, at: &[Place]) -> Verdict {
+        let (id, partitions, client) = (&self.id, at.len(), self.client.ptr());
+        let retries = self.config.request_timeout_ms;
+        tracing::error!(
+            id,
+            partitions,
+            ?client,
+            retries,
+            "undecided rows are settled on Linux only"
+        );
+        Verdict::Committed
     }
 }
 
@@ -384,54 +380,7 @@ impl Writer for TxnWriter {
     }
 
     fn settle(self: Box<Self>, at: &[Tp]) -> Box<dyn Ending> {
-        Box::new(Settling { writer: Some(self), at: at.to_vec(), verdict: None })
-    }
-}
-
-/// Undecided rows being settled.
-struct Settling {
-    writer: Option<Box<TxnWriter>>,
-    at: Vec<Tp>,
-    /// None until all topics are known.
-    verdict: Option<Arc<Mutex<Option<Verdict>>>>,
-}
-
-impl Settling {
-    /// What librdkafka calls the partitions; `None` while that is not known of all. A topic that is gone
-    /// has nothing to be settled.
-    fn places(writer: &mut TxnWriter, at: &[Tp]) -> Option<Vec<Place>> {
-        let mut places = Vec::with_capacity(at.len());
-        for tp in at {
-            match writer.open_topic(tp.topic) {
-                Some(topic) => places.push((topic, tp.partition.0)),
-                None => drop(writer.doomed.take()?),
-            }
-        }
-        Some(places)
-    }
-}
-
-impl Ending for Settling {
-    fn poll(&mut self) -> Poll<Outcome> {
-        let Some(mut writer) = self.writer.take() else {
-            return Poll::Ready(Outcome::Lost(Lost::Fatal("polled after its end".into())));
-        };
-        if self.verdict.is_none() {
-            self.verdict = Self::places(&mut writer, &self.at)
-                .map(|places| writer.order(Work::Settle(places)));
-        }
-        let found = self.verdict.as_ref().and_then(|verdict| verdict.lock().take());
-        let Some(verdict) = found else {
-            self.writer = Some(writer);
-            return Poll::Pending;
-        };
-        writer.reset();
-        Poll::Ready(match verdict {
-            Verdict::Lost(lost) => Outcome::Lost(lost),
-            Verdict::Committed | Verdict::Aborted { .. } => {
-                Outcome::Committed { writer, ends: Vec::new() }
-            }
-        })
+        Box::new(Settling::new(self, at))
     }
 }
 

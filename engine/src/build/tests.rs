@@ -80,7 +80,32 @@ fn plan(sql: &str) -> QueryPlan {
     }
 }
 
+/// The values of V are 1, 2, 3.
+#[test]
+fn a_rejected_row_tells_where_it_came_in() {
+    for (sql, expected) in [
+        ("CREATE STREAM o AS SELECT k, 6 / (v - 2) AS v FROM s;", Some(1)),
+        ("CREATE STREAM o AS SELECT k, 6 / (v - 2) AS v FROM s WHERE v > 1;", Some(1)),
+        ("CREATE STREAM o AS SELECT k, 6 / (v - 3) AS v FROM s WHERE v <> 2;", Some(2)),
+        (
+            "CREATE TABLE o AS SELECT k, SUM(6 / (v - 3)) AS v FROM s WHERE v > 1 GROUP BY k;",
+            Some(2),
+        ),
+        // A sum is nobody's row.
+        ("CREATE TABLE o AS SELECT k, 6 / (SUM(v) - 2) AS v FROM s GROUP BY k;", None),
+    ] {
+        let emitted = emit(&plan(sql));
+        let origins: Vec<_> = emitted.rejects.iter().map(|reject| reject.origin).collect();
+        assert_eq!(origins, [expected], "{sql}");
+    }
+}
+
 fn run(plan: &QueryPlan) -> Vec<String> {
+    let batches = emit(plan).batches;
+    texts(&Output { batches, ..Output::default() }, 0)
+}
+
+fn emit(plan: &QueryPlan) -> Emitted {
     let topology = Topology::of(plan).unwrap();
     let store = |index: usize| StoreId { store: index as u32, partition: 0 };
     let mut pipeline = build(&topology, 0, &store, &CacheBudget::new(usize::MAX)).unwrap();
@@ -103,6 +128,5 @@ fn run(plan: &QueryPlan) -> Vec<String> {
     let batch = Batch::new(rows, vec![1, 2, 3]);
     pipeline.push(0, batch, &mut state, false, &mut emitted).unwrap();
     pipeline.flush(&mut state, false, &mut emitted).unwrap();
-    let batches = emitted.batches;
-    texts(&Output { batches, ..Output::default() }, 0)
+    emitted
 }

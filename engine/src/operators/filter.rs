@@ -7,18 +7,21 @@ use millrace_sql::expr::Evaluator;
 
 use crate::batch::{Batch, Old};
 use crate::error::Result;
+use crate::lineage::Passed;
 use crate::operators::{Operator, RowReject, StepContext, row_rejects};
 
 /// Keeps the rows whose predicate is TRUE. On a table, a row that stops passing is deleted.
 pub struct FilterOperator {
     predicate: Evaluator,
     table: bool,
+    /// Of the last batch.
+    passed: BooleanBuffer,
 }
 
 impl FilterOperator {
     pub fn new(filter: &Filter, table: bool) -> Result<Self> {
         let predicate = Evaluator::new(&filter.predicate, filter.input.schema())?;
-        Ok(FilterOperator { predicate, table })
+        Ok(FilterOperator { predicate, table, passed: BooleanBuffer::new_unset(0) })
     }
 
     fn passes(
@@ -33,7 +36,7 @@ impl FilterOperator {
         Ok(passes)
     }
 
-    fn push_table(&self, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
+    fn push_table(&mut self, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
         let passes = self.passes(&batch.rows, &batch.times, ctx.rejects)?;
         let live = match &batch.live {
             Some(live) => &passes & live,
@@ -52,6 +55,7 @@ impl FilterOperator {
         };
         let batch = Batch { live: Some(live), old, ..batch };
         ctx.out.push(batch.filter(&keep)?);
+        self.passed = keep;
         Ok(())
     }
 }
@@ -67,7 +71,12 @@ impl Operator for FilterOperator {
             keep = &keep & live;
         }
         ctx.out.push(batch.filter(&keep)?);
+        self.passed = keep;
         Ok(())
+    }
+
+    fn passed(&self) -> Passed<'_> {
+        Passed::These(&self.passed)
     }
 
     fn reset(&mut self) {}

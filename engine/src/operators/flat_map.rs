@@ -12,6 +12,7 @@ use millrace_sql::plan::FlatMapNode;
 
 use crate::batch::{Batch, take_rows};
 use crate::error::{EngineError, Result};
+use crate::lineage::Lineage;
 use crate::operators::{Operator, StepContext, row_rejects};
 
 /// Rows that one batch hands on: long lists become several batches.
@@ -72,6 +73,7 @@ fn range(list: &ArrayRef, row: usize) -> Range<u32> {
 impl Operator for FlatMapOperator {
     fn push(&mut self, _port: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
         // A stream's record without a value is no fact.
+        let given = Lineage::of(batch.live.as_ref());
         let batch = match &batch.live {
             Some(live) => batch.filter(&BooleanBuffer::clone(live))?,
             None => batch,
@@ -83,7 +85,11 @@ impl Operator for FlatMapOperator {
             if column.as_list_opt::<i32>().is_none() {
                 return Err(EngineError::Bug("a table function gave no ARRAY".into()));
             }
+            let told = ctx.rejects.len();
             row_rejects(errors, &batch.rows, &batch.times, ctx.rejects);
+            for reject in &mut ctx.rejects[told..] {
+                reject.row_index = reject.row_index.and_then(|row| given.origin(row));
+            }
             lists.push(column);
         }
         let longest = |row| lists.iter().map(|list| range(list, row).len()).max().unwrap_or(0);

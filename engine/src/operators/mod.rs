@@ -24,6 +24,7 @@ use millrace_sql::expr::RowError;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::format::RejectKind;
+use crate::lineage::Passed;
 use crate::operators::expiry::Expiry;
 use crate::state::StateView;
 
@@ -32,6 +33,11 @@ use crate::state::StateView;
 pub trait Operator: Send {
     /// Takes a batch on input `port` (0, or 0 = left and 1 = right for joins).
     fn push(&mut self, port: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()>;
+
+    /// Which rows of the last batch were handed on. Whoever changes what a row is says others.
+    fn passed(&self) -> Passed<'_> {
+        Passed::Others
+    }
 
     /// Called before each commit: hand out what was held back, write state.
     fn flush(&mut self, ctx: &mut StepContext<'_>) -> Result<()> {
@@ -116,8 +122,10 @@ pub struct RowReject {
     pub time_ms: i64,
     /// The row as one-row batch, for the log.
     pub row: Option<RecordBatch>,
-    /// Its index in the batch that the operator was given.
+    /// Its index in the batch that the operator was given, where it is known.
     pub row_index: Option<usize>,
+    /// Its index in the batch of the task's input, where it is known.
+    pub origin: Option<usize>,
 }
 
 /// Tells the rows of a batch that could not be evaluated.
@@ -133,5 +141,6 @@ pub fn row_rejects(
         time_ms: times.get(error.row).copied().unwrap_or(-1),
         row: (error.row < rows.num_rows()).then(|| rows.slice(error.row, 1)),
         row_index: Some(error.row),
+        origin: None,
     }));
 }

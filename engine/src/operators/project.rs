@@ -13,6 +13,7 @@ use millrace_sql::plan::{ScanColumn, ScanNode, as_node};
 
 use crate::batch::{Batch, Old};
 use crate::error::Result;
+use crate::lineage::Passed;
 use crate::operators::{Operator, RowReject, StepContext, row_rejects};
 
 /// Evaluates one expression per output column; a value that cannot be computed is NULL and told.
@@ -114,6 +115,10 @@ impl Operator for ProjectOperator {
         };
         ctx.out.push(Batch { rows, old, ..batch });
         Ok(())
+    }
+
+    fn passed(&self) -> Passed<'_> {
+        Passed::All
     }
 
     fn reset(&mut self) {}

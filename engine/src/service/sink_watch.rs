@@ -91,11 +91,14 @@ impl Watched {
             ends.iter().zip(0..).all(|(end, p)| self.next.get(&p).is_some_and(|n| *n >= end - 1))
         };
         let read = self.ends.iter().take_while(|(_, ends)| has(ends)).count();
-        if let Some((at, _)) = self.ends.drain(..read).next_back() {
-            self.fresh_at = self.fresh_at.max(Some(at));
-        }
-        if lag == Some(0) {
-            self.fresh_at = Some(at);
+        // A table that fails may count rows as read that it dropped: it is as old as when it was well.
+        if told.state.state != OlapState::FAILING {
+            if let Some((at, _)) = self.ends.drain(..read).next_back() {
+                self.fresh_at = self.fresh_at.max(Some(at));
+            }
+            if lag == Some(0) {
+                self.fresh_at = Some(at);
+            }
         }
         self.told = Some(told);
     }
@@ -163,6 +166,7 @@ impl Inner {
             (watched.told.clone(), watched.next.clone(), watched.fresh_at)
         });
         let Told { state: told, lag, .. } = told.unwrap_or_default();
+        let is_fresh = lag == Some(0) && told.state != OlapState::FAILING;
         let own = query.as_ref().map(|query| query.state);
         let own_error = query.as_ref().and_then(|query| query.errors.first());
         let own_error = own_error.map(|(_, why)| format!("query {}: {why}", sink.query));
@@ -181,7 +185,7 @@ impl Inner {
             sink: sink.clone(),
             state,
             lag,
-            freshness_ms: if lag == Some(0) { Some(0) } else { fresh_at.map(fresh) },
+            freshness_ms: if is_fresh { Some(0) } else { fresh_at.map(fresh) },
             last_error,
             partitions: ends.iter().map(partition).collect(),
             rows: query.map_or(0, |query| query.records_out),
@@ -194,7 +198,8 @@ impl Inner {
     fn look_at(&self, sink: &OlapSink) {
         let Some(targets) = &self.seams.olap else { return };
         let ends = self.sink_ends(sink);
-        let state = targets.state(&sink.table);
+        let partitions = ends.as_ref().map_or(0, |ends| ends.len() as u32);
+        let state = targets.state(&sink.table).reading_all(partitions);
         let (before, mut next) = self.sink_watch.with(&sink.query, |watched| {
             (watched.told.as_ref().map(|told| told.state.state.clone()), watched.next.clone())
         });
@@ -310,6 +315,24 @@ mod tests {
         // A system that is down says nothing: what it said last counts.
         check(&[], None, Some(2));
         check(&[30, 20], Some(0), Some(9));
+    }
+
+    /// Pinot reads on past a row that it drops.
+    #[test]
+    fn a_table_that_fails_does_not_get_fresh() {
+        let mut watched = Watched::default();
+        watched.note_ends(at(1), vec![10]);
+        let failing =
+            |next: &[i64]| OlapState { state: OlapState::FAILING.to_owned(), ..state(next) };
+        for (second, told, expected) in [
+            (2, state(&[10]), Some(2)),
+            (3, failing(&[10]), Some(2)),
+            (4, failing(&[10]), Some(2)),
+            (5, state(&[10]), Some(5)),
+        ] {
+            watched.note(at(second), Told { state: told, lag: Some(0), ends: Vec::new() });
+            assert_eq!(watched.fresh_at, expected.map(at), "second {second}");
+        }
     }
 
     #[test]

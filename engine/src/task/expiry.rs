@@ -39,7 +39,7 @@ impl Task {
         let (mut emitted, coalesce) = (Emitted::default(), self.query.facts.coalesce);
         let done = self.pipeline.advance(stream_time, max, state, coalesce, &mut emitted)?;
         worked.records += done;
-        self.emit(emitted, outbox, &mut worked.log)?;
+        self.emit(emitted, None, outbox, &mut worked.log)?;
         Ok(true)
     }
 }

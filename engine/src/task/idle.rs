@@ -172,7 +172,7 @@ impl Task {
                 idle.next = None;
                 let mut emitted = Emitted::default();
                 self.pipeline.close(next, EXPIRED_MAX, state, coalesce, &mut emitted)?;
-                self.emit(emitted, outbox, &mut worked.log)?;
+                self.emit(emitted, None, outbox, &mut worked.log)?;
                 continue;
             }
             idle.record.marked = idle.next_mark();

@@ -83,7 +83,8 @@ pub const KNOWN: &[Known] = &[
     server("state.dir", Ty::Text, ""),
     server("commit.interval.ms", Ty::Int(1), "1000"),
     server("replication.factor", Ty::Int(-1), "-1"),
-    server("ksql.internal.topic.replicas", Ty::Int(1), "1"),
+    // ksqlDB's is 1: the death of one broker would then stop all queries.
+    server("ksql.internal.topic.replicas", Ty::Int(-1), "-1"),
     server("ksql.internal.topic.min.insync.replicas", Ty::Int(1), "1"),
     server("ksql.max.push.queries", Ty::Int(0), "100"),
     server("ksql.server.command.response.timeout.ms", Ty::Int(0), "5000"),

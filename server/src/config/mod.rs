@@ -63,8 +63,8 @@ pub struct Config {
     pub commit_interval: Duration,
     /// `cache.max.bytes.buffering`; 0 switches coalescing of table updates off.
     pub cache_bytes: u64,
-    /// Of internal topics.
-    pub replicas: u32,
+    /// Of internal topics; `None`: as many as the brokers give a topic by default.
+    pub replicas: Option<u32>,
     pub push_queries_max: usize,
     pub command_wait: Duration,
     /// Whether the processing log shows the bytes of a rejected record.
@@ -158,7 +158,7 @@ impl ConfigBuilder {
             lanes: self.text("millrace.lanes").and_then(|n| n.parse().ok()),
             commit_interval: Duration::from_millis(self.number("commit.interval.ms")),
             cache_bytes: self.cache_bytes(),
-            replicas: self.number("ksql.internal.topic.replicas").try_into().unwrap_or(1),
+            replicas: self.replicas(),
             push_queries_max: (self.number("ksql.max.push.queries") as usize)
                 .min(limits::PUSH_QUERIES_MAX),
             command_wait: Duration::from_millis(
@@ -185,6 +185,13 @@ impl ConfigBuilder {
     fn or_default(&self, name: &str) -> String {
         let default = known::find(name).map(|k| k.default).unwrap_or_default();
         self.text(name).unwrap_or(default).to_string()
+    }
+
+    /// Kafka Streams' name is for the same topics, but for those of the service itself.
+    fn replicas(&self) -> Option<u32> {
+        let names = ["ksql.internal.topic.replicas", "replication.factor"];
+        let given = names.into_iter().map(|name| self.number(name));
+        given.filter_map(|n| n.try_into().ok()).find(|n| *n > 0)
     }
 
     fn number(&self, name: &str) -> u64 {

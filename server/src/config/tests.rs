@@ -32,6 +32,20 @@ fn defaults() {
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
 }
 
+/// A cluster of several brokers is asked for its own default: with one replica, the death of one broker
+/// stops every query.
+#[test]
+fn internal_topics_have_as_many_replicas_as_the_brokers_say() {
+    let check = |file: &str, expected: Option<u32>| {
+        assert_eq!(build(file, &[], &[]).unwrap().replicas, expected, "{file}");
+    };
+    check("", None);
+    check("ksql.internal.topic.replicas=-1", None);
+    check("ksql.internal.topic.replicas=1", Some(1));
+    check("ksql.streams.replication.factor=3", Some(3));
+    check("ksql.internal.topic.replicas=2\nksql.streams.replication.factor=3", Some(2));
+}
+
 #[test]
 fn later_origins_override() {
     let file = "ksql.service.id=file_\nbootstrap.servers=a:1\nlisteners=http://0.0.0.0:1\n";

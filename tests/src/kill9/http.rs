@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -62,6 +64,32 @@ pub fn send(port: u16, verb: &str, path: &str, body: &str) -> Result<Value, Stri
 /// The server does not answer.
 pub fn text(port: u16, path: &str) -> Result<String, String> {
     exchange(port, "GET", path, "")
+}
+
+/// Opens a push query and reads what comes, in the background, until it ends; where the bytes that came
+/// are counted.
+///
+/// # Errors
+/// The server does not answer.
+pub fn push(port: u16, sql: &str) -> Result<Arc<AtomicU64>, String> {
+    let failed = |e: std::io::Error| format!("a push query: {e}");
+    let body = json!({ "ksql": sql }).to_string();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(failed)?;
+    let head = format!(
+        "POST /query HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).map_err(failed)?;
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = count.clone();
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut piece) {
+            counted.fetch_add(read as u64, Ordering::Relaxed);
+        }
+    });
+    Ok(count)
 }
 
 fn post(port: u16, path: &str, body: &Value) -> Result<Value, String> {

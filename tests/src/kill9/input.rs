@@ -49,10 +49,13 @@ pub struct Committed {
 /// The producer; its transactions go on from one feeding to the next.
 pub struct Input {
     producer: BaseProducer,
+    bootstrap: String,
     topics: Topics,
     random: Random,
     next_id: u64,
     committed: Arc<Mutex<Committed>>,
+    /// Goes on with a new producer when a transaction fails; what was committed is not known then.
+    hardy: bool,
 }
 
 /// Input arriving in the background.
@@ -77,16 +80,21 @@ impl Input {
     /// # Errors
     /// What the client says.
     pub fn connect(bootstrap: &str, topics: &Topics, seed: u64) -> Result<Self, String> {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("transactional.id", format!("{}-input", topics.events))
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", "1")
-            .create()
-            .map_err(|e| format!("no producer: {e}"))?;
-        producer.init_transactions(ANSWER_TIME_MAX).map_err(|e| format!("the producer: {e}"))?;
         let (random, committed) = (Random::new(seed), Arc::default());
-        Ok(Input { producer, topics: topics.clone(), random, next_id: 0, committed })
+        Ok(Input {
+            producer: producer(bootstrap, topics)?,
+            bootstrap: bootstrap.to_owned(),
+            topics: topics.clone(),
+            random,
+            next_id: 0,
+            committed,
+            hardy: false,
+        })
+    }
+
+    /// From now on brokers may die under it: what was committed is in the topics only.
+    pub fn outlive_brokers(&mut self) {
+        self.hardy = true;
     }
 
     /// What has been committed until now and later.
@@ -115,7 +123,12 @@ impl Input {
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let since = Instant::now();
-                self.batch()?;
+                match self.batch() {
+                    Err(_) if self.hardy => {
+                        self.producer = producer(&self.bootstrap, &self.topics)?
+                    }
+                    done => done?,
+                }
                 std::thread::sleep(BATCH_PAUSE.saturating_sub(since.elapsed()));
             }
             Ok(self)
@@ -172,6 +185,19 @@ impl Input {
         };
         ended.map_err(|e| format!("a transaction of the input did not end: {e}"))
     }
+}
+
+/// A producer that has decided what its predecessor left open.
+fn producer(bootstrap: &str, topics: &Topics) -> Result<BaseProducer, String> {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("transactional.id", format!("{}-input", topics.events))
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", "1")
+        .create()
+        .map_err(|e| format!("no producer: {e}"))?;
+    producer.init_transactions(ANSWER_TIME_MAX).map_err(|e| format!("the producer: {e}"))?;
+    Ok(producer)
 }
 
 impl Feeding {

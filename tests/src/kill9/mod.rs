@@ -1,6 +1,7 @@
 //! Kills a server on a real Kafka again and again while input arrives, and compares what readers
 //! of committed records see with an independent answer.
 
+pub mod brokers;
 pub mod http;
 pub mod input;
 pub mod oracle;

@@ -153,6 +153,30 @@ impl Output {
         self.topics.outputs().into_iter().filter(|topic| !moved(topic)).collect()
     }
 
+    /// Where the reader is now.
+    pub fn read_ends(&self) -> Ends {
+        let seen = self.seen.lock();
+        let mut ends = HashMap::new();
+        for topic in self.topics.outputs() {
+            for partition in 0..PARTITIONS {
+                let at = (topic.to_owned(), partition);
+                let next = seen.next.get(&at).copied().unwrap_or_default();
+                ends.insert(at, next);
+            }
+        }
+        Ends(ends)
+    }
+
+    /// Partitions of counts and named events of which nothing behind `ends` was read yet: each is written
+    /// by another lane.
+    pub fn resting(&self, ends: &Ends) -> Vec<String> {
+        let seen = self.seen.lock();
+        let rests = |(at, end): &(&(String, i32), &i64)| {
+            at.0 != self.topics.paid && seen.next.get(*at).is_none_or(|next| next <= *end)
+        };
+        ends.0.iter().filter(rests).map(|((topic, p), end)| format!("{topic}/{p} {end}")).collect()
+    }
+
     fn ends(&self, consumer: &BaseConsumer) -> Result<Ends, String> {
         let mut ends = HashMap::new();
         for topic in self.topics.outputs() {
@@ -237,13 +261,14 @@ fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<i64, Stri
     }
 }
 
-fn consumer(bootstrap: &str, isolation: &str) -> Result<BaseConsumer, String> {
+pub(super) fn consumer(bootstrap: &str, isolation: &str) -> Result<BaseConsumer, String> {
     ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "kill9")
         .set("enable.auto.commit", "false")
         .set("isolation.level", isolation)
         .set("fetch.wait.max.ms", "100")
+        .set("enable.partition.eof", "true")
         .create()
         .map_err(|e| format!("no consumer: {e}"))
 }

@@ -85,7 +85,7 @@ impl Stub {
         let shared = Arc::new(Shared {
             played: setup.played,
             authorization: setup.authorization,
-            tables: Mutex::default(),
+            tables: Mutex::new(Tables::over(setup.log.clone())),
             shown: Mutex::default(),
             down: AtomicBool::new(false),
             broken: Mutex::default(),
@@ -123,6 +123,11 @@ impl Stub {
     /// This call (`POST /tableConfigs`) fails from now on.
     pub fn break_at(&self, call: Option<&str>) {
         *self.shared.broken.lock() = call.map(str::to_owned);
+    }
+
+    /// A consumer of Pinot stops with this exception; `None`: it goes on.
+    pub fn set_failing(&self, why: Option<&str>) {
+        self.shared.tables.lock().failing = why.map(str::to_owned);
     }
 
     /// The credentials that came with each request.

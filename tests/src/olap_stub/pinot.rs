@@ -58,14 +58,17 @@ pub fn answer(version: Version, request: &Request, tables: &mut Tables) -> Reply
             None => failed(404, "no such table"),
         },
         ("GET", ["tables", name, "consumingSegmentsInfo"]) => match tables.get(name) {
-            Some(table) => ok(&consuming(version, name, table)),
+            Some(table) => {
+                let segments = consuming(version, name, table);
+                ok(&if tables.failing.is_some() { stopped(segments) } else { segments })
+            }
             None => failed(404, "no such table"),
         },
         ("GET", ["tables", name, "externalview"]) => match tables.get(name) {
             Some(_) => ok(&json!({ "REALTIME": {} })),
             None => failed(404, "no such table"),
         },
-        ("GET", ["debug", "tables", _]) => ok(&json!([])),
+        ("GET", ["debug", "tables", name]) => ok(&debug(name, tables)),
         _ => failed(404, "HTTP 404 Not Found"),
     }
 }
@@ -160,6 +163,27 @@ fn consuming(version: Version, name: &str, table: &Table) -> Value {
         segments.insert(segment, json!([server]));
     }
     json!({ "_segmentToConsumingInfoMap": segments })
+}
+
+/// The controller takes the segment of a consumer that has stopped out of those that are filled.
+fn stopped(mut consuming: Value) -> Value {
+    if let Some(segments) = consuming["_segmentToConsumingInfoMap"].as_object_mut()
+        && let Some(first) = segments.keys().next().cloned()
+    {
+        segments.remove(&first);
+    }
+    consuming
+}
+
+fn debug(name: &str, tables: &Tables) -> Value {
+    let Some(why) = &tables.failing else { return json!([]) };
+    let thrown = json!({ "errorMessage": "Exception while in work", "stackTrace": why });
+    let server = json!({ "idealState": "OFFLINE", "externalView": "OFFLINE", "errorInfo": thrown });
+    let info = json!({
+        "segmentName": format!("{name}__0__0__20261121T2200Z"),
+        "serverState": { "Server_1": server },
+    });
+    json!([{ "tableName": format!("{name}_REALTIME"), "segmentDebugInfos": [info] }])
 }
 
 fn ok(body: &Value) -> Reply {

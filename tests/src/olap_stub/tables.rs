@@ -2,6 +2,7 @@
 //! with, and loses the values of others for good.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_engine::ids::{Offset, Tp};
@@ -23,6 +24,10 @@ pub struct Tables {
     tables: BTreeMap<String, Table>,
     /// Of tables that are not there.
     pub schemas: BTreeMap<String, Value>,
+    /// Where the topics are, if rows are read at all.
+    pub log: Option<Arc<dyn Log>>,
+    /// What a server says of a segment that it fills, for tables of Pinot.
+    pub failing: Option<String>,
 }
 
 pub struct Table {
@@ -69,6 +74,11 @@ impl Table {
 }
 
 impl Tables {
+    /// None yet.
+    pub fn over(log: Option<Arc<dyn Log>>) -> Tables {
+        Tables { log, ..Tables::default() }
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.tables.keys().cloned().collect()
     }
@@ -79,7 +89,13 @@ impl Tables {
         Some(table)
     }
 
-    pub fn add(&mut self, name: &str, table: Table) {
+    /// It reads all partitions of its topic from then on.
+    pub fn add(&mut self, name: &str, mut table: Table) {
+        if let Some(log) = &self.log
+            && let Ok(Some(info)) = answer(log.as_ref(), || log.describe(&table.topic))
+        {
+            table.next = (0..info.partitions).map(|partition| (partition, 0)).collect();
+        }
         self.tables.insert(name.to_owned(), table);
     }
 

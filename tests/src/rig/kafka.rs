@@ -29,6 +29,7 @@ pub struct Kafka {
 struct Node {
     port: u16,
     dir: PathBuf,
+    heap_mib: u32,
     process: Mutex<Option<Guarded>>,
 }
 
@@ -40,6 +41,9 @@ const START_TIME_MAX: Duration = Duration::from_secs(60);
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 const JAVA_MIN: u32 = 17;
+const HEAP_MIB: u32 = 512;
+/// Of each of several nodes: the tests give them less to do.
+const HEAP_OF_MANY_MIB: u32 = 400;
 const POM: &str = include_str!("../../rig/kafka-pom.xml");
 
 impl Kafka {
@@ -125,6 +129,7 @@ impl Kafka {
         let node = |(index, port): (usize, &u16)| Node {
             port: *port,
             dir: data.path().join(index.to_string()),
+            heap_mib: if nodes > 1 { HEAP_OF_MANY_MIB } else { HEAP_MIB },
             process: Mutex::new(None),
         };
         let nodes = brokers.iter().enumerate().map(node).collect();
@@ -152,6 +157,11 @@ impl Kafka {
     /// Whether nodes can be killed: an external cluster is left alone.
     pub fn is_ours(&self) -> bool {
         !self.nodes.is_empty() || self.container.is_some()
+    }
+
+    /// How many nodes can be killed one by one.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Ends all nodes in order.
@@ -196,7 +206,7 @@ impl Kafka {
     fn boot(&self, index: usize) -> Result<(), String> {
         let Some(node) = self.nodes.get(index) else { return Err(format!("no node {index}")) };
         let jars = jars()?;
-        let args = java_args(&jars, &node.dir, "kafka.Kafka", &[node.properties()]);
+        let args = java_args(&jars, &node.dir, node.heap_mib, "kafka.Kafka", &[node.properties()]);
         let process = Guarded::start("java", &args, &node.dir.join("out.log"))?;
         *node.process.lock() = Some(process);
         Ok(())
@@ -354,7 +364,7 @@ fn format_storage(jars: &Path, dir: &Path) -> Result<(), String> {
     let properties = dir.join("server.properties").display().to_string();
     let args = ["format", "-t", CLUSTER_ID, "-c", &properties].map(str::to_owned);
     let done = Command::new("java")
-        .args(java_args(jars, dir, "kafka.tools.StorageTool", &args))
+        .args(java_args(jars, dir, HEAP_MIB, "kafka.tools.StorageTool", &args))
         .stdin(Stdio::null())
         .output()
         .map_err(|e| format!("java cannot be run: {e}"))?;
@@ -370,10 +380,10 @@ fn format_storage(jars: &Path, dir: &Path) -> Result<(), String> {
 /// All clusters may have the same: they never meet.
 const CLUSTER_ID: &str = "bWlsbHJhY2UtdGVzdC1yaQ";
 
-fn java_args(jars: &Path, dir: &Path, main: &str, args: &[String]) -> Vec<String> {
+fn java_args(jars: &Path, dir: &Path, heap_mib: u32, main: &str, args: &[String]) -> Vec<String> {
     let log4j = dir.join("log4j2.xml");
     let mut all: Vec<String> = [
-        "-Xmx512m".to_owned(),
+        format!("-Xmx{heap_mib}m"),
         // Starts in half the time; tests are too short for the optimising compiler.
         "-XX:TieredStopAtLevel=1".to_owned(),
         "-XX:+UseSerialGC".to_owned(),

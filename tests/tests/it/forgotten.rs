@@ -76,7 +76,10 @@ fn crash(kafka: &Kafka, works: &[Arc<Work>], after: Duration) {
     kafka.revive(0).expect("the broker again");
 }
 
-fn ready<T>(what: &str, mut ask: impl FnMut() -> Poll<Result<T, millrace_engine::log::LogError>>) -> T {
+fn ready<T>(
+    what: &str,
+    mut ask: impl FnMut() -> Poll<Result<T, millrace_engine::log::LogError>>,
+) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         match ask() {

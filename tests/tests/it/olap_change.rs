@@ -28,8 +28,8 @@ const PLAYED: [Played; 3] = [Played::Pinot(0, 11), Played::Pinot(1, 5), Played::
 /// Keys of the table.
 const KEYS: usize = 20;
 
-struct World {
-    stub: Stub,
+pub(crate) struct World {
+    pub(crate) stub: Stub,
     log: Arc<dyn Log>,
     local: Option<Local>,
     system: &'static str,
@@ -37,7 +37,7 @@ struct World {
 }
 
 impl World {
-    fn start(played: Played) -> World {
+    pub(crate) fn start(played: Played) -> World {
         let dir = tempfile::tempdir().expect("a folder");
         let log = EmbeddedLog::open(&dir.path().join("log"), Options::default()).expect("a log");
         World::on(Arc::new(log), played, dir)
@@ -84,16 +84,16 @@ impl World {
         assert!(why.contains(part), "{sql}: {why}");
     }
 
-    fn create(&self, sink: &str, source: &str) {
+    pub(crate) fn create(&self, sink: &str, source: &str) {
         self.run(&format!("CREATE SINK {sink} FOR {} FROM {source}", self.system));
     }
 
-    fn sink(&self, name: &str) -> SinkStatus {
+    pub(crate) fn sink(&self, name: &str) -> SinkStatus {
         let found = self.local().service.sinks(Some(name)).expect("an answer");
         found.into_iter().next().unwrap_or_else(|| panic!("there is no sink {name}"))
     }
 
-    fn load(&self, topic: &str, from: usize, to: usize) {
+    pub(crate) fn load(&self, topic: &str, from: usize, to: usize) {
         let record = |n: usize| {
             let value = json!({ "a": n, "b": n * 2 }).to_string();
             (KEY_NAMES[n % KEYS], value, 1_000 + n as i64)
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Waits until a table has all rows that the topic of its source has.
-    fn await_stream(&self, table: &str, topic: &str) -> Vec<Row> {
+    pub(crate) fn await_stream(&self, table: &str, topic: &str) -> Vec<Row> {
         await_some(table, || {
             let sent = read(self.log.as_ref(), topic);
             let mut sent: Vec<String> = sent.iter().map(|r| shape(&json(&r.text()))).collect();

@@ -119,7 +119,7 @@ impl<'a> DruidClient<'a> {
             some => some,
         };
         let (state, next) = read_status(&status["payload"]);
-        Ok(OlapState { state, next, last_error })
+        Ok(OlapState { state, read: None, next, last_error })
     }
 
     pub(super) fn present(&self, name: &str) -> OlapResult<Option<Value>> {

@@ -47,14 +47,14 @@ impl PinotClient<'_> {
         let start = Instant::now();
         loop {
             let now = self.consuming(table);
-            let renewed = |now: &super::client::Consuming| {
+            let renewed = |now: &super::health::Consuming| {
                 now.whole && now.segments.intersection(before).next().is_none()
             };
             if now.as_ref().is_ok_and(renewed) {
                 return Ok(());
             }
             if start.elapsed() > READY_TIMEOUT {
-                let kept = |now: &super::client::Consuming| {
+                let kept = |now: &super::health::Consuming| {
                     let kept = now.segments.intersection(before).next();
                     kept.map(|segment| format!("segment {segment} is still being filled"))
                 };

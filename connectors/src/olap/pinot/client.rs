@@ -1,6 +1,5 @@
 //! The client of a controller.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use millrace_engine::olap::{OlapResult, OlapState};
@@ -8,6 +7,7 @@ use millrace_sql::olap::OlapTable;
 use serde_json::Value;
 
 use super::document::{Dialect, documents};
+use super::health::{self, Consuming};
 use crate::olap::http::{Answer, Site};
 use crate::olap::limits::{READY_PAUSE, READY_TIMEOUT};
 use crate::olap::same::difference;
@@ -108,17 +108,9 @@ impl<'a> PinotClient<'a> {
             });
         }
         let consuming = self.consuming(table)?;
-        let state = if consuming.whole { "RUNNING" } else { "STARTING" };
         let debug = self.site.get(&format!("/debug/tables/{}?type=REALTIME", table.name))?;
-        let last_error = debug.is_success().then(|| first_error(&debug.json())).flatten();
-        let stalled = consuming.stalled.map(|segment| {
-            format!(
-                "no server fills segment {segment}; Pinot mends that by itself some minutes after \
-                 a server was lost"
-            )
-        });
-        let last_error = last_error.or(stalled);
-        Ok(OlapState { state: state.to_owned(), next: consuming.next, last_error })
+        let debug = if debug.is_success() { debug.json() } else { Value::Null };
+        Ok(health::told(consuming, &debug))
     }
 
     /// The first of our documents that the server understands to the last word.
@@ -234,45 +226,6 @@ impl<'a> PinotClient<'a> {
     }
 }
 
-/// How far a table has read.
-pub(super) struct Consuming {
-    next: BTreeMap<u32, i64>,
-    /// Every partition is read by somebody.
-    pub whole: bool,
-    /// The segments that are filled now.
-    pub segments: BTreeSet<String>,
-    /// One that nobody fills, though somebody should.
-    stalled: Option<String>,
-}
-
-impl Consuming {
-    fn of(info: &Value) -> Consuming {
-        let empty = serde_json::Map::new();
-        let segments = info["_segmentToConsumingInfoMap"].as_object().unwrap_or(&empty);
-        let (mut next, mut whole) = (BTreeMap::new(), !segments.is_empty());
-        let mut stalled = None;
-        for (segment, servers) in segments {
-            let servers = servers.as_array().map(Vec::as_slice).unwrap_or_default();
-            let runs = |server: &Value| server["consumerState"] == "CONSUMING";
-            if servers.is_empty() || !servers.iter().all(runs) {
-                (whole, stalled) = (false, Some(segment.clone()));
-            }
-            for server in servers {
-                let offsets = server["partitionToOffsetMap"].as_object().unwrap_or(&empty);
-                for (partition, offset) in offsets {
-                    let offset = offset.as_str().and_then(|text| text.parse::<i64>().ok());
-                    if let (Ok(partition), Some(offset)) = (partition.parse(), offset) {
-                        // The slowest of the replicas.
-                        let slowest = next.entry(partition).or_insert(offset);
-                        *slowest = offset.min(*slowest);
-                    }
-                }
-            }
-        }
-        Consuming { next, whole, segments: segments.keys().cloned().collect(), stalled }
-    }
-}
-
 /// # Errors
 /// When the server left out something that it does not know.
 pub(super) fn recognised(answer: &Answer) -> OlapResult<()> {
@@ -297,27 +250,4 @@ fn without_defaults(schema: &Value) -> Value {
         }
     }
     schema
-}
-
-/// A message with what caused it, which a stack trace tells.
-fn with_cause(message: &str, trace: Option<&Value>) -> String {
-    let trace = trace.and_then(Value::as_str).unwrap_or_default();
-    match trace.lines().filter_map(|line| line.strip_prefix("Caused by: ")).next_back() {
-        Some(cause) => format!("{cause}; {message}"),
-        None => message.to_owned(),
-    }
-}
-
-/// The first message of an error in an answer of `/debug`.
-fn first_error(debug: &Value) -> Option<String> {
-    match debug {
-        Value::Object(members) => {
-            let own = members.get("errorMessage").and_then(Value::as_str);
-            let own = own.filter(|message| !message.is_empty());
-            let own = own.map(|message| with_cause(message, members.get("stackTrace")));
-            own.or_else(|| members.values().find_map(first_error))
-        }
-        Value::Array(items) => items.iter().find_map(first_error),
-        _ => None,
-    }
 }

@@ -4,6 +4,7 @@ mod alter;
 mod client;
 mod document;
 mod field;
+mod health;
 
 pub use client::PinotClient;
 pub use document::{Dialect, current_rows, documents};

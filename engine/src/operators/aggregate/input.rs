@@ -11,6 +11,7 @@ use crate::batch::{Batch, take_rows};
 use crate::codec::key::KeyBuffer;
 use crate::error::{EngineError, Result};
 use crate::format::RejectKind;
+use crate::lineage::{Lineage, Passed};
 use crate::operators::{RowReject, StepContext};
 use crate::repartition::no_group;
 
@@ -28,6 +29,8 @@ pub(super) struct Input {
     pub keys: KeyBuffer,
     /// Arrays per call.
     pub args: Vec<Vec<ArrayRef>>,
+    /// Which rows of the batch that was given these are; `None`: changes of a table, made of two rows.
+    lineage: Option<Lineage>,
 }
 
 impl Input {
@@ -44,6 +47,7 @@ pub(super) fn prepare(
     mut keys: KeyBuffer,
     ctx: &mut StepContext<'_>,
 ) -> Result<Option<Input>> {
+    let mut lineage = (!spec.table_input).then(|| Lineage::of(batch.live.as_ref()));
     let (batch, undo) = match spec.table_input {
         true => {
             let (batch, undo) = changes(batch)?;
@@ -51,20 +55,24 @@ pub(super) fn prepare(
         }
         false => (facts(batch)?, None),
     };
-    let (batch, undo) = drop_null_groups(spec, batch, undo, ctx)?;
+    let (batch, undo) = drop_null_groups(spec, batch, undo, &mut lineage, ctx)?;
     if batch.is_empty() {
         return Ok(None);
     }
     let columns: Vec<ArrayRef> = spec.group.iter().map(|i| batch.column(*i).clone()).collect();
     spec.keys.encode(&columns, &mut keys)?;
+    let told = ctx.rejects.len();
     let mut args = Vec::with_capacity(spec.args.len());
     for call in &spec.args {
         let arrays = call.iter().map(|arg| arg.evaluate(&batch.rows, &batch.times, ctx));
         args.push(arrays.collect::<Result<Vec<_>>>()?);
     }
+    for reject in &mut ctx.rejects[told..] {
+        reject.row_index = reject.row_index.and_then(|row| lineage.as_ref()?.origin(row));
+    }
     let (undo, replaced) = undo.map(|undo| (undo.rows, undo.replaced)).unzip();
     let Batch { rows, times, clock, .. } = batch;
-    Ok(Some(Input { rows, times, clock, undo, replaced, keys, args }))
+    Ok(Some(Input { rows, times, clock, undo, replaced, keys, args, lineage }))
 }
 
 /// Rows of a stream; those without a value count for nothing.
@@ -118,6 +126,7 @@ fn drop_null_groups(
     spec: &Spec,
     batch: Batch,
     undo: Option<Undo>,
+    lineage: &mut Option<Lineage>,
     ctx: &mut StepContext<'_>,
 ) -> Result<(Batch, Option<Undo>)> {
     let valid = spec.group.iter().fold(None, |valid: Option<NullBuffer>, i| {
@@ -130,6 +139,9 @@ fn drop_null_groups(
     for row in (0..batch.len()).filter(|row| !keep.value(*row)) {
         if undo.as_ref().is_none_or(|undo| !undo.rows.value(row)) {
             report_null_group(spec, &batch, row, ctx);
+            if let (Some(lineage), Some(reject)) = (&*lineage, ctx.rejects.last_mut()) {
+                reject.row_index = lineage.origin(row);
+            }
         }
     }
     let undo = undo.map(|undo| Undo {
@@ -139,6 +151,7 @@ fn drop_null_groups(
             .map(|row| undo.replaced.value(row) && keep.value(row + 1))
             .collect(),
     });
+    *lineage = lineage.take().and_then(|lineage| lineage.then(Passed::These(keep)));
     Ok((batch.filter(keep)?, undo))
 }
 
@@ -161,7 +174,8 @@ pub(super) fn report_left_out(
             reason: left_out.reason.clone(),
             time_ms: input.times[row],
             row: Some(input.rows.slice(row, 1)),
-            row_index: None,
+            row_index: input.lineage.as_ref().and_then(|lineage| lineage.origin(row)),
+            origin: None,
         });
         last = Some((row, left_out.reason));
     }
@@ -176,5 +190,6 @@ fn report_null_group(spec: &Spec, batch: &Batch, row: usize, ctx: &mut StepConte
         time_ms: batch.times[row],
         row: Some(batch.rows.slice(row, 1)),
         row_index: None,
+        origin: None,
     });
 }

@@ -165,7 +165,7 @@ pub(super) fn joined(
     Ok(RecordBatch::try_new_with_options(spec.schema.clone(), columns, &options)?)
 }
 
-/// Reports rows whose join column is NULL.
+/// Reports a row of the batch that was given whose join column is NULL.
 pub(super) fn report_null_key(side: &Side, batch: &Batch, row: usize, ctx: &mut StepContext<'_>) {
     let schema = batch.rows.schema();
     ctx.rejects.push(RowReject {
@@ -176,6 +176,7 @@ pub(super) fn report_null_key(side: &Side, batch: &Batch, row: usize, ctx: &mut 
         ),
         time_ms: batch.times[row],
         row: Some(batch.rows.slice(row, 1)),
-        row_index: None,
+        row_index: Some(row),
+        origin: None,
     });
 }

@@ -23,6 +23,7 @@ use crate::batch::Batch;
 use crate::codec::key::KeyBuffer;
 use crate::codec::row::RowBuffer;
 use crate::error::{EngineError, Result};
+use crate::lineage::Lineage;
 use crate::operators::cache::CacheShare;
 use crate::operators::slots::window_bytes;
 use crate::operators::{Operator, StepContext};
@@ -399,6 +400,7 @@ impl StreamStreamJoin {
 impl Operator for StreamStreamJoin {
     fn push(&mut self, port: usize, batch: Batch, ctx: &mut StepContext<'_>) -> Result<()> {
         // A stream's record without a value is no fact.
+        let given = Lineage::of(batch.live.as_ref());
         let batch = match &batch.live {
             Some(live) => batch.filter(live)?,
             None => batch,
@@ -415,7 +417,10 @@ impl Operator for StreamStreamJoin {
         for row in 0..batch.len() {
             (out.row, out.clock_ms) = (row, batch.clock()[row]);
             if key_column.is_null(row) {
+                let told = ctx.rejects.len();
                 self.take_null_key(row, &batch, &mut out, ctx);
+                let new = ctx.rejects[told..].iter_mut();
+                new.for_each(|reject| reject.row_index = given.origin(row));
             } else {
                 self.take_row(row, batch.times[row], &rows, &mut out, ctx)?;
             }
