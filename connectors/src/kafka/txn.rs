@@ -149,6 +149,13 @@ impl TxnWriter {
         verdict
     }
 
+    fn view(&self) -> TxnState {
+        match self.open {
+            true => TxnState::Open { unacked: self.sent.saturating_sub(self.reports.done()) },
+            false => TxnState::Idle,
+        }
+    }
+
     /// A connection broke right after the last commit: maybe not all partitions were told of it, and a
     /// transaction that writes to them and is aborted would take what was committed along.
     fn doubt(&self) -> Option<Lost> {
@@ -364,10 +371,9 @@ impl Writer for TxnWriter {
         }
         match self.doomed.clone().or_else(|| self.reports.failure()) {
             Some((culprits, reason)) => TxnState::MustAbort { culprits, reason },
-            None if self.open => {
-                TxnState::Open { unacked: self.sent.saturating_sub(self.reports.done()) }
-            }
-            None => self.doubt().map_or(TxnState::Idle, TxnState::Dead),
+            // The broker has taken a partition into this transaction: so all were told of the last.
+            None if self.open && self.reports.delivered() > 0 => self.view(),
+            None => self.doubt().map_or_else(|| self.view(), TxnState::Dead),
         }
     }
 

@@ -56,7 +56,10 @@ fn commits_that_a_dead_broker_forgot_are_told_again() {
 }
 
 fn connect(kafka: &Kafka) -> Arc<KafkaLog> {
-    KafkaLog::connect(KafkaConfig::new(&kafka.bootstrap)).expect("a client")
+    let mut config = KafkaConfig::new(&kafka.bootstrap);
+    // The broker does not come back while its commits are waited for.
+    config.ending_timeout_ms = 2_000;
+    KafkaLog::connect(config).expect("a client")
 }
 
 /// Lets all write, kills the broker in the midst of it, and brings it back.
@@ -123,7 +126,7 @@ impl Work {
         let mut number = self.committed.load(Ordering::Acquire) + 1;
         while !self.stop.load(Ordering::Acquire) {
             let text = number.to_string();
-            if !self.at.iter().all(|tp| self.send(&mut *writer, *tp, text.as_bytes())) {
+            if !self.at.iter().all(|tp| self.send(log, &mut *writer, *tp, text.as_bytes())) {
                 return;
             }
             let mut ending = writer.commit();
@@ -141,7 +144,7 @@ impl Work {
     }
 
     /// False: the broker is gone.
-    fn send(&self, writer: &mut dyn Writer, tp: Tp, value: &[u8]) -> bool {
+    fn send(&self, log: &KafkaLog, writer: &mut dyn Writer, tp: Tp, value: &[u8]) -> bool {
         let timestamp = Timestamp(1);
         let record = RecordRef { timestamp, key: None, value: Some(value), headers: &[] };
         loop {
@@ -151,6 +154,7 @@ impl Work {
                     if !matches!(writer.poll(), TxnState::Idle | TxnState::Open { .. }) {
                         return false;
                     }
+                    log.park(Duration::from_millis(1));
                 }
                 Err(_) => return false,
             }
