@@ -93,8 +93,6 @@ pub struct Lane {
     pub(crate) changelogs: HashMap<Tp, StoreId>,
     pub(crate) changelog_of: HashMap<StoreId, Tp>,
     pub(crate) last_spill: Duration,
-    /// When this lane last closed a transaction early for rows that had waited already.
-    pub(crate) followed_up: Duration,
     pub(crate) backoff: Duration,
     /// Rows wait in a task's buffer.
     has_work: bool,
@@ -189,7 +187,6 @@ impl Lane {
             changelogs: HashMap::new(),
             changelog_of: HashMap::new(),
             last_spill: world.clock.elapsed(),
-            followed_up: world.clock.elapsed(),
             backoff,
             has_work: false,
             upkeep: Upkeep::default(),
@@ -432,9 +429,6 @@ impl Lane {
                     taken += worked.records;
                     if task.dirty {
                         self.txn.since.get_or_insert(now);
-                    }
-                    if task.is_following() {
-                        self.txn.following_since.get_or_insert(now);
                     }
                     self.txn.log.extend(worked.log);
                 }

@@ -32,25 +32,13 @@ impl Lane {
     pub(crate) fn commit_due(&self) -> bool {
         let limits = &self.world.limits;
         let Some(since) = self.txn.since else { return self.txn.header_due };
-        let now = self.world.clock.elapsed();
         self.hurried
             || self.trial_is_due()
-            || now.saturating_sub(since) >= limits.commit_interval
+            || self.world.clock.elapsed().saturating_sub(since) >= limits.commit_interval
             || self.txn.records >= limits.transaction_records_max
             || self.txn.bytes + self.state.open_bytes() >= limits.transaction_bytes_max
             || self.owed_rows() >= limits.transaction_owed_rows_max
             || self.txn.partitions.len() >= limits.transaction_partitions_max
-            || self.follow_up_is_due(now)
-    }
-
-    /// What a query of this service wrote has waited for a commit already. Once an interval it is
-    /// handed on as soon as all of it is taken in, so that another hop costs no other interval.
-    fn follow_up_is_due(&self, now: Duration) -> bool {
-        let limits = &self.world.limits;
-        let Some(since) = self.txn.following_since else { return false };
-        now.saturating_sub(since) >= limits.follow_up_delay
-            && now.saturating_sub(self.followed_up) >= limits.commit_interval
-            && self.tasks.values().filter(|task| task.is_following()).all(Task::is_drained)
     }
 
     /// Rows that operators hold back until the commit.
@@ -61,10 +49,6 @@ impl Lane {
     /// Everything that belongs into this transaction goes to the outbox: held-back rows, changelogs,
     /// processing log, positions, header.
     pub(crate) fn prepare_commit(&mut self) -> Result<()> {
-        let now = self.world.clock.elapsed();
-        if self.follow_up_is_due(now) {
-            self.followed_up = now;
-        }
         self.txn.number = self.header.commit + 1;
         self.flush_tasks()?;
         for change in self.state.changes() {

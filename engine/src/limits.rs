@@ -25,9 +25,6 @@ pub const QUERY_RETRY_MAX: Duration = Duration::from_secs(900);
 pub struct Limits {
     /// A transaction closes at this age.
     pub commit_interval: Duration,
-    /// ... or earlier, once an interval, this long after it took in rows that this service's queries
-    /// wrote: they have waited an interval already
-    pub follow_up_delay: Duration,
     /// ... or when it took in this many records
     pub transaction_records_max: usize,
     /// ... or sent out this many bytes
@@ -82,7 +79,6 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             commit_interval: Duration::from_millis(2000),
-            follow_up_delay: Duration::from_millis(20),
             transaction_records_max: 1_000_000,
             transaction_bytes_max: 64 << 20,
             transaction_owed_rows_max: 32_768,
@@ -117,7 +113,6 @@ impl Limits {
         let ms = |d: Duration| d.as_millis().to_string();
         vec![
             ("commit.interval.ms", ms(self.commit_interval)),
-            ("follow.up.delay.ms", ms(self.follow_up_delay)),
             ("transaction.records.max", self.transaction_records_max.to_string()),
             ("transaction.bytes.max", self.transaction_bytes_max.to_string()),
             ("transaction.owed.rows.max", self.transaction_owed_rows_max.to_string()),

@@ -21,7 +21,6 @@ use crate::query::{Counts, QueryDef};
 use crate::repartition::RepartitionWriter;
 use crate::state::lane::LaneState;
 use crate::task::idle::Idle;
-use crate::topology::Input;
 use crate::upstream::{Upstream, Upstreams};
 
 pub use self::idle::Passing;
@@ -48,8 +47,6 @@ pub struct Task {
     waiting_since: Option<Duration>,
     /// The clock goes on with stream time while no record comes.
     idle: Option<Idle>,
-    /// All that the task reads was committed by queries of this service.
-    second_hand: bool,
 }
 
 /// A decoded batch and how far it is taken in.
@@ -125,7 +122,6 @@ impl Task {
             committed: TaskRecord::default(),
             counts: Counts::default(),
             waiting_since: None,
-            second_hand: topology.inputs.iter().all(is_second_hand),
             query,
         })
     }
@@ -212,16 +208,6 @@ impl Task {
 
     pub fn has_buffered(&self) -> bool {
         self.inputs.iter().any(|input| !input.queue.is_empty())
-    }
-
-    /// True where the task took in rows that queries of this service committed, and nothing else.
-    pub fn is_following(&self) -> bool {
-        self.second_hand && self.dirty
-    }
-
-    /// True when all that there was to read is taken in.
-    pub fn is_drained(&self) -> bool {
-        self.inputs.iter().all(|input| input.caught_up && input.queue.is_empty())
     }
 
     /// Takes in up to `records_max` rows, in the order of R20, and sends what comes out.
@@ -418,14 +404,6 @@ impl Task {
             }
         }
         Ok(())
-    }
-}
-
-/// Whether queries of this service write what is read.
-fn is_second_hand(input: &Input) -> bool {
-    match input {
-        Input::Repartition(_) => true,
-        Input::Scan(scan) => scan.source.query.is_some(),
     }
 }
 

@@ -11,8 +11,6 @@ use crate::processing_log::LogEntry;
 pub(crate) struct Txn {
     /// When the first record was taken in.
     pub(crate) since: Option<Duration>,
-    /// When the first record was taken in that a query of this service wrote.
-    pub(crate) following_since: Option<Duration>,
     pub(crate) records: usize,
     pub(crate) bytes: usize,
     pub(crate) partitions: HashSet<Tp>,

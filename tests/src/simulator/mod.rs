@@ -10,7 +10,6 @@ mod compare;
 mod disk;
 mod drive;
 mod faults;
-mod hops;
 mod inputs;
 mod oracle;
 mod oracle_extensions;
@@ -25,7 +24,6 @@ mod workloads;
 
 pub use compare::{Expected, Row};
 pub use faults::Watched;
-pub use hops::longest_wait;
 pub use purged::run_purged;
 pub use refused::run_refused;
 pub use run::{Plan, Ran, run};

@@ -209,7 +209,7 @@ fn feed_pinned(
     None
 }
 
-pub(super) fn append(outside: &SimLog, inputs: &[Input]) {
+fn append(outside: &SimLog, inputs: &[Input]) {
     for input in inputs {
         let topic = setup::topic(outside, input.topic);
         let tp = Tp::new(topic.id, input.partition());

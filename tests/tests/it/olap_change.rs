@@ -391,10 +391,7 @@ fn a_target_that_is_down_holds_nothing_up() {
         let world = World::start(played);
         world.create("x", "shown");
         world.load("clicks", 0, 10);
-        await_some("the first rows", || match world.stub.rows("x").len() {
-            10 => Ok(()),
-            count => Err(count),
-        });
+        await_some("rows", || if world.stub.rows("x").len() == 10 { Ok(()) } else { Err(()) });
         await_some("lag 0", || match world.sink("X") {
             status if (status.lag, status.freshness_ms) == (Some(0), Some(0)) => Ok(()),
             status => Err(format!("{status:?}")),

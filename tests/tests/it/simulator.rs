@@ -138,29 +138,6 @@ fn changelogs_of_windows_stay_small() {
     }
 }
 
-/// What one query writes and the next one reads waits for one commit, not for two.
-#[test]
-fn a_hop_costs_no_other_interval() {
-    const CHAIN: [&str; 2] = [
-        "CREATE STREAM MID AS SELECT * FROM S EMIT CHANGES;",
-        "CREATE STREAM OUT AS SELECT * FROM MID EMIT CHANGES;",
-    ];
-    const GROUPED: [&str; 1] =
-        ["CREATE TABLE OUT AS SELECT G, COUNT(*) AS N FROM S GROUP BY G EMIT CHANGES;"];
-    let interval = Duration::from_secs(1);
-    for (queries, seed) in [(&CHAIN[..], 1), (&CHAIN, 2), (&GROUPED, 3), (&GROUPED, 4)] {
-        let mut plan = Plan::drawn(seed, watched(seed, Rates::NONE));
-        (plan.records, plan.lanes) = (60, 1);
-        plan.limits.commit_interval = interval;
-        plan.limits.transaction_records_max = 100_000;
-        let waited = simulator::longest_wait(queries, &plan);
-        let waited = waited.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        println!("seed {seed}: {waited:?}");
-        assert!(waited > interval / 2, "seed {seed}: {waited:?} is no commit interval");
-        assert!(waited < interval * 5 / 4, "seed {seed}: {waited:?}");
-    }
-}
-
 /// What was aborted, or read twice, is counted once; so is what a query sends to itself.
 #[test]
 fn counters_count_what_was_committed() {
