@@ -136,6 +136,11 @@ impl Enders {
 
     fn abort(&self) -> Verdict {
         self.await_first_delivery();
+        self.abort_now()
+    }
+
+    /// Aborts a transaction that partitions were added to, whether they got records or not.
+    pub fn abort_now(&self) -> Verdict {
         match self.resume(sys::rd_kafka_abort_transaction, self.ending_timeout) {
             // Only now: the log may name them while the transaction is being aborted.
             Ok(()) => Verdict::Aborted { culprits: self.reports.culprits() },

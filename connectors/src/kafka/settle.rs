@@ -13,7 +13,7 @@ use rdkafka_sys as sys;
 
 use super::config::KafkaConfig;
 use super::endings::{Enders, Verdict};
-use super::history::{self, History};
+use super::history;
 use super::native::{Client, NativeError};
 use super::producer::{Place, Topic};
 use super::silent::{self, Adding};
@@ -32,7 +32,8 @@ pub(super) struct Settler<'a> {
 
 impl Settler<'_> {
     pub fn settle(&self, at: &[Place]) -> Verdict {
-        let history = history::read(self.config, self.id).unwrap_or_else(|why| {
+        let read = history::read(self.config, self.id);
+        if let Err(why) = &read {
             let id = self.id;
             tracing::error!(
                 id,
@@ -40,8 +41,9 @@ impl Settler<'_> {
                  undecided are dropped, even if they were committed: {why}. Let the server read the \
                  topic"
             );
-            History::default()
-        });
+        }
+        let is_readable = read.is_ok();
+        let history = read.unwrap_or_default();
         let drop = mutant::active() == Some(Mutant::DropForgotten);
         let is_committed = |place: &&Place| {
             let key = (place.0.name.to_string(), place.1 as i32);
@@ -55,7 +57,7 @@ impl Settler<'_> {
             "partitions were not told how transactions ended: telling them"
         );
         for (how, places) in [(How::Commit, committed), (How::Abort, rest)] {
-            match self.end_again(how, &places) {
+            match self.end_again(how, &places, is_readable) {
                 Verdict::Lost(lost) => return Verdict::Lost(lost),
                 Verdict::Committed | Verdict::Aborted { .. } => {}
             }
@@ -63,23 +65,30 @@ impl Settler<'_> {
         Verdict::Committed
     }
 
-    /// An empty transaction that ends like the one before.
-    fn end_again(&self, how: How, places: &[&Place]) -> Verdict {
+    /// An empty transaction that ends like the one before; looks afterwards whether all took part.
+    fn end_again(&self, how: How, places: &[&Place], is_readable: bool) -> Verdict {
         if places.is_empty() {
             return Verdict::nothing(how);
         }
-        if let Err(error) = self.add(places) {
+        // An abort may overtake what is still asked for, if it is looked at afterwards; a commit must not.
+        let hurries = how == How::Abort && is_readable;
+        let quiet = if hurries { Duration::ZERO } else { silent::QUIET };
+        if let Err(error) = self.add(places, quiet) {
             return Verdict::Lost(lost(self.client, &error));
         }
-        match self.enders.end(how) {
-            Verdict::Committed if how == How::Commit => self.check(places),
-            // librdkafka gave a commit up.
-            Verdict::Aborted { .. } if how == How::Commit => unsure("it was aborted"),
-            verdict => verdict,
+        let verdict = match how {
+            How::Abort => self.enders.abort_now(),
+            How::Commit => self.enders.end(How::Commit),
+        };
+        match (how, verdict) {
+            (_, Verdict::Lost(lost)) => Verdict::Lost(lost),
+            (How::Commit, Verdict::Aborted { .. }) => unsure("it was aborted"),
+            (_, verdict) if is_readable => self.check(places).unwrap_or(verdict),
+            (_, verdict) => verdict,
         }
     }
 
-    fn add(&self, places: &[&Place]) -> Result<(), NativeError> {
+    fn add(&self, places: &[&Place], quiet: Duration) -> Result<(), NativeError> {
         // SAFETY: the client is alive; the error is ours.
         unsafe { NativeError::take(sys::rd_kafka_begin_transaction(self.client.ptr()))? };
         let adding = Adding::watch(self.client, self.id);
@@ -91,25 +100,23 @@ impl Settler<'_> {
         for (topic, partition) in places {
             silent::add(self.client, topic, *partition)?;
         }
-        match adding.wait(Instant::now() + ADDING_TIME_MAX) {
+        match adding.wait(quiet, Instant::now() + ADDING_TIME_MAX) {
             true => Ok(()),
             false => Err(NativeError::of(super::native::code::TIMED_OUT)),
         }
     }
 
-    /// Whether all of them were in the transaction: librdkafka does not say.
-    fn check(&self, places: &[&Place]) -> Verdict {
+    /// What is wrong, unless all of them were in the transaction: librdkafka does not say.
+    fn check(&self, places: &[&Place]) -> Option<Verdict> {
         let last = match history::read(self.config, self.id) {
             Ok(history) => history.last,
-            Err(why) => return unsure(&why),
+            Err(why) => return Some(unsure(&why)),
         };
         let is_there = |place: &&Place| {
             last.iter().any(|(topic, p)| **topic == *place.0.name && *p == place.1 as i32)
         };
-        match places.iter().all(is_there) {
-            true => Verdict::Committed,
-            false => unsure("not all partitions took part"),
-        }
+        let missing = places.iter().filter(|place| !is_there(place)).count();
+        (missing > 0).then(|| unsure(&format!("{missing} partitions did not take part")))
     }
 }
 

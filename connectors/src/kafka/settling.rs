@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millrace_engine::ids::Tp;
 use millrace_engine::log::{Ending, Lost, Outcome};
@@ -11,6 +11,36 @@ use parking_lot::Mutex;
 use super::endings::Verdict;
 use super::producer::Place;
 use super::txn::{TxnWriter, Work};
+
+/// Ids whose writers are telling partitions something right now.
+static TELLING: Mutex<Vec<String>> = Mutex::new(Vec::new());
+const LOOK: Duration = Duration::from_millis(5);
+
+/// While it lives, nobody in this process takes the id over: that would abort what is being told.
+pub(super) struct Telling(String);
+
+impl Telling {
+    pub fn begin(id: &str) -> Telling {
+        TELLING.lock().push(id.to_owned());
+        Telling(id.to_owned())
+    }
+
+    /// Waits until nobody tells anything for `id`, at most until `until`.
+    pub fn await_end(id: &str, until: Instant) {
+        while TELLING.lock().iter().any(|telling| telling == id) && Instant::now() < until {
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut all = TELLING.lock();
+        if let Some(at) = all.iter().position(|telling| *telling == self.0) {
+            all.swap_remove(at);
+        }
+    }
+}
 
 /// Undecided rows being settled.
 pub(super) struct Settling {

@@ -19,8 +19,9 @@ use super::coordinator::ReplyQueue;
 use super::native::{Client, NativeError, code};
 use super::producer::Topic;
 
-/// librdkafka asks again after half a second at most when it was refused for a while.
-const QUIET: Duration = Duration::from_millis(700);
+/// When a broker is asked again, it is soon. Long enough to see that, and short, because whoever takes the
+/// id over meanwhile aborts what is being told.
+pub(super) const QUIET: Duration = Duration::from_millis(100);
 const LOOK_MS: i32 = 10;
 
 thread_local! {
@@ -61,13 +62,14 @@ impl Adding {
         Adding { client: client.clone(), counts }
     }
 
-    /// Waits until the broker has answered for all partitions; false: it did not in time.
-    pub fn wait(&self, until: Instant) -> bool {
+    /// Waits until the broker has answered for all partitions, and nothing more was asked for `quiet`;
+    /// false: it did not in time.
+    pub fn wait(&self, quiet: Duration, until: Instant) -> bool {
         loop {
             self.client.poll(LOOK_MS);
             let counts = self.counts.lock();
             let all = counts.sent > 0 && counts.answered == counts.sent;
-            if all && counts.last.elapsed() > QUIET {
+            if all && counts.last.elapsed() > quiet {
                 return true;
             }
             drop(counts);

@@ -23,7 +23,7 @@ use super::inner::Inner;
 use super::limits::{MESSAGE_BYTES, UNSENT_KIB, UNSENT_MESSAGES};
 use super::native::{Client, Kind, NativeError, code};
 use super::producer::{Place, Producer, Topic};
-use super::settling::Settling;
+use super::settling::{Settling, Telling};
 
 type HashMap<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -85,6 +85,8 @@ impl TxnWriter {
         let client = Client::new(Kind::Producer, &settings, Box::new(Deliveries(reports.clone())))?;
         let client = Arc::new(client);
         let enders = Enders::new(client.clone(), reports.clone(), &inner.config);
+        let wait = Duration::from_millis(u64::from(inner.config.request_timeout_ms));
+        Telling::await_end(id, Instant::now() + wait);
         enders.init(id)?;
         let (thread, jobs) = channel();
         let (signal, committed_at) = (inner.signal.clone(), enders.committed_at());
@@ -321,6 +323,7 @@ impl Service {
     #[cfg(target_os = "linux")]
     fn settle(&self, at: &[Place]) -> Verdict {
         let Service { enders, client, config, id } = self;
+        let _telling = Telling::begin(id);
         super::settle::Settler { enders, client, config, id }.settle(at)
     }
 
